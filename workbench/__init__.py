@@ -1,0 +1,40 @@
+"""workbench: deploy algorithms, run them on your data, find everything again. In Jupyter, from one folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.workspace import Workspace as Workspace
+    from workbench.workspace import current as current
+    from workbench.workspace import open as open
+
+__version__ = "0.1.0"
+__all__ = ["Workspace", "__version__", "current", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `import workbench` costs a few milliseconds, not the import of SQL, HDF5 and widgets.
+    if name in {"Workspace", "current", "open"}:
+        from workbench import workspace
+
+        return getattr(workspace, name)
+    raise AttributeError(f"module 'workbench' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics: ``%load_ext workbench``."""
+    from workbench.notebook.magics import register
+
+    register(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away again: ``%unload_ext workbench``."""
+    from workbench.notebook.magics import unregister
+
+    unregister(shell)

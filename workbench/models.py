@@ -1,0 +1,236 @@
+"""Frozen records that cross layers and lie on disk as JSON.
+
+Records ignore fields they do not know, so an older reader opens a newer record. Times carry their zone (UTC).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def now() -> datetime:
+    """Return the current time with its zone (UTC)."""
+    return datetime.now(UTC)
+
+
+class Record(BaseModel):
+    """A frozen record; unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def to_json(self) -> str:
+        """Return the record as indented JSON text that reads well in a diff."""
+        return self.model_dump_json(indent=1)
+
+
+class ObjectInfo(Record):
+    """What a store knows of one object.
+
+    ``etag`` follows the S3 rule (quoted; see ``storage.etags``) and is None in listings where it would cost a read.
+    """
+
+    key: str
+    size: int
+    modified: datetime
+    etag: str | None = None
+
+
+class KeyInfo(Record):
+    """One key of a dataset: what kind of value it holds.
+
+    ``kind`` is ``array``, ``scalar``, ``text``, ``list`` or ``group``; shape and dtype are those of an array or scalar,
+    ``items`` describes the members of a list or group.
+    """
+
+    kind: Literal["array", "scalar", "text", "list", "group"]
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    nbytes: int = 0
+    items: dict[str, KeyInfo] = Field(default_factory=dict)
+
+
+class DatasetRecord(Record):
+    """A dataset: ``datasets/<id>.json``. Its arrays are ``objects/<digest>.h5``."""
+
+    id: str
+    digest: str
+    schema_name: str
+    keys: dict[str, KeyInfo]
+    nbytes: int
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    created: datetime
+    run_id: str | None = None  # the run that made it
+    parents: tuple[str, ...] = ()  # dataset ids it was made from
+    source: str | None = None  # the file it was imported from
+
+
+class AlgorithmType(StrEnum):
+    """What an algorithm reads and writes."""
+
+    IMAGE2IMAGE = "Image2Image"
+    IMAGE2SEGMENTATION = "Image2Segmentation"
+    IMAGE2ALIGNMENT = "Image2Alignment"
+    IMAGE2EMBEDDING = "Image2Embedding"
+    SEGMENTATION2SEGMENTATION = "Segmentation2Segmentation"
+    GENERIC = "Generic"
+    UNDEFINED = "Undefined"
+
+    @property
+    def input_key(self) -> str:
+        """Return the dataset key under which a bare array is given to an algorithm of this type."""
+        if self.value.startswith("Image2"):
+            return "image"
+        return "mask" if self is AlgorithmType.SEGMENTATION2SEGMENTATION else "data"
+
+
+class ParameterSpec(Record):
+    """One declared parameter of an algorithm; the kinds and their rules are in ``algorithms.parameters``."""
+
+    name: str
+    description: str = ""
+    type: str = "string"
+    default: Any = None
+    adjustable: bool = True
+    options: tuple[Any, ...] = ()
+    min: int | float | None = None
+    max: int | float | None = None
+    step: int | float | None = None
+    unit: str = ""
+    optional: bool = False  # None is a value
+    length: int | None = None  # of tuples
+
+
+class Verdict(Record):
+    """What the deploy gate found when it imported an algorithm in a clean process."""
+
+    ok: bool
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    checked: datetime
+    seconds: float = 0.0
+    python: str = ""
+
+
+class Revision(Record):
+    """One immutable content of ``name@major.minor``; runs record its id."""
+
+    id: str
+    name: str
+    major: int
+    minor: int
+    type: AlgorithmType = AlgorithmType.UNDEFINED
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    supported_devices: tuple[str, ...] = ("cpu",)
+    default_device: str = "cpu"
+    parameters: tuple[ParameterSpec, ...] = ()
+    package: str  # digest of packages/<digest>.zip
+    assets: dict[str, str] = Field(default_factory=dict)  # path in the folder -> digest of assets/<digest>
+    runner: str = "Runner.py"  # path in the package
+    runner_class: str = "Runner"
+    compox: bool = False  # written for Compox: [tool.compox]
+    verdict: Verdict | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)  # other keys of [tool.workbench]
+    created: datetime
+    source: str | None = None  # the folder it came from
+    content: str = ""  # digest over all of the above that makes two revisions differ
+
+    @property
+    def version(self) -> str:
+        """Return ``major.minor``."""
+        return f"{self.major}.{self.minor}"
+
+    @property
+    def ref(self) -> str:
+        """Return ``name@major.minor``."""
+        return f"{self.name}@{self.version}"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. ``str(status)`` and comparison with text both work."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether the run has ended."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST})
+
+
+class Progress(Record):
+    """How far a run is: a fraction 0..1 that never goes back, and what it is doing."""
+
+    fraction: float = 0.0
+    message: str = ""
+
+
+class ErrorRecord(Record):
+    """The true error of a run: the first one raised, with its traceback."""
+
+    type: str  # "ValueError"
+    message: str
+    phase: str = ""  # load_assets, preprocess, inference, postprocess
+    traceback: str = ""
+    kind: str = "run_failed"  # the workbench error kind
+
+
+class OutputRef(Record):
+    """One output of a run: a dataset, or a text that ``postprocess`` returned and that names no dataset."""
+
+    dataset: str | None = None
+    text: str | None = None
+
+
+class RunRecord(Record):
+    """One execution of an algorithm revision: ``runs/<id>.json``; its log is ``runs/<id>.log``."""
+
+    id: str
+    algorithm: str  # name@major.minor, or the folder of a debug run
+    algorithm_name: str
+    revision: str | None = None  # revision id; None for a debug run of a folder
+    status: RunStatus = RunStatus.PENDING
+    inputs: tuple[str, ...] = ()
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    outputs: tuple[OutputRef, ...] = ()
+    progress: Progress = Progress()
+    error: ErrorRecord | None = None
+    executor: str = "kernel"
+    device: str = "cpu"
+    device_reason: str = ""
+    session: str | None = None
+    debug: bool = False
+    timeout_s: float | None = None
+    retries: int = 0
+    phases: dict[str, float] = Field(default_factory=dict)  # phase -> seconds
+    warnings: tuple[str, ...] = ()
+    environment: dict[str, Any] = Field(default_factory=dict)
+    pid: int | None = None
+    pid_started: float | None = None  # start time of that process: pid alone is no identity
+    host: str = ""
+    user: str = ""
+    tags: tuple[str, ...] = ()
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the wall seconds from start to end, or None before the end."""
+        if self.started is None or self.finished is None:
+            return None
+        return (self.finished - self.started).total_seconds()

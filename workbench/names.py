@@ -1,0 +1,96 @@
+"""Ids, names and keys: how they are made and what they may look like."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from workbench.errors import InvalidNameError
+
+MAX_NAME = 100
+MAX_KEY = 512
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
+_ID = re.compile(rf"[{_ALPHABET}]{{20}}")
+
+
+def new_id() -> str:
+    """Return a new id: 20 characters that sort by the time they were made.
+
+    48 bits of milliseconds and 52 random bits in Crockford base 32, so ids made by many processes never meet and a
+    listing by id is a listing by time.
+    """
+    value = (time.time_ns() // 1_000_000) << 52 | int.from_bytes(os.urandom(7), "big") >> 4
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(95, -1, -5))
+
+
+def is_id(text: str) -> bool:
+    """Tell whether the text has the shape of an id."""
+    return _ID.fullmatch(text) is not None
+
+
+def check_name(name: object, what: str) -> str:
+    """Return the name of an algorithm, alias, dataset or tag if it follows the rules.
+
+    Letters, digits, ``.``, ``_`` and ``-``; the first one a letter or digit; at most 100 characters. Such a name is a
+    folder name on every system, a key on S3 and a word on a magic's line.
+
+    Raises
+    ------
+    InvalidNameError
+        With the first offending character and, where one can be made, a name that would do.
+
+    >>> check_name("denoise-2", "Algorithm name")
+    'denoise-2'
+    """
+    if not isinstance(name, str):
+        raise InvalidNameError(f"{what} is {name!r}, expected text such as 'denoise'.")
+    if _NAME.fullmatch(name) and len(name) <= MAX_NAME and not name.endswith("."):
+        return name
+    if not name:
+        raise InvalidNameError(f"{what} is empty. Give one such as 'denoise'.")
+    suggestion = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:MAX_NAME]
+    hint = f" Try {suggestion!r}." if suggestion and _NAME.fullmatch(suggestion) else " Try 'denoise'."
+    if len(name) > MAX_NAME:
+        shown = name[:30] + "…"
+        raise InvalidNameError(f"{what} {shown!r} has {len(name)} characters, at most {MAX_NAME} are allowed.{hint}")
+    bad = next((c for c in name if not re.match(r"[A-Za-z0-9._-]", c)), name[0])
+    raise InvalidNameError(
+        f"{what} {name!r} has {bad!r} where only letters, digits, '.', '_' and '-' are allowed"
+        f" (first: a letter or digit).{hint}"
+    )
+
+
+def check_key(key: object, what: str = "Object key") -> str:
+    """Return a key of an object if it is relative, forward-slashed and stays inside its collection.
+
+    Raises
+    ------
+    InvalidNameError
+        For empty keys, ``..`` and ``.`` segments, leading or doubled slashes, backslashes, control characters, segments
+        that begin with a dot (reserved for files being written) and keys over 512 bytes.
+    """
+    if not isinstance(key, str):
+        raise InvalidNameError(f"{what} is {key!r}, expected text.")
+    problem = None
+    segments = key.split("/")
+    if not key:
+        problem = "is empty"
+    elif ".." in segments or "." in segments:
+        problem = "has a '.' or '..' segment, which could leave its collection"
+    elif key.startswith("/"):
+        problem = "begins with '/', but keys are relative"
+    elif "" in segments:
+        problem = "has an empty segment ('//' or a trailing '/')"
+    elif "\\" in key:
+        problem = "has a backslash; use '/'"
+    elif any(ord(c) < 32 or ord(c) == 127 for c in key):
+        problem = "has a control character"
+    elif any(s.startswith(".") for s in segments):
+        problem = "has a segment that begins with '.', which is reserved for files being written"
+    elif len(key.encode()) > MAX_KEY:
+        problem = f"has {len(key.encode())} bytes, at most {MAX_KEY} are allowed"
+    if problem:
+        raise InvalidNameError(f"{what} {key[:80]!r} {problem}. Use a relative key such as 'stack-01/image.h5'.")
+    return key

@@ -1,0 +1,135 @@
+"""Settings: defaults < ``workbench.toml`` < environment < arguments. No other module reads the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workbench.errors import InvalidInputError, did_you_mean
+
+FILE_NAME = "workbench.toml"
+PREFIX = "WORKBENCH_"
+
+
+class Settings(BaseModel):
+    """Every setting of a workspace. The environment name is ``WORKBENCH_`` and the field's name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = Field(None, description="Workspace: folder, file://, memory:// or s3://bucket/prefix")
+    catalog: str | None = Field(None, description="SQLAlchemy URL of the catalog; default: SQLite in the workspace")
+    storage_options: dict[str, Any] = Field(default_factory=dict, description="Options for the fsspec file system")
+    executor: str = Field("kernel", description="Where runs happen unless said otherwise")
+    device: str = Field("auto", description="Compute device: auto, cpu, cuda, cuda:1, mps")
+    durability: Literal["process", "fsync"] = Field(
+        "process", description="process: survives kill -9; fsync: survives a power cut too"
+    )
+    compression: Literal["none", "gzip", "lzf"] = Field("none", description="Compression of new datasets")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level kept in run logs")
+    runner_cache: int = Field(4, ge=1, description="Loaded Runners kept warm in a process")
+    page_size: int = Field(50, ge=1, le=1000, description="Items on a page of a listing")
+    threads: int = Field(
+        default_factory=lambda: min(8, os.cpu_count() or 1), ge=1, description="Threads for parallel reads and writes"
+    )
+
+
+class Source(BaseModel):
+    """A setting's value and where it came from."""
+
+    value: Any
+    origin: str
+    description: str
+
+
+def load(
+    arguments: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, start: Path | None = None
+) -> tuple[Settings, dict[str, Source]]:
+    """Return the settings in force, and for each where its value came from.
+
+    Parameters
+    ----------
+    arguments : mapping, optional
+        Values that win over everything; None values are ignored.
+    environ : mapping, optional
+        The environment; default ``os.environ``.
+    start : Path, optional
+        Where the search for ``workbench.toml`` begins, upwards; default: the current folder.
+
+    Raises
+    ------
+    InvalidInputError
+        For an unknown or wrong setting, with the file or variable it came from.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+
+    def take(found: Mapping[str, Any], origin: str) -> None:
+        for key, value in found.items():
+            if key not in Settings.model_fields:
+                raise InvalidInputError(
+                    f"Setting {key!r} from {origin} is not known.{did_you_mean(key, Settings.model_fields)}"
+                    f" Known: {', '.join(Settings.model_fields)}."
+                )
+            values[key] = value
+            origins[key] = origin
+
+    file = find_file(start or Path.cwd())
+    if file is not None:
+        try:
+            table = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidInputError(f"{file} is not valid TOML: {error}. Mend that line.") from error
+        take(table, str(file))
+        if isinstance(values.get("url"), str) and "://" not in values["url"]:
+            values["url"] = str((file.parent / Path(values["url"]).expanduser()).resolve())
+    for key in Settings.model_fields:
+        name = PREFIX + key.upper()
+        if name in environ:
+            take({key: _parse(key, environ[name])}, f"${name}")
+    take({k: v for k, v in (arguments or {}).items() if v is not None}, "argument")
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise InvalidInputError(
+            f"Setting {key!r} is {values[key]!r} (from {origins[key]}): {first['msg']}. "
+            f"{Settings.model_fields[key].description}."
+        ) from error
+    sources = {
+        key: Source(value=getattr(settings, key), origin=origins.get(key, "default"), description=field.description or "")
+        for key, field in Settings.model_fields.items()
+    }
+    return settings, sources
+
+
+def find_file(start: Path) -> Path | None:
+    """Return the nearest ``workbench.toml`` in this folder or one above."""
+    for folder in (start, *start.parents):
+        candidate = folder / FILE_NAME
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _parse(key: str, text: str) -> Any:
+    if key != "storage_options":
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f"${PREFIX}{key.upper()} is not valid JSON: {error}.") from error
+
+
+def default_url() -> str:
+    """Return the workspace of someone who named none: a folder in the user's data folder."""
+    import platformdirs
+
+    return str(Path(platformdirs.user_data_dir("workbench", appauthor=False)) / "default")
