@@ -20,7 +20,7 @@ def now() -> datetime:
 class Record(BaseModel):
     """A frozen record; unknown fields are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     def to_json(self) -> str:
         """Return the record as indented JSON text that reads well in a diff."""
@@ -101,6 +101,9 @@ class ParameterSpec(Record):
     min: int | float | None = None
     max: int | float | None = None
     step: int | float | None = None
+    min_excluded: bool = False  # values are greater than min, not equal to it
+    max_excluded: bool = False
+    multiple_of: int | float | None = None
     unit: str = ""
     optional: bool = False  # None is a value
     length: int | None = None  # of tuples
