@@ -1,0 +1,473 @@
+"""Datasets as plain HDF5 files: written and read at the speed of the raw file.
+
+Arrays lie contiguous, so their bytes go around the HDF5 library: the library makes the file and says where each array
+lies, then blocks are written there while a second thread takes the digest of the same block. Reading does the reverse,
+in parallel parts. Any program that reads HDF5 reads these files; ``workbench_kind`` and ``workbench_dtype`` attributes
+mark only what HDF5 itself cannot tell (a Python int from an array, a tuple from a list).
+
+The digest is over the content (`values.header` and the bytes of each array), never over the file: the same content has
+the same digest whatever the compression or the version of the library.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from workbench.errors import (
+    DamagedError,
+    InvalidDataError,
+    NotFoundError,
+    ReadOnlyError,
+    StorageError,
+    StorageFullError,
+    WorkbenchError,
+    nearest,
+)
+from workbench.models import KeyInfo
+from workbench.storage.values import (
+    BLOCK,
+    Entry,
+    Group,
+    Leaf,
+    blocks,
+    descr,
+    describe,
+    flatten,
+    from_descr,
+    header,
+    is_text,
+    restore,
+)
+
+if TYPE_CHECKING:
+    import h5py
+    import numpy as np
+    from numpy.typing import NDArray
+
+KIND, DTYPE = "workbench_kind", "workbench_dtype"
+#: fill a buffer with the bytes of the file that begin at a position
+ReadAt = Callable[[int, memoryview], None]
+_DIRECT = 1 << 16  # bytes from which an array is read around the library
+_PART = 16 << 20  # bytes that one reading thread takes at a time
+
+
+def write(
+    path: Path, tree: Mapping[str, Any], *, compression: str = "none"
+) -> tuple[str, dict[str, KeyInfo]]:
+    """Write a tree of values into one new HDF5 file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what is there is replaced.
+    tree : mapping
+        Key to array, torch tensor, number, text, bytes, or list, tuple or dict of those; None is left out.
+    compression : {"none", "gzip", "lzf"}
+        Applied to arrays of two and more axes, one slice along axis 0 per chunk.
+
+    Returns
+    -------
+    digest : str
+        BLAKE3 of the content, 64 hexadecimal digits.
+    keys : dict of str to KeyInfo
+
+    Raises
+    ------
+    InvalidDataError
+        With the key, for what cannot be stored.
+    StorageFullError, StorageError
+        If the file cannot be written.
+    """
+    entries = flatten(tree)
+    with _storage_errors(path):
+        places = _create(path, entries, None if compression == "none" else compression)
+        digest = _fill(path, entries, places)
+    return digest, describe(entries)
+
+
+def read(
+    source: Path | BinaryIO,
+    keys: Iterable[str] | None = None,
+    *,
+    read_at: ReadAt | None = None,
+    threads: int = 2,
+    what: str = "",
+) -> dict[str, Any]:
+    """Read values of an HDF5 file exactly as they were written.
+
+    Parameters
+    ----------
+    source : Path or binary file object
+    keys : iterable of str, optional
+        The keys to read; default all. Nothing else is read.
+    read_at : callable, optional
+        Reads large arrays from a source that is no local file, in parallel; default: through the file object.
+    threads : int
+        Parallel parts.
+    what : str
+        What the file is, for messages.
+
+    Raises
+    ------
+    NotFoundError
+        For an absent key.
+    DamagedError
+        If the file is no HDF5 or is truncated.
+    """
+    with open_file(source, what) as file, _damage(source, what):
+        wanted = list(file) if keys is None else list(keys)
+        for key in wanted:
+            if key not in file:
+                raise NotFoundError(
+                    f"{what or source} has no key {key!r}; it has {', '.join(map(repr, file))}.",
+                    near=nearest(key, file),
+                )
+        direct: list[tuple[int, NDArray[Any]]] = []
+        can_skip = isinstance(source, Path) or read_at is not None
+        out = {key: _value(file[key], direct if can_skip else None, key) for key in wanted}
+    if direct and read_at is not None:
+        _read_parts(read_at, direct, threads)
+    elif direct and isinstance(source, Path):
+        with source.open("rb", buffering=0) as raw, _damage(source, what):
+            _read_parts(lambda at, buffer: _pread(raw.fileno(), at, buffer), direct, threads)
+    return out
+
+
+def verify(path: Path, digest: str, what: str = "") -> None:
+    """Check that a file holds the content of this digest, with a block at a time in memory.
+
+    Raises
+    ------
+    DamagedError
+        If it does not.
+    """
+    import blake3
+
+    with open_file(path, what) as file, _damage(path, what), path.open("rb", buffering=0) as raw:
+        found: list[tuple[Entry, Any]] = list(_stored(file, ()))
+        hasher = blake3.blake3(header([entry for entry, _ in found]))
+        for entry, dataset in found:
+            if isinstance(entry, Leaf):
+                for block in _stored_blocks(entry, dataset, raw.fileno()):
+                    hasher.update(block)
+    if hasher.hexdigest() != digest:
+        raise DamagedError(
+            f"{what or path} is damaged: its content has digest {hasher.hexdigest()[:12]}…, expected {digest[:12]}…. "
+            "Restore the file from a backup, or make the dataset again."
+        )
+
+
+def open_file(source: Path | BinaryIO, what: str = "") -> h5py.File:
+    """Return a read-only ``h5py.File`` over a path or a file object.
+
+    Raises
+    ------
+    NotFoundError
+        If the path is absent.
+    DamagedError
+        If it is no HDF5 file or is truncated.
+    """
+    import h5py
+
+    if isinstance(source, Path) and not source.is_file():
+        raise NotFoundError(f"{what or source} is not there: no file {str(source)!r}.")
+    with _damage(source, what):
+        return h5py.File(source, "r", locking=False)
+
+
+# -- writing
+
+
+def _create(path: Path, entries: list[Entry], compression: str | None) -> list[int | None]:
+    """Make the file with everything but the contiguous bytes, and return where those of each entry go."""
+    import h5py
+
+    nbytes = sum(e.array.nbytes for e in entries if isinstance(e, Leaf))
+    with h5py.File(path, "w", libver=("v110", "v110"), **_pages(nbytes)) as file:
+        return [_place(file, entry, compression) for entry in entries]
+
+
+def _pages(nbytes: int) -> dict[str, Any]:
+    """Return how the file is divided into pages: metadata together, arrays at whole pages; nothing for small files."""
+    if nbytes < 1 << 20:
+        return {}
+    return {"fs_strategy": "page", "fs_page_size": 1 << 12 if nbytes < 16 << 20 else 1 << 16}
+
+
+def _place(file: h5py.File, entry: Entry, compression: str | None) -> int | None:
+    import h5py
+
+    name = "/".join(entry.path)
+    if isinstance(entry, Group):
+        group = h5py.h5g.create(file.id, name.encode())
+        if entry.kind != "dict":
+            _mark(group, KIND, entry.kind)
+        return None
+    array = entry.array
+    offset: int | None = None
+    if compression and array.ndim > 1 and array.size and array.dtype.kind in "biufc":
+        dataset = file.create_dataset(
+            name, array.shape, array.dtype, chunks=(1, *array.shape[1:]), compression=compression
+        ).id
+        _write_slices(h5py.Dataset(dataset), array)
+    elif array.dtype.kind in "OU":
+        dataset = _write_text(file, name, array)
+    else:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_layout(h5py.h5d.CONTIGUOUS)
+        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple(array.shape) if array.shape else h5py.h5s.create(h5py.h5s.SCALAR)
+        dataset = h5py.h5d.create(file.id, name.encode(), _stored_type(array.dtype), space, properties)
+        offset = dataset.get_offset() if array.size else None
+    if dataset.dtype != array.dtype:
+        _mark(dataset, DTYPE, descr(array.dtype))
+    if entry.kind != "array":
+        _mark(dataset, KIND, entry.kind)
+    return offset
+
+
+def _stored_type(dtype: np.dtype[Any]) -> Any:
+    import h5py
+    import numpy as np
+
+    if dtype.kind in "mM":
+        dtype = h5py.opaque_dtype(dtype)
+    try:
+        return h5py.h5t.py_create(dtype, logical=True)
+    except TypeError:  # a record with fields HDF5 has no type for: its bytes, and the dtype beside them
+        return h5py.h5t.py_create(np.dtype(f"V{dtype.itemsize}"), logical=True)
+
+
+def _write_slices(dataset: h5py.Dataset, array: NDArray[Any]) -> None:
+    rows = max(1, BLOCK * array.shape[0] // array.nbytes)
+    for start in range(0, array.shape[0], rows):
+        dataset[start : start + rows] = array[start : start + rows]
+
+
+def _write_text(file: h5py.File, name: str, array: NDArray[Any]) -> Any:
+    import h5py
+    import numpy as np
+
+    if is_text(array.dtype):
+        return file.create_dataset(name, data=array, dtype=h5py.string_dtype()).id
+    try:
+        encoded = np.char.encode(array, "utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidDataError(
+            f"{name} is text that is not valid Unicode: {error}. Store it as bytes.", key=name
+        ) from error
+    dtype = h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize))
+    return file.create_dataset(name, data=encoded.astype(dtype), dtype=dtype).id
+
+
+def _mark(node: Any, name: str, text: str) -> None:
+    import h5py
+    import numpy as np
+
+    value = np.array(text.encode())
+    kind = h5py.h5t.py_create(value.dtype)
+    h5py.h5a.create(node, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR)).write(value)
+
+
+def _fill(path: Path, entries: list[Entry], places: list[int | None]) -> str:
+    """Write the contiguous bytes to their places and return the digest; hashing and writing share each block."""
+    import blake3
+
+    hasher = blake3.blake3(header(entries))
+    fd = os.open(path, os.O_WRONLY)
+    pool = ThreadPoolExecutor(1, "workbench-write")
+    try:
+        for entry, at in zip(entries, places, strict=True):
+            if isinstance(entry, Group):
+                continue
+            writing: Future[None] | None = None
+            for block in blocks(entry.array):
+                data = memoryview(block)
+                if writing is not None:
+                    writing.result()
+                if at is not None and len(data) < BLOCK:
+                    _pwrite(fd, at, data)
+                elif at is not None:
+                    writing = pool.submit(_pwrite, fd, at, data)
+                hasher.update(data)
+                at = None if at is None else at + len(data)
+            if writing is not None:
+                writing.result()
+    finally:
+        pool.shutdown()
+        os.close(fd)
+    return hasher.hexdigest()
+
+
+def _pwrite(fd: int, at: int, data: memoryview) -> None:
+    while data:
+        done = os.pwrite(fd, data, at)
+        data, at = data[done:], at + done
+
+
+# -- reading
+
+
+def _value(node: Any, direct: list[tuple[int, NDArray[Any]]] | None, key: str) -> Any:
+    import h5py
+
+    if isinstance(node, h5py.Group):
+        kind = _marked(node, KIND)
+        if kind in {"list", "tuple"}:
+            items = [_value(node[str(i)], direct, f"{key}/{i}") for i in range(len(node))]
+            return tuple(items) if kind == "tuple" else items
+        return {name: _value(node[name], direct, f"{key}/{name}") for name in node}
+    leaf = _stand_in(node, (key,))
+    if direct is None or leaf.kind != "array" or leaf.array.nbytes < _DIRECT or not _is_raw(node, leaf):
+        return restore(leaf.kind, _through_library(node, leaf.array.dtype))
+    import numpy as np
+
+    array = np.empty(leaf.array.shape, leaf.array.dtype)
+    direct.append((node.id.get_offset(), array))
+    return array
+
+
+def _stand_in(node: h5py.Dataset, path: tuple[str, ...]) -> Leaf:
+    """Return the leaf that a stored array is, with its dtype and shape and none of its memory."""
+    import h5py
+    import numpy as np
+
+    text = h5py.check_string_dtype(node.dtype)
+    marked = _marked(node, DTYPE)
+    if text is not None and text.length is None:
+        dtype = np.dtype(object)
+    elif node.dtype.hasobject or node.shape is None:
+        key = "/".join(path)
+        raise InvalidDataError(
+            f"{key} holds HDF5 type {node.dtype}, which is no array of numbers or text.", key=key
+        )
+    else:
+        dtype = from_descr(marked) if marked else np.dtype(node.dtype, metadata={})
+    kind = _marked(node, KIND) or ("str" if dtype.hasobject and node.shape == () else "array")
+    return Leaf(path, kind, np.broadcast_to(np.empty((), dtype), node.shape))
+
+
+def _is_raw(node: h5py.Dataset, leaf: Leaf) -> bool:
+    """Tell whether the bytes in the file are those of the array in memory."""
+    import h5py
+
+    if node.id.get_offset() is None or leaf.array.dtype.kind in "OU":
+        return False
+    layout = node.id.get_create_plist()
+    in_one_piece = layout.get_layout() == h5py.h5d.CONTIGUOUS and not layout.get_external_count()
+    return in_one_piece and h5py.h5t.py_create(node.dtype, logical=True) == node.id.get_type()
+
+
+def _through_library(node: h5py.Dataset, dtype: np.dtype[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    if is_text(dtype):
+        array = np.empty(node.shape, object)
+        array[...] = node.asstr()[()]
+        return array
+    stored = np.asarray(node[...])
+    if dtype.kind == "U":
+        return np.asarray(np.char.decode(stored, "utf-8"), dtype)
+    return stored if stored.dtype == dtype and not stored.dtype.metadata else stored.view(dtype)
+
+
+def _marked(node: Any, name: str) -> str | None:
+    value = node.attrs.get(name)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _stored(group: h5py.Group, path: tuple[str, ...]) -> Iterator[tuple[Entry, Any]]:
+    """Yield the entries of a file in canonical order, each with its node."""
+    import h5py
+
+    is_list = _marked(group, KIND) in {"list", "tuple"}
+    for name in sorted(group, key=int) if is_list else sorted(group):
+        node, here = group[name], (*path, name)
+        if isinstance(node, h5py.Group):
+            yield Group(here, _marked(node, KIND) or "dict"), node
+            yield from _stored(node, here)
+        else:
+            yield _stand_in(node, here), node
+
+
+def _stored_blocks(leaf: Leaf, node: h5py.Dataset, fd: int) -> Iterator[Any]:
+    import numpy as np
+
+    array = leaf.array
+    if _is_raw(node, leaf):
+        at, buffer = node.id.get_offset(), np.empty(min(BLOCK, array.nbytes), np.uint8)
+        for start in range(0, array.nbytes, BLOCK):
+            part = memoryview(buffer[: min(BLOCK, array.nbytes - start)])
+            _pread(fd, at + start, part)
+            yield part
+    elif node.chunks and array.size:
+        rows = max(1, BLOCK * array.shape[0] // array.nbytes)
+        for start in range(0, array.shape[0], rows):
+            yield from blocks(node[start : start + rows])
+    else:
+        yield from blocks(_through_library(node, array.dtype))
+
+
+def _read_parts(read_at: ReadAt, arrays: list[tuple[int, NDArray[Any]]], threads: int) -> None:
+    """Fill arrays with the bytes at their places, in parallel parts."""
+    parts = [
+        (at + start, memoryview(flat[start : start + _PART]))
+        for at, flat in ((at, next(blocks(a, a.nbytes))) for at, a in arrays)
+        for start in range(0, flat.size, _PART)
+    ]
+    if len(parts) == 1 or threads == 1:
+        for part in parts:
+            read_at(*part)
+        return
+    with ThreadPoolExecutor(min(threads, len(parts)), "workbench-read") as pool:
+        for done in [pool.submit(read_at, *part) for part in parts]:
+            done.result()
+
+
+def _pread(fd: int, at: int, buffer: memoryview) -> None:
+    while buffer:
+        done = os.preadv(fd, [buffer], at)
+        if not done:
+            raise OSError(f"the file ends at byte {at}, inside an array")
+        buffer, at = buffer[done:], at + done
+
+
+# -- errors
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFullError(
+                f"No space is left for {path}; nothing was stored. Free some, or open a workspace elsewhere."
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise ReadOnlyError(
+                f"{path} cannot be written: {error}. Check the folder's permissions."
+            ) from error
+        raise StorageError(f"{path} cannot be written: {error}.") from error
+
+
+@contextmanager
+def _damage(source: Path | BinaryIO, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (WorkbenchError, PermissionError, ConnectionError, TimeoutError):
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise DamagedError(
+            f"{what or source} is not a whole HDF5 file: {str(error).strip(chr(39))}. "
+            "Restore it from a backup, or make the dataset again."
+        ) from error
