@@ -1,0 +1,87 @@
+"""The catalog: everything the rest may ask or record about datasets, algorithms and runs.
+
+It is an index. The store holds the same facts as files; ``workbench reindex`` clears the catalog and fills it again.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import sqlalchemy as sa
+
+from workbench.catalog import schema, tables
+from workbench.catalog.datasets import DatasetCatalog
+from workbench.catalog.engine import Database, Durability
+from workbench.catalog.revisions import RevisionCatalog
+from workbench.catalog.runs import RunCatalog
+
+
+class Catalog(DatasetCatalog, RevisionCatalog, RunCatalog):
+    """The facts of a workspace in SQLite or PostgreSQL.
+
+    All threads of a process may use one catalog. Each call is one short transaction. Lists are paged: a call returns the
+    records and a cursor, which as ``after=`` gives the next page; it is None at the end. Errors of the database come as
+    `StorageError`, `StorageFullError`, `ReadOnlyError` or `DamagedError`.
+
+    Attributes
+    ----------
+    url : str
+    is_new : bool
+        Opening it made its tables: it knows nothing yet, whatever the store holds.
+    read_only : bool
+        Its place cannot be written; recording raises `ReadOnlyError`.
+    """
+
+    def __init__(self, url: str, database: Database, is_new: bool) -> None:
+        self.url = url
+        self.is_new = is_new
+        self.read_only = database.read_only
+        self._database = database
+
+    @classmethod
+    def open(cls, url: str, durability: Durability = "process") -> Catalog:
+        """Open a catalog; make or migrate its tables where needed.
+
+        Parameters
+        ----------
+        url : str
+            SQLAlchemy URL: ``sqlite:////path/catalog.sqlite``, ``sqlite://`` (in memory), ``postgresql+psycopg://...``
+        durability : {"process", "fsync"}
+            What a commit survives: the death of the process, or a power cut too.
+
+        Raises
+        ------
+        WorkspaceError
+            If a newer workbench wrote it, or if the database holds something else.
+        ReadOnlyError
+            If it is absent or older and its place cannot be written.
+        DamagedError
+            If the file is no SQLite database.
+        StorageError
+            If the database does not answer.
+        """
+        database = Database(url, durability)
+        try:
+            is_new = schema.prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(url, database, is_new)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def clear(self) -> None:
+        """Forget everything, in one transaction: the first half of ``workbench reindex``."""
+        with self._database.write() as connection:
+            for table in reversed(tables.metadata.sorted_tables):
+                connection.execute(sa.delete(table))

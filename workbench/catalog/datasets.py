@@ -1,0 +1,130 @@
+"""Datasets in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from workbench.catalog.engine import Database
+from workbench.catalog.family import Family, count, distinct
+from workbench.catalog.search import Search, Walk, between, has_value, micros, tags_of
+from workbench.catalog.tables import dataset_tags, datasets
+from workbench.models import DatasetRecord
+
+
+def _row(record: DatasetRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name or "",
+        "schema_name": record.schema_name,
+        "digest": record.digest,
+        "run_id": record.run_id or "",
+        "created": micros(record.created),
+        "record": record.model_dump_json(),
+    }
+
+
+FAMILY = Family(
+    type=DatasetRecord,
+    table=datasets,
+    row=_row,
+    links={dataset_tags: lambda record: record.tags},
+    orders={"created": ("created", "id"), "name": ("name", "created", "id")},
+)
+
+
+class DatasetCatalog:
+    """What may be asked and recorded about datasets."""
+
+    _database: Database
+
+    def put_datasets(self, records: Sequence[DatasetRecord]) -> None:
+        """Record datasets, or replace those of the same id, in one transaction."""
+        with self._database.write() as connection:
+            FAMILY.put(connection, records)
+
+    def get_datasets(self, ids: Iterable[str]) -> dict[str, DatasetRecord]:
+        """Return the datasets that are there, by id, in the order of the ids."""
+        with self._database.read() as connection:
+            return FAMILY.get(connection, ids)
+
+    def newest_dataset(self, name: str) -> DatasetRecord | None:
+        """Return the newest dataset of that name."""
+        return next(iter(self.list_datasets(name=name, limit=1)[0]), None) if name else None
+
+    def list_datasets(
+        self,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        schema: str | None = None,
+        run_id: str | None = None,
+        digest: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        order: str = "-created",
+        limit: int = 50,
+        after: str | None = None,
+    ) -> tuple[list[DatasetRecord], str | None]:
+        """Return one page of datasets and the cursor of the next, or None at the end.
+
+        Parameters
+        ----------
+        name : str, optional
+            A name, or a pattern with ``*`` (any text) and ``?`` (one character). Case counts.
+        tags : sequence of str
+            The dataset has all of them.
+        schema, run_id, digest : str, optional
+            The schema's name, the run that made it, the digest of its object.
+        since, until : datetime, optional
+            Made at ``since`` or later, and before ``until``; local time where no zone is given.
+        order : {"-created", "created", "name", "-name"}
+        limit : int
+            Records on a page.
+        after : str, optional
+            The cursor that came with the page before.
+
+        Raises
+        ------
+        InvalidInputError
+            For a wrong order, limit, time or cursor.
+        """
+        equal = {"schema_name": schema, "run_id": run_id, "digest": digest}
+        tags = tags_of(tags)
+        first = [Walk(link=dataset_tags, value=tags[0])] if tags and order.endswith("created") else [Walk()]
+        search = Search(
+            family=FAMILY,
+            walks=first,
+            equal={column: value for column, value in equal.items() if value is not None},
+            where=[
+                has_value(FAMILY, dataset_tags, [tag])
+                for tag in (tags[1:] if first[0].link is not None else tags)
+            ],
+            name=name,
+            since=since,
+            until=until,
+            order=order,
+            limit=limit,
+            after=after,
+        )
+        with self._database.read() as connection:
+            return search.page(connection)
+
+    def dataset_names(self, prefix: str = "", limit: int = 50) -> list[str]:
+        """Return the names that begin with the prefix, in order, at most ``limit``."""
+        with self._database.read() as connection:
+            return list(
+                islice(distinct(connection, datasets.c.name, between(datasets.c.name, prefix)), limit)
+            )
+
+    def delete_datasets(self, ids: Iterable[str]) -> list[bool]:
+        """Delete datasets in one transaction and tell for each id whether it was there."""
+        with self._database.write() as connection:
+            return FAMILY.delete(connection, list(ids))
+
+    def objects_in_use(self, digests: Iterable[str]) -> dict[str, int]:
+        """Return for each digest how many datasets have that object."""
+        with self._database.read() as connection:
+            return count(connection, datasets.c.digest, digests)

@@ -1,0 +1,236 @@
+"""The connection to the database: short transactions on SQLite and PostgreSQL, and errors in our own words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.pool import Pool, QueuePool, StaticPool
+
+from workbench.errors import (
+    DamagedError,
+    InvalidInputError,
+    MissingPackageError,
+    ReadOnlyError,
+    StorageError,
+    StorageFullError,
+    UnsupportedError,
+)
+
+BUSY_S = 30.0
+Durability = Literal["process", "fsync"]
+
+
+class Database:
+    """An SQLAlchemy engine that hands out connections for reading and transactions for writing.
+
+    Parameters
+    ----------
+    url : str
+        ``sqlite:////absolute/path``, ``sqlite://`` (in memory) or ``postgresql+psycopg://...``.
+    durability : {"process", "fsync"}
+        ``fsync`` makes every commit survive a power cut; otherwise the death of the process.
+
+    Attributes
+    ----------
+    where : str
+        The file, or the URL without its password; for messages.
+    is_sqlite : bool
+    read_only : bool
+        The SQLite file or its folder cannot be written.
+    """
+
+    def __init__(self, url: str, durability: Durability = "process") -> None:
+        parsed = parse_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.read_only = False
+        if self.is_sqlite:
+            self.file = None if parsed.database in {None, "", ":memory:"} else Path(str(parsed.database))
+            self.where = str(self.file or "in memory")
+            self.read_only = self.file is not None and not _writable(self.file)
+            if self.read_only and self.file is not None and not self.file.exists():
+                raise ReadOnlyError(
+                    f"There is no catalog {self.where} and it cannot be made: the folder {self.file.parent} is absent or"
+                    " read-only. Make the folder writable or open another workspace."
+                )
+        else:
+            self.file = None
+            self.where = parsed.render_as_string(hide_password=True)
+        # All threads share the one connection of a catalog in memory, so they take turns.
+        self._turn = threading.RLock() if self.is_sqlite and self.file is None else nullcontext()
+        self.engine = (
+            self._sqlite_engine(durability) if self.is_sqlite else self._server_engine(parsed, durability)
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection on which every statement sees what is committed."""
+        with self._turn, self.in_our_words(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction, which is committed at the end or rolled back by an error.
+
+        Raises
+        ------
+        ReadOnlyError
+            If the catalog cannot be written.
+        StorageFullError, StorageError, DamagedError
+            If the database cannot take it; then nothing has changed.
+        """
+        if self.read_only:
+            raise ReadOnlyError(
+                f"The catalog {self.where} is open for reading only. Make its folder writable and reopen."
+            )
+        with self._turn, self.in_our_words(), self.engine.begin() as connection:
+            if self.is_sqlite:
+                # Python's sqlite3 leaves transactions alone (isolation_level=None). The write lock is taken at once:
+                # a transaction that reads first and asks for it later fails at once instead of waiting its turn.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    def lock(self, connection: sa.Connection, name: str) -> None:
+        """Make other transactions with the same name wait until this one ends; SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            connection.execute(
+                sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"workbench:{name}"}
+            )
+
+    @contextmanager
+    def in_our_words(self) -> Iterator[None]:
+        """Turn every error of the database into one of ours."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise translate(error.orig, self.where, self.file) from error
+        except sqlite3.Error as error:
+            raise translate(error, self.where, self.file) from error
+        except sa.exc.SQLAlchemyError as error:
+            raise StorageError(f"The catalog {self.where} could not be used: {error}") from error
+
+    def _sqlite_engine(self, durability: Durability) -> sa.Engine:
+        pool: type[Pool] = QueuePool
+        if self.file is None:
+            target, pool = ":memory:", StaticPool
+        elif not self.read_only:
+            target = str(self.file)
+        else:
+            # Without a WAL to merge the file cannot change under us, and immutable needs no lock files beside it.
+            merged = not _size(self.file.with_name(self.file.name + "-wal"))
+            target = f"file:{quote(str(self.file))}?mode=ro" + ("&immutable=1" if merged else "")
+
+        def connect() -> sqlite3.Connection:
+            connection = sqlite3.connect(
+                target,
+                uri=target.startswith("file:"),
+                timeout=BUSY_S,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'fsync' else 'NORMAL'}")
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA case_sensitive_like=ON")  # as LIKE is on PostgreSQL
+            return connection
+
+        options: dict[str, Any] = {} if self.file is None else {"max_overflow": -1}
+        return sa.create_engine("sqlite://", creator=connect, poolclass=pool, **options)
+
+    def _server_engine(self, url: sa.URL, durability: Durability) -> sa.Engine:
+        commit = "on" if durability == "fsync" else "off"
+        try:
+            return sa.create_engine(
+                url,
+                pool_pre_ping=True,  # a server that was restarted costs no error
+                max_overflow=-1,
+                connect_args={"options": f"-c synchronous_commit={commit}"},
+            )
+        except ImportError as error:
+            raise MissingPackageError(
+                f"The catalog {self.where} needs a package that is not installed: {error.name}."
+                " Run: pip install 'jupyter-workbench[postgres]'",
+                package="psycopg",
+            ) from error
+
+
+def parse_url(url: str) -> sa.URL:
+    """Return the parsed URL of a catalog.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no SQLAlchemy URL; `UnsupportedError` if it is one of another database.
+    """
+    examples = "'sqlite:////path/catalog.sqlite' or 'postgresql+psycopg://user@host/database'"
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise InvalidInputError(
+            f"Catalog {url!r} is not an SQLAlchemy URL. Give one such as {examples}."
+        ) from error
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}:
+        raise UnsupportedError(
+            f"Catalog of kind {parsed.drivername!r} is not supported. Give one such as {examples}."
+        )
+    return (
+        parsed.set(drivername="postgresql+psycopg") if parsed.get_backend_name() == "postgresql" else parsed
+    )
+
+
+def translate(error: BaseException | None, where: str, file: Path | None) -> Exception:
+    """Return our error for one of sqlite3 or psycopg."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    state = getattr(error, "sqlstate", None) or ""
+    if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT_"):
+        return DamagedError(
+            f"The catalog {where} is damaged: {error}. Run: workbench reindex; it is rebuilt from the store."
+        )
+    if name == "SQLITE_FULL" or state == "53100" or (name.startswith("SQLITE_IOERR") and _is_full(file)):
+        return StorageFullError(
+            f"No space is left for the catalog {where}; nothing was recorded. Free some and try again."
+        )
+    if name.startswith("SQLITE_READONLY") or state in {"25006", "42501"}:
+        return ReadOnlyError(
+            f"The catalog {where} cannot be written: {error}. Check the rights on it and its folder."
+        )
+    if name.startswith("SQLITE_BUSY"):
+        return StorageError(
+            f"Another process has kept the catalog {where} locked for {BUSY_S:.0f} s. End that process, or try again."
+        )
+    if name.startswith("SQLITE_CANTOPEN"):
+        return StorageError(
+            f"The catalog {where} cannot be opened: {error}. Check that its folder is there and readable."
+        )
+    if not name and not state:
+        return StorageError(
+            f"The database of the catalog {where} does not answer: {error}. Check that it runs."
+        )
+    return StorageError(f"The catalog {where} could not be used: {error}")
+
+
+def _writable(file: Path) -> bool:
+    # SQLite writes its log beside the file, so the folder counts too.
+    return os.access(file.parent, os.W_OK) and (not file.exists() or os.access(file, os.W_OK))
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _is_full(file: Path | None) -> bool:
+    if file is None:
+        return False
+    disk = os.statvfs(file.parent)
+    return disk.f_bavail * disk.f_frsize < 1 << 16

@@ -1,0 +1,14 @@
+"""Alembic's entry: runs the steps on the connection that ``schema.prepare`` gives, inside its transaction."""
+
+from alembic import context
+
+from workbench.catalog.schema import VERSION_TABLE
+from workbench.catalog.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    render_as_batch=True,
+)
+context.run_migrations()

@@ -1,0 +1,188 @@
+"""Runs in the catalog, and what they read and made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from workbench.catalog.engine import Database
+from workbench.catalog.family import Family
+from workbench.catalog.search import Search, Walk, checked, has_value, micros, one_of, tags_of
+from workbench.catalog.tables import run_inputs, run_outputs, run_tags, runs
+from workbench.models import Progress, RunRecord, RunStatus
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "status": str(record.status),
+        "algorithm": record.algorithm,
+        "algorithm_name": record.algorithm_name,
+        "revision": record.revision or "",
+        "created": micros(record.created),
+        "fraction": record.progress.fraction,
+        "message": _storable(record.progress.message),
+        "record": record.model_dump_json(),
+    }
+
+
+def _with_progress(record: RunRecord, fraction: float, message: str) -> RunRecord:
+    if record.progress.fraction == fraction and record.progress.message == message:
+        return record
+    return record.model_copy(update={"progress": Progress(fraction=fraction, message=message)})
+
+
+def _storable(text: str) -> str:
+    """Return a text of an algorithm without what no database takes: NUL and halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+FAMILY = Family(
+    type=RunRecord,
+    table=runs,
+    row=_row,
+    links={
+        run_tags: lambda record: record.tags,
+        run_inputs: lambda record: record.inputs,
+        run_outputs: lambda record: [
+            output.dataset for output in record.outputs if output.dataset is not None
+        ],
+    },
+    orders={"created": ("created", "id")},
+    extra=("fraction", "message"),
+    merge=_with_progress,
+)
+
+_UPDATE_PROGRESS = (
+    sa.update(runs)
+    .where(runs.c.id == sa.bindparam("run"), runs.c.fraction <= sa.bindparam("fraction"))
+    .values(fraction=sa.bindparam("fraction"), message=sa.bindparam("message"))
+)
+
+
+class RunCatalog:
+    """What may be asked and recorded about runs."""
+
+    _database: Database
+
+    def put_run(self, record: RunRecord) -> None:
+        """Record a run, or replace the one of the same id, with its tags, inputs and outputs."""
+        self.put_runs([record])
+
+    def put_runs(self, records: Sequence[RunRecord]) -> None:
+        """Record runs, or replace those of the same id, in one transaction."""
+        with self._database.write() as connection:
+            FAMILY.put(connection, records)
+
+    def update_progress(self, run_id: str, fraction: float, message: str) -> None:
+        """Record how far a run is; a run that is further already, or absent, stays as it is."""
+        with self._database.write() as connection:
+            values = {"run": run_id, "fraction": fraction, "message": _storable(message)}
+            connection.execute(_UPDATE_PROGRESS, values)
+
+    def get_run(self, id: str) -> RunRecord | None:
+        """Return the run of that id."""
+        with self._database.read() as connection:
+            return FAMILY.get(connection, [id]).get(id)
+
+    def list_runs(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        algorithm: str | None = None,
+        revision: str | None = None,
+        dataset: str | None = None,
+        tags: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        order: str = "-created",
+        limit: int = 50,
+        after: str | None = None,
+    ) -> tuple[list[RunRecord], str | None]:
+        """Return one page of runs and the cursor of the next, or None at the end.
+
+        Parameters
+        ----------
+        status : RunStatus, str or several, optional
+        algorithm : str, optional
+            ``"denoise"`` or ``"denoise@1.2"``.
+        revision : str, optional
+            The id of a revision.
+        dataset : str, optional
+            The id of a dataset that the run read or made.
+        tags : sequence of str
+            The run has all of them.
+        since, until : datetime, optional
+            Made at ``since`` or later, and before ``until``; local time where no zone is given.
+        order : {"-created", "created"}
+        limit : int
+            Records on a page.
+        after : str, optional
+            The cursor that came with the page before.
+
+        Raises
+        ------
+        InvalidInputError
+            For an unknown status, or a wrong order, limit, time or cursor.
+        """
+        asked = [] if status is None else [status] if isinstance(status, str) else list(status)
+        statuses = list(dict.fromkeys(one_of(s, RunStatus, "status") for s in asked))
+        if status is not None and not statuses:
+            return [], None
+        equal: dict[str, Any] = {"revision": revision}
+        if algorithm is not None:
+            equal["algorithm" if "@" in algorithm else "algorithm_name"] = algorithm
+        tags = tags_of(tags)
+        where = []
+        if dataset is not None:
+            made = [~has_value(FAMILY, run_inputs, [dataset])]
+            walks = [Walk(link=run_inputs, value=dataset), Walk(link=run_outputs, value=dataset, where=made)]
+        elif tags:
+            walks, tags = [Walk(link=run_tags, value=tags[0])], tags[1:]
+        else:
+            walks = [Walk(equal={"status": s}) for s in statuses] or [Walk()]
+        if statuses and walks[0].link is not None:
+            where.append(checked(runs.c.status).in_(statuses))
+        search = Search(
+            family=FAMILY,
+            walks=walks,
+            equal={column: value for column, value in equal.items() if value is not None},
+            where=where + [has_value(FAMILY, run_tags, [tag]) for tag in tags],
+            since=since,
+            until=until,
+            order=order,
+            limit=limit,
+            after=after,
+        )
+        with self._database.read() as connection:
+            return search.page(connection)
+
+    def delete_runs(self, ids: Iterable[str]) -> list[bool]:
+        """Delete runs in one transaction and tell for each id whether it was there."""
+        with self._database.write() as connection:
+            return FAMILY.delete(connection, list(ids))
+
+    def runs_of_revision(self, id: str) -> int:
+        """Return how many runs a revision has."""
+        statement = sa.select(sa.func.count()).select_from(runs).where(runs.c.revision == id)
+        with self._database.read() as connection:
+            return connection.scalar(statement) or 0
+
+    def producer(self, dataset_id: str) -> str | None:
+        """Return the id of the run that made a dataset; the first one if several put out the same."""
+        return next(iter(self._linked(run_outputs, dataset_id, 1, newest_first=False)), None)
+
+    def consumers(self, dataset_id: str, limit: int = 50) -> list[str]:
+        """Return the ids of the runs that read a dataset, newest first."""
+        return self._linked(run_inputs, dataset_id, limit, newest_first=True)
+
+    def _linked(self, link: sa.Table, dataset_id: str, limit: int, newest_first: bool) -> list[str]:
+        by = [link.c.created, link.c.run_id]
+        statement = sa.select(link.c.run_id).where(link.c.dataset_id == dataset_id).limit(limit)
+        with self._database.read() as connection:
+            return list(
+                connection.scalars(statement.order_by(*(c.desc() if newest_first else c for c in by)))
+            )

@@ -1,0 +1,122 @@
+"""The tables of the catalog. A change here is a new step in ``migrations/versions`` and a new ``schema.HEAD``.
+
+Each record is kept whole, as JSON text in ``record``; the columns beside it are what lists are filtered and sorted by. What
+may be absent in a record is the empty text in its column, so that no comparison meets NULL. Times are whole microseconds
+since 1970 (UTC): they sort the same everywhere and lose nothing.
+
+Every index that serves a list ends with ``created, id``: the database walks it in the order of the list and stops after
+one page, whatever the size of the table.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+# Text that is compared: by code point, as SQLite does, whatever the locale of a PostgreSQL server.
+Word = String().with_variant(String(collation="C"), "postgresql")
+
+
+def _link(name: str, owner: str, owner_column: str, value_column: str) -> Table:
+    """Return a table (owner, value, created): what many records have many of.
+
+    ``created`` repeats the owner's, so that the records with one value are found in the order of the list.
+    """
+    return Table(
+        name,
+        metadata,
+        Column(owner_column, Word, ForeignKey(f"{owner}.id", ondelete="CASCADE"), primary_key=True),
+        Column(value_column, Word, primary_key=True),
+        Column("created", BigInteger, nullable=False),
+        # the records that have this value, newest first; and how many records have it
+        Index(f"ix_{name}_{value_column}", value_column, "created", owner_column),
+        sqlite_with_rowid=False,
+    )
+
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("name", Word, nullable=False),
+    Column("schema_name", Word, nullable=False),
+    Column("digest", Word, nullable=False),
+    Column("run_id", Word, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    # list_datasets() and its name="*text*": the name is in the index so that rows that do not match are never read
+    Index("ix_datasets_created", "created", "id", "name"),
+    # list_datasets(name=...), order="name", newest_dataset, dataset_names
+    Index("ix_datasets_name", "name", "created", "id"),
+    # list_datasets(schema=...)
+    Index("ix_datasets_schema", "schema_name", "created", "id"),
+    # list_datasets(digest=...), objects_in_use
+    Index("ix_datasets_digest", "digest", "created", "id"),
+    # list_datasets(run_id=...)
+    Index("ix_datasets_run", "run_id", "created", "id"),
+)
+dataset_tags = _link("dataset_tags", "datasets", "dataset_id", "tag")
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("name", Word, nullable=False),
+    Column("major", Integer, nullable=False),
+    Column("minor", Integer, nullable=False),
+    Column("newest", Integer, nullable=False),  # 1 for the newest revision of each name@major.minor, else 0
+    Column("type", Word, nullable=False),
+    Column("devices", Word, nullable=False),  # " cpu cuda "
+    Column("created", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    # list_revisions(newest_only=False)
+    Index("ix_revisions_created", "created", "id", "name"),
+    # list_revisions()
+    Index("ix_revisions_newest", "newest", "created", "id", "name"),
+    # list_revisions(name=...)
+    Index("ix_revisions_name", "name", "newest", "created", "id"),
+    # find_revision, algorithm_names, algorithm_versions, list_revisions(order="name")
+    Index("ix_revisions_version", "name", "major", "minor", "created", "id", "newest"),
+)
+revision_tags = _link("revision_tags", "revisions", "revision_id", "tag")
+# digests of the package and the assets: files_in_use
+revision_files = _link("revision_files", "revisions", "revision_id", "digest")
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("alias", Word, primary_key=True),
+    Column("target", Word, nullable=False),  # "1.2" or the id of a revision
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("status", Word, nullable=False),
+    Column("algorithm", Word, nullable=False),
+    Column("algorithm_name", Word, nullable=False),
+    Column("revision", Word, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # what update_progress writes without touching the record; reading puts it back
+    Column("fraction", Double, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    # list_runs()
+    Index("ix_runs_created", "created", "id"),
+    # list_runs(status=...), one walk per status
+    Index("ix_runs_status", "status", "created", "id"),
+    # list_runs(algorithm="name")
+    Index("ix_runs_name", "algorithm_name", "created", "id"),
+    # list_runs(algorithm="name@1.2")
+    Index("ix_runs_algorithm", "algorithm", "created", "id"),
+    # list_runs(revision=...), runs_of_revision
+    Index("ix_runs_revision", "revision", "created", "id"),
+)
+run_tags = _link("run_tags", "runs", "run_id", "tag")
+# consumers, list_runs(dataset=...)
+run_inputs = _link("run_inputs", "runs", "run_id", "dataset_id")
+# producer, list_runs(dataset=...)
+run_outputs = _link("run_outputs", "runs", "run_id", "dataset_id")
