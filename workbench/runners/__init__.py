@@ -1,0 +1,23 @@
+"""What an algorithm's ``Runner`` class derives from."""
+
+from __future__ import annotations
+
+from workbench.runners.base import BaseRunner, LoadContext, RunnerContext
+from workbench.runners.typed import (
+    Image2AlignmentRunner,
+    Image2EmbeddingRunner,
+    Image2ImageRunner,
+    Image2SegmentationRunner,
+    Segmentation2SegmentationRunner,
+)
+
+__all__ = [
+    "BaseRunner",
+    "Image2AlignmentRunner",
+    "Image2EmbeddingRunner",
+    "Image2ImageRunner",
+    "Image2SegmentationRunner",
+    "LoadContext",
+    "RunnerContext",
+    "Segmentation2SegmentationRunner",
+]
