@@ -3,7 +3,7 @@
 Raises the builtin errors of the operating system; the store makes its own of them.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH103, PTH104, PTH105, PTH106, PTH108, PTH113, PTH116, PTH123
 # Why: a small put takes some tens of microseconds, and Path objects would take most of them.
 from __future__ import annotations
 
@@ -77,6 +77,13 @@ class Folder:
         except FileNotFoundError:
             return []
         return sorted(name for name in names if self.has_collection(name))
+
+    def is_empty(self) -> bool:
+        try:
+            with os.scandir(self.root) as entries:
+                return all(e.name.startswith(".") for e in entries)
+        except FileNotFoundError:
+            return True
 
     def drop_collection(self, name: str) -> None:
         tomb = f"{self.root}/{TEMPORARY}{os.urandom(8).hex()}"

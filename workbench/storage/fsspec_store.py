@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from workbench.errors import InUseError, InvalidInputError, NotFoundError, WorkbenchError
+from workbench.errors import (
+    AlreadyExistsError,
+    InUseError,
+    InvalidInputError,
+    NotFoundError,
+    WorkbenchError,
+)
 from workbench.models import ObjectInfo
 from workbench.names import check_key, check_name
 from workbench.storage.etags import Bytes, object_etag
@@ -34,6 +40,7 @@ class Place(Protocol):
     def has_collection(self, name: str) -> bool: ...
     def make_collection(self, name: str) -> bool: ...
     def collections(self) -> list[str]: ...
+    def is_empty(self) -> bool: ...
     def drop_collection(self, name: str) -> None: ...
     def sweep(self, name: str, older_than_s: float) -> int: ...
     def write(self, collection: str, key: str, data: Bytes, overwrite: bool) -> ObjectInfo: ...
@@ -94,6 +101,35 @@ class FsspecStore(Store):
 
     def __repr__(self) -> str:
         return f"FsspecStore({self.url!r})"
+
+    # -- the place itself, apart from its collections
+
+    @property
+    def root(self) -> str:
+        """The folder, or the path within the file system."""
+        return self._place.root
+
+    def is_empty(self) -> bool:
+        """Tell whether nothing is there, hidden files apart; a place that does not exist is empty."""
+        with self._errors(""):
+            return self._place.is_empty()
+
+    def read_marker(self, name: str) -> bytes | None:
+        """Return the bytes of a file beside the collections, or None if it is absent."""
+        try:
+            with self._errors(""):
+                return self._place.read("", name, 0, None)
+        except NotFoundError:
+            return None
+
+    def write_marker(self, name: str, data: bytes) -> bool:
+        """Publish a file beside the collections; return False if it was there, and leave it then."""
+        try:
+            with self._errors("", writing=True):
+                self._place.write("", name, data, overwrite=False)
+        except AlreadyExistsError:
+            return False
+        return True
 
     # -- collections
 

@@ -79,6 +79,10 @@ class S3(Remote):
             pass
         return False
 
+    def is_empty(self) -> bool:
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        return not self._call("list_objects_v2", Prefix=prefix, MaxKeys=1).get("KeyCount")
+
     def drop_collection(self, name: str) -> None:
         base = self._key(name, "") + "/"
         for page in self._pages(Prefix=base):
