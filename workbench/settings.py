@@ -23,19 +23,27 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = Field(None, description="Workspace: folder, file://, memory:// or s3://bucket/prefix")
-    catalog: str | None = Field(None, description="SQLAlchemy URL of the catalog; default: SQLite in the workspace")
-    storage_options: dict[str, Any] = Field(default_factory=dict, description="Options for the fsspec file system")
+    catalog: str | None = Field(
+        None, description="SQLAlchemy URL of the catalog; default: SQLite in the workspace"
+    )
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options for the fsspec file system"
+    )
     executor: str = Field("kernel", description="Where runs happen unless said otherwise")
     device: str = Field("auto", description="Compute device: auto, cpu, cuda, cuda:1, mps")
     durability: Literal["process", "fsync"] = Field(
         "process", description="process: survives kill -9; fsync: survives a power cut too"
     )
     compression: Literal["none", "gzip", "lzf"] = Field("none", description="Compression of new datasets")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level kept in run logs")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level kept in run logs"
+    )
     runner_cache: int = Field(4, ge=1, description="Loaded Runners kept warm in a process")
     page_size: int = Field(50, ge=1, le=1000, description="Items on a page of a listing")
     threads: int = Field(
-        default_factory=lambda: min(8, os.cpu_count() or 1), ge=1, description="Threads for parallel reads and writes"
+        default_factory=lambda: min(8, os.cpu_count() or 1),
+        ge=1,
+        description="Threads for parallel reads and writes",
     )
 
 
@@ -48,7 +56,10 @@ class Source(BaseModel):
 
 
 def load(
-    arguments: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, start: Path | None = None
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    start: Path | None = None,
 ) -> tuple[Settings, dict[str, Source]]:
     """Return the settings in force, and for each where its value came from.
 
@@ -104,7 +115,11 @@ def load(
             f"{Settings.model_fields[key].description}."
         ) from error
     sources = {
-        key: Source(value=getattr(settings, key), origin=origins.get(key, "default"), description=field.description or "")
+        key: Source(
+            value=getattr(settings, key),
+            origin=origins.get(key, "default"),
+            description=field.description or "",
+        )
         for key, field in Settings.model_fields.items()
     }
     return settings, sources
@@ -133,3 +148,8 @@ def default_url() -> str:
     import platformdirs
 
     return str(Path(platformdirs.user_data_dir("workbench", appauthor=False)) / "default")
+
+
+def notebook_path(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the notebook that the Jupyter server started this kernel for, or None where none is known."""
+    return (os.environ if environ is None else environ).get("JPY_SESSION_NAME") or None

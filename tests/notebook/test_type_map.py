@@ -7,7 +7,9 @@ import math
 import pytest
 
 from workbench.models import ParameterSpec
-from workbench.notebook.type_map import FIELDS, RangeField, field_for, option_label, parse_lines, show_lines
+from workbench.notebook.fields import RangeField
+from workbench.notebook.type_map import FIELDS, field_for
+from workbench.notebook.typed_text import option_label, parse_lines, show_lines
 
 TEXTS = [
     "",

@@ -1,0 +1,145 @@
+"""A run as HTML and as text: the pieces that live views and stored outputs share."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.models import RunRecord, RunStatus, now
+from workbench.notebook.style import COLORS, ERROR, MONO, MUTED
+
+if TYPE_CHECKING:
+    from workbench.library.dataset import Dataset
+
+SHOWN_OUTPUTS = 12
+_STAMPED = re.compile(r"\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d)\.\d{3}\S* (\w+) (.*)", re.DOTALL)
+
+
+def elapsed(record: RunRecord) -> str:
+    """Return how long the run has taken so far, or took: ``0.42 s``, ``3 min 05 s``; empty before it starts."""
+    if record.started is None:
+        return ""
+    seconds = max(0.0, ((record.finished or now()) - record.started).total_seconds())
+    if seconds < 10:
+        return f"{seconds:.2f} s" if record.finished else f"{seconds:.0f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def badge(status: RunStatus) -> str:
+    """Return the state on its colour."""
+    style = "color:#fff;border-radius:3px;padding:1px 7px;font-size:11px;font-weight:600"
+    return f'<span class="wb-badge" style="{style};background:{COLORS[status]}">{status}</span>'
+
+
+def head_html(record: RunRecord, fraction: float, message: str) -> str:
+    """Return one line: state, bar, per cent, time, and what the run is doing."""
+    percent = f"{max(0.0, min(1.0, fraction)):.0%}"
+    bar = (
+        f'<div class="wb-bar" role="progressbar" aria-valuenow="{percent[:-1]}" aria-valuemin="0" aria-valuemax="100">'
+        f'<div style="width:{percent};background:{COLORS[record.status]}"></div></div>'
+    )
+    return (
+        f'<div class="wb-run">{badge(record.status)}{bar}<span class="wb-figure">{percent}</span>'
+        f'<span class="wb-figure">{elapsed(record)}</span>'
+        f'<span class="wb-now" title="{html.escape(message)}">{html.escape(message)}</span></div>'
+    )
+
+
+def log_html(lines: Iterable[str], search: str = "") -> str:
+    """Return log lines with the time of day, warnings and errors coloured, what was searched for marked."""
+    return f"<pre>{''.join(_log_line(line, search) for line in lines)}</pre>"
+
+
+def _log_line(line: str, search: str) -> str:
+    stamped = _STAMPED.fullmatch(line)
+    if stamped is None:
+        return _marked(line, search) + "\n"
+    time, level, text = stamped.groups()
+    color = {"WARNING": COLORS[RunStatus.CANCELLED], "ERROR": ERROR, "CRITICAL": ERROR}.get(level, "inherit")
+    name = "" if level in {"INFO", "PRINT"} else f"{level} "
+    stamp = f'<span style="color:{MUTED}">{time}</span>'
+    return f'{stamp} <span style="color:{color}">{_marked(name + text, search)}</span>\n'
+
+
+def _marked(text: str, search: str) -> str:
+    if not search:
+        return html.escape(text)
+    parts = re.split(f"({re.escape(search)})", text, flags=re.IGNORECASE)
+    return "".join(f"<mark>{html.escape(p)}</mark>" if i % 2 else html.escape(p) for i, p in enumerate(parts))
+
+
+def error_html(record: RunRecord) -> str:
+    """Return the true error with its traceback folded; empty if there is none."""
+    error = record.error
+    if error is None:
+        return ""
+    where = f" <span style='color:{MUTED}'>in {html.escape(error.phase)}</span>" if error.phase else ""
+    fold = (
+        f"<details><summary style='cursor:pointer;color:{MUTED}'>Traceback</summary>"
+        f"<pre style='font-family:{MONO}'>{html.escape(error.traceback)}</pre></details>"
+        if error.traceback
+        else ""
+    )
+    return (
+        f"<div style='color:{ERROR};white-space:pre-wrap;overflow-wrap:anywhere'><b>{html.escape(error.type)}</b>: "
+        f"{html.escape(error.message)}{where}</div>{fold}"
+    )
+
+
+def outputs_html(outputs: Sequence[Dataset | str]) -> str:
+    """Return the outputs beside each other, datasets with their thumbnails; the first twelve."""
+    if not outputs:
+        return ""
+    cells = "".join(f"<div>{_output_html(output)}</div>" for output in outputs[:SHOWN_OUTPUTS])
+    left = len(outputs) - SHOWN_OUTPUTS
+    more = f"<div style='color:{MUTED}'>… {left} more in run.outputs</div>" if left > 0 else ""
+    style = "display:flex;flex-wrap:wrap;gap:12px;margin-top:6px"
+    return f'<div class="wb-outputs" style="{style}">{cells}{more}</div>'
+
+
+def _output_html(output: Any) -> str:
+    if isinstance(output, str):
+        return f"<pre style='font-family:{MONO}'>{html.escape(output)}</pre>"
+    try:
+        bundle = output._repr_mimebundle_()
+    except Exception as error:  # a deleted or damaged dataset must not hide the others
+        return f"<div style='color:{ERROR}'>{html.escape(f'{type(error).__name__}: {error}')}</div>"
+    if isinstance(bundle, tuple):
+        bundle = bundle[0]
+    return str(bundle.get("text/html") or f"<pre>{html.escape(str(bundle.get('text/plain', output)))}</pre>")
+
+
+def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = ()) -> str:
+    """Return a run as static HTML that needs no widgets and fits light and dark themes.
+
+    Parameters
+    ----------
+    record : RunRecord
+    outputs : sequence of Dataset or str
+        Shown with their thumbnails.
+    """
+    values = ", ".join(f"{name}={value!r}" for name, value in record.parameters.items())
+    facts = [html.escape(fact) for fact in (elapsed(record), f"on {record.device}", values) if fact]
+    warned = "".join(f"<div style='color:{MUTED}'>⚠ {html.escape(text)}</div>" for text in record.warnings)
+    return (
+        f"<div style='line-height:1.5'><div><b>{html.escape(record.algorithm)}</b> {badge(record.status)} "
+        f"<code>{record.id}</code></div><div style='color:{MUTED}'>{' · '.join(facts)}</div>"
+        f"{error_html(record)}{warned}{outputs_html(outputs)}</div>"
+    )
+
+
+def run_text(record: RunRecord) -> str:
+    """Return a run as lines that read well in a terminal and in a diff."""
+    lines = [f"{record.algorithm}  {record.status}  {record.id}"]
+    if record.status is RunStatus.COMPLETED:
+        lines[0] += f"  {elapsed(record)} on {record.device}"
+    lines += [f"  {name} = {value!r}" for name, value in record.parameters.items()]
+    lines += [f"  → {output.dataset or output.text}" for output in record.outputs]
+    if record.error is not None:
+        lines.append(f"  {record.error.type}: {record.error.message}")
+    return "\n".join(lines)

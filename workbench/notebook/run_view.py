@@ -1,0 +1,226 @@
+"""A live view of one run: the model listens to the run, the view paints the model, neither holds the run up."""
+
+from __future__ import annotations
+
+import html
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from workbench.models import RunRecord, RunStatus
+from workbench.notebook.painter import PAINTER, Painter
+from workbench.notebook.run_html import error_html, head_html, log_html, outputs_html, run_html, run_text
+from workbench.notebook.style import CSS
+
+if TYPE_CHECKING:
+    from workbench.execution.events import RunEvent
+    from workbench.execution.run import Run
+
+__all__ = ["RunModel", "RunView", "run_html", "run_text"]
+SHOWN_LINES = 200
+KEPT_LINES = 5000
+
+
+class RunModel:
+    """What is known of a run, fed by its events from any thread.
+
+    Parameters
+    ----------
+    run : Run
+    changed : callable
+        Called after every event, in the thread where it happened; must return at once.
+    """
+
+    def __init__(self, run: Run, changed: Callable[[], None]) -> None:
+        self.run = run
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._heard = False
+        self.log_version = 0
+        self._unsubscribe = run.subscribe(self._hear)
+        self.reread_log()
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's record as it is now."""
+        return self.run.record
+
+    def lines(self, search: str = "") -> list[str]:
+        """Return the last lines of the log, of those that contain the text."""
+        with self._lock:
+            lines = list(self._lines)
+        if search:
+            lines = [line for line in lines if search.casefold() in line.casefold()]
+        return lines[-SHOWN_LINES:]
+
+    def reread_log(self) -> None:
+        """Take the log as it is kept: for a run that began earlier, or in another process, or has ended."""
+        lines = str(self.run.log).splitlines()
+        with self._lock:
+            if lines[-KEPT_LINES:] != list(self._lines):
+                self._lines = deque(lines, maxlen=KEPT_LINES)
+                self.log_version += 1
+
+    def catch_up(self) -> None:
+        """Look again at a run that sends no events because another process has it."""
+        if not self._heard:
+            self.reread_log()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._unsubscribe()
+
+    def _hear(self, event: RunEvent) -> None:
+        self._heard = True
+        if event.kind == "log":
+            with self._lock:
+                self._lines.extend(event.text.splitlines())
+                self.log_version += 1
+        self._changed()
+
+
+class RunView(widgets.VBox):  # type: ignore[misc]
+    """State, progress, log, outputs and error of a run, live; for a run that has ended, as it ended.
+
+    Parameters
+    ----------
+    run : Run, optional
+        The run to show; `attach` shows another one.
+    with_cancel : bool
+        Whether it has its own Cancel button.
+    ended : callable, optional
+        Called when the shown run has ended and is painted, in the painting thread.
+    painter : Painter
+        Whose thread paints it.
+
+    Call `close` when the view is no longer needed.
+    """
+
+    def __init__(
+        self,
+        run: Run | None = None,
+        *,
+        with_cancel: bool = True,
+        ended: Callable[[], None] | None = None,
+        painter: Painter = PAINTER,
+    ) -> None:
+        self._painter = painter
+        self._ended = ended
+        self._lock = threading.RLock()
+        self._model: RunModel | None = None
+        self._painted_log: Any = None
+        self._is_finished = False
+        self._head = widgets.HTML(layout={"flex": "1 1 auto", "margin": "0"})
+        self._cancel = widgets.Button(description="Cancel", icon="stop", layout={"width": "90px"})
+        self._cancel.on_click(lambda button: self._ask_cancel())
+        self._search = widgets.Text(placeholder="search the log", layout={"width": "180px", "margin": "0"})
+        self._search.add_class("wb-search")
+        self._search.observe(lambda change: self._painter.ask(self), "value")
+        self._log = widgets.HTML(layout={"max_height": "170px", "overflow": "auto", "margin": "2px 0"})
+        self._log.add_class("wb-log")
+        self._result = widgets.HTML(layout={"margin": "0"})
+        self._style = widgets.HTML(CSS)
+        self._style.add_class("wb-style")
+        line = [self._head, self._search, *([self._cancel] if with_cancel else [])]
+        head = widgets.HBox(line, layout={"align_items": "center", "width": "100%"})
+        super().__init__([self._style, head, self._log, self._result], layout={"width": "100%"})
+        self.add_class("wb-view")
+        if run is None:
+            self.layout.display = "none"
+        else:
+            self.attach(run)
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is shown."""
+        return self._model.run if self._model is not None else None
+
+    def attach(self, run: Run) -> None:
+        """Show this run from now on."""
+        with self._lock:
+            if self._model is not None:
+                self._model.close()
+            self._is_finished = False
+            self._painted_log = None
+            self._result.value = ""
+            self._model = RunModel(run, self._note)
+            self.layout.display = None
+            self.paint()
+            if not self._is_finished:
+                self._painter.tick(self, True)
+
+    def paint(self, *, tick: bool = False) -> None:
+        """Bring the widgets up to date now."""
+        with self._lock:
+            model = self._model
+            if model is None or self.comm is None:
+                return
+            if tick:
+                model.catch_up()
+            record = model.record
+            if record.status.is_final and not self._is_finished:
+                self._finish(model, record)
+            if not self._is_finished or tick or not self._head.value:
+                self._paint_head(model, record)
+            wanted = (id(model), model.log_version, self._search.value)
+            if wanted != self._painted_log:
+                self._painted_log = wanted
+                lines = model.lines(self._search.value)
+                self._log.value = log_html(lines, self._search.value)
+                self._log.layout.display = None if lines or self._search.value else "none"
+                self._search.layout.visibility = "visible" if lines or self._search.value else "hidden"
+
+    def close(self) -> None:
+        """Listen no more and take the widgets away; the run goes on."""
+        self._painter.forget(self)
+        with self._lock:
+            model, self._model = self._model, None
+            if model is not None:
+                model.close()
+            head = self.children[1]
+            for widget in (
+                self._style,
+                self._head,
+                self._search,
+                self._cancel,
+                self._log,
+                self._result,
+                head,
+            ):
+                widget.close()
+            super().close()
+
+    def _note(self) -> None:
+        self._painter.ask(self)
+
+    def _ask_cancel(self) -> None:
+        if self._model is not None and not self._model.record.status.is_final:
+            self._cancel.disabled = True
+            try:
+                self._model.run.cancel()
+            except Exception as error:
+                self._result.value = f"<span class='wb-bad'>{html.escape(str(error))}</span>"
+                self._cancel.disabled = False
+
+    def _paint_head(self, model: RunModel, record: RunRecord) -> None:
+        message = model.run.message
+        if self._cancel.disabled and not record.status.is_final:
+            message = f"cancelling… {message}"
+        fraction = 1.0 if record.status is RunStatus.COMPLETED else model.run.progress
+        self._head.value = head_html(record, fraction, message)
+
+    def _finish(self, model: RunModel, record: RunRecord) -> None:
+        self._is_finished = True
+        self._painter.tick(self, False)
+        model.reread_log()
+        model.close()
+        self._cancel.disabled = True
+        self._paint_head(model, record)
+        warned = "".join(f"<div class='wb-muted'>⚠ {html.escape(text)}</div>" for text in record.warnings)
+        self._result.value = error_html(record) + warned + outputs_html(model.run.outputs)
+        if self._ended is not None:
+            self._ended()
