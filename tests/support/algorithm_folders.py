@@ -30,6 +30,21 @@ NOOP = """
             return []
 """
 
+GENERIC = """
+    from workbench.runners import BaseRunner
+    from workbench.schemas import GenericSchema
+
+    class Runner(BaseRunner):
+        def preprocess(self, input_data, args={}):
+            return self.fetch_data(input_data["input_dataset_ids"], GenericSchema)
+
+        def inference(self, data, args={}):
+            BODY
+
+        def postprocess(self, data, args={}):
+            return self.post_data([{"data": d} for d in data], GenericSchema)
+"""
+
 GAIN = """
     [[tool.workbench.additional_parameters]]
     name = "gain"
@@ -70,22 +85,5 @@ def write_algorithm(
 
 
 def generic(body: str) -> str:
-    """Return a generic Runner whose ``inference`` has the given body; it returns the ids of what it posts."""
-    return (
-        textwrap.dedent("""
-        from workbench.runners import BaseRunner
-        from workbench.schemas import GenericSchema
-
-        class Runner(BaseRunner):
-            def preprocess(self, input_data, args={}):
-                return self.fetch_data(input_data["input_dataset_ids"], GenericSchema)
-
-            def inference(self, data, args={}):
-        """)
-        + textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 8)
-        + textwrap.dedent("""
-
-            def postprocess(self, data, args={}):
-                return self.post_data([{"data": d} for d in data], GenericSchema)
-        """).replace("\n", "\n    ").replace("\n    \n", "\n\n", 1)
-    )
+    """Return a generic Runner whose ``inference(self, data, args)`` has the given body and returns a list of arrays."""
+    return GENERIC.replace("BODY", textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 12).lstrip())

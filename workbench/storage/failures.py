@@ -17,7 +17,12 @@ from workbench.errors import (
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
-_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_ABSENT = (
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    FileExistsError,
+)  # the last: of memory://
 _BAD_CREDENTIALS = {
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
@@ -60,7 +65,7 @@ def translate(error: Exception, url: str, collection: str, key: str | None, writ
             f"{url} needs a package that is not installed: {error}. Install it with pip.",
             package=error.name or "",
         )
-    if isinstance(error, FileExistsError):
+    if writing and isinstance(error, FileExistsError):
         return AlreadyExistsError(
             f"{what} is already in {url}. Pass overwrite=True to replace it, or take another key."
         )

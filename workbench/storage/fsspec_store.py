@@ -33,6 +33,7 @@ R = TypeVar("R")
 class Place(Protocol):
     """Where the objects lie: a `Folder`, or `Remote` and its kin. Names and keys are checked, errors are the builtin ones."""
 
+    root: str
     is_local: bool
     is_shared: bool
     workers: int

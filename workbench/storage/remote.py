@@ -105,7 +105,10 @@ class Remote:
     def write(self, collection: str, key: str, data: Bytes, overwrite: bool) -> ObjectInfo:
         content = bytes(data)
         if overwrite:
-            self.fs.pipe_file(self._path(collection, key), content)
+            try:
+                self.fs.pipe_file(self._path(collection, key), content)
+            except FileExistsError as error:  # memory:// says so where a part of the key is an object
+                raise NotADirectoryError(key) from error
         else:
             with _create_lock:
                 self.fs.pipe_file(self._path(collection, key), content, mode="create")
@@ -160,7 +163,7 @@ class Remote:
         return bool(self.fs.isfile(self._path(collection, key)))
 
     def scan(self, collection: str, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
-        base = self._path(collection, "")
+        base = self._path(collection, "") + "/"
         folder, _, _ = prefix.rpartition("/")
         found = self.fs.find(base + folder, detail=True)
         for name in sorted(found):
@@ -184,7 +187,7 @@ class Remote:
 def _register_block_cache() -> None:
     from fsspec import caching
 
-    class Blocks(caching.BlockCache):
+    class Blocks(caching.BlockCache):  # type: ignore[misc]  # fsspec has no types
         """Blocks for the many small reads; a read over a block long goes straight to its bytes in one request."""
 
         name = BLOCK_CACHE

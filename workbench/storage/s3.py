@@ -27,6 +27,7 @@ class S3(Remote):
     def __init__(self, root: str, options: Mapping[str, Any], threads: int) -> None:
         super().__init__("s3", root, options, threads)
         self.bucket, _, self.prefix = root.partition("/")
+        self._server = ""  # its name, from its answers
 
     def _connect(self) -> Any:
         import fsspec
@@ -50,6 +51,7 @@ class S3(Remote):
     def _call(self, method: str, **arguments: Any) -> Any:
         answer = self.fs.call_s3(method, Bucket=self.bucket, **arguments)
         self.fs.retries = READ_ATTEMPTS
+        self._server = answer["ResponseMetadata"]["HTTPHeaders"].get("server", "")
         return answer
 
     def _key(self, collection: str, key: str) -> str:
@@ -216,9 +218,17 @@ class S3(Remote):
         return True
 
     def scan(self, collection: str, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
+        # S3 lists in the order of the keys. SeaweedFS and S3's directory buckets go folder by folder instead.
+        if self._server.startswith("SeaweedFS") or self.bucket.endswith("--x-s3"):
+            found = (o for o in self._objects(collection, prefix, "", None) if o.key > after)
+            return iter(sorted(found, key=lambda o: o.key))
+        return self._objects(collection, prefix, after, limit)
+
+    def _objects(self, collection: str, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
         base = self._key(collection, "") + "/"
         size = PAGE if limit is None else min(PAGE, limit + 1)  # one for the hidden mark of the collection
-        for page in self._pages(Prefix=base + prefix, StartAfter=base + after, MaxKeys=size):
+        start = {"StartAfter": base + after} if after else {}
+        for page in self._pages(Prefix=base + prefix, MaxKeys=size, **start):
             for found in page.get("Contents", []):
                 key = found["Key"][len(base) :]
                 if key and not is_hidden(key):
