@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from workbench.algorithms.runnable import resolve
 from workbench.errors import WorkbenchError
 from workbench.notebook import where
 from workbench.notebook.form_inputs import InputRows
@@ -63,7 +64,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
         memory: FormMemory | None = None,
     ) -> None:
         self._workspace = workspace
-        self._algorithm = workspace.algorithms.resolve(algorithm)
+        self._algorithm = resolve(workspace.algorithms, algorithm)
         self._name = self._algorithm.revision.name
         self._memory = memory or FormMemory(workspace.store)
         self._notebook = where.notebook()

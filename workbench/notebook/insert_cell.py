@@ -78,16 +78,14 @@ def cell_code(
     '%algorun denoise@1.0 volume sigma=2.0'
     """
     line = write_call(algorithm, inputs, values)
-    if len(line) <= MAX_LINE and _says_all(line, algorithm, inputs, values, parameters):
+    if not values or (len(line) <= MAX_LINE and _says_all(line, inputs, values, parameters)):
         return line
     # JSON is YAML, except for floats such as 1e-05, which YAML reads only with a point
     body = "".join(f"{name}: {_yaml(value)}\n" for name, value in values.items())
     return "%" + write_call(algorithm, inputs, {}) + "\n" + body.rstrip("\n")
 
 
-def _says_all(
-    line: str, algorithm: str, inputs: Sequence[str], values: Mapping[str, Any], parameters: Parameters
-) -> bool:
+def _says_all(line: str, inputs: Sequence[str], values: Mapping[str, Any], parameters: Parameters) -> bool:
     # IPython would expand $name and {name}, and take a last ? as a call for help
     if any(sign in line for sign in "\n\r${") or line.endswith("?"):
         return False
