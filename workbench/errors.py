@@ -208,7 +208,9 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     ['sigma']
     """
     by_folded = {k.casefold(): k for k in known}
-    return [by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=n, cutoff=0.6)]
+    return [
+        by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=n, cutoff=0.6)
+    ]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -118,6 +118,7 @@ class Verdict(Record):
     checked: datetime
     seconds: float = 0.0
     python: str = ""
+    workbench: str = ""
 
 
 class Revision(Record):
@@ -143,6 +144,7 @@ class Revision(Record):
     created: datetime
     source: str | None = None  # the folder it came from
     content: str = ""  # digest over all of the above that makes two revisions differ
+    declared: str = ""  # digest over what the folder alone says: an equal folder need not pass the gate again
 
     @property
     def version(self) -> str:

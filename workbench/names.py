@@ -54,7 +54,9 @@ def check_name(name: object, what: str) -> str:
     hint = f" Try {suggestion!r}." if suggestion and _NAME.fullmatch(suggestion) else " Try 'denoise'."
     if len(name) > MAX_NAME:
         shown = name[:30] + "…"
-        raise InvalidNameError(f"{what} {shown!r} has {len(name)} characters, at most {MAX_NAME} are allowed.{hint}")
+        raise InvalidNameError(
+            f"{what} {shown!r} has {len(name)} characters, at most {MAX_NAME} are allowed.{hint}"
+        )
     bad = next((c for c in name if not re.match(r"[A-Za-z0-9._-]", c)), name[0])
     raise InvalidNameError(
         f"{what} {name!r} has {bad!r} where only letters, digits, '.', '_' and '-' are allowed"
@@ -92,5 +94,7 @@ def check_key(key: object, what: str = "Object key") -> str:
     elif len(key.encode()) > MAX_KEY:
         problem = f"has {len(key.encode())} bytes, at most {MAX_KEY} are allowed"
     if problem:
-        raise InvalidNameError(f"{what} {key[:80]!r} {problem}. Use a relative key such as 'stack-01/image.h5'.")
+        raise InvalidNameError(
+            f"{what} {key[:80]!r} {problem}. Use a relative key such as 'stack-01/image.h5'."
+        )
     return key

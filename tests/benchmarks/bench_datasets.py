@@ -1,0 +1,171 @@
+"""A 512 MiB float32 stack: write, read, one slice; peak memory. Limit: a raw file."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+from harness import Contest, Figures, seconds
+
+SLICE = (1024, 1024)
+
+
+def source(slices: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((slices, *SLICE), dtype=np.float32)
+
+
+def raw_write(path: Path, array: np.ndarray) -> None:
+    view = memoryview(array).cast("B")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    done = 0
+    while done < len(view):
+        done += os.write(descriptor, view[done : done + (1 << 29)])
+    os.close(descriptor)
+
+
+def raw_read(path: Path, shape: tuple[int, ...], offset: int = 0) -> np.ndarray:
+    array = np.empty(shape, np.float32)
+    view = memoryview(array).cast("B")
+    done = 0
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset)
+        while done < len(view):
+            done += file.readinto(view[done:])
+    return array
+
+
+def main(folder: Path, slices: int, rounds: int) -> None:
+    import workbench
+
+    array = source(slices)
+    contest = Contest(f"{array.nbytes >> 20} MiB stack in {folder}", limit="limit: raw file")
+    middle = slices // 2
+
+    def file_contestant(name, write, read, one):  # type: ignore[no-untyped-def]
+        path = folder / "contestant"
+
+        def run() -> Figures:
+            path.unlink(missing_ok=True)
+            put = seconds(lambda: write(path))
+            get = seconds(lambda: read(path))
+            slice_s = min(seconds(lambda: one(path)) for _ in range(5))
+            path.unlink()
+            return {"put": put, "get": get, "put + get": put + get, "one slice": slice_s}
+
+        contest.add(name, run)
+
+    file_contestant(
+        "limit: raw file",
+        lambda p: raw_write(p, array),
+        lambda p: raw_read(p, array.shape),
+        lambda p: raw_read(p, SLICE, middle * 4 * SLICE[0] * SLICE[1]),
+    )
+    file_contestant(
+        "np.save",
+        lambda p: np.save(p.open("wb"), array),
+        np.load,
+        lambda p: np.load(p, mmap_mode="r")[middle].copy(),
+    )
+
+    def h5_write(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            file["image"] = array
+
+    def h5_read(path: Path, index: object = ()) -> np.ndarray:
+        with h5py.File(path, "r") as file:
+            return file["image"][index]
+
+    file_contestant("h5py", h5_write, h5_read, lambda p: h5_read(p, middle))
+
+    def bytes_write(path: Path) -> None:
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            file["image"] = array
+        path.write_bytes(buffer.getvalue())
+
+    def bytes_read(path: Path, index: object = ()) -> np.ndarray:
+        with h5py.File(io.BytesIO(path.read_bytes()), "r") as file:
+            return file["image"][index]
+
+    file_contestant(
+        "HDF5 through memory (Compox way)", bytes_write, bytes_read, lambda p: bytes_read(p, middle)
+    )
+
+    ws = workbench.open(folder / "workspace")
+
+    def ours() -> Figures:
+        made = []
+        put = seconds(lambda: made.append(ws.datasets.put({"data": array})))
+        dataset = made[0]
+        get = seconds(lambda: ws.datasets.get(dataset.id, "data"))
+
+        def one_slice() -> None:
+            with ws.datasets.open(dataset.id) as file:
+                file["data"][middle]
+
+        slice_s = min(seconds(one_slice) for _ in range(5))
+        ws.datasets.delete(dataset.id)
+        return {"put": put, "get": get, "put + get": put + get, "one slice": slice_s}
+
+    contest.add("workbench", ours)
+    contest.target("workbench", "put + get", ratio=1 / 0.85)
+    contest.target("workbench", "one slice", ratio=2.5)
+    contest.run(rounds)
+    ws.close()
+
+
+def memory(folder: Path, slices: int) -> None:
+    """Print the growth of the process's peak memory over put and over get, as a multiple of the array."""
+    code = f"""
+import resource, sys
+import numpy as np, workbench
+ws = workbench.open({str(folder / "memory")!r})
+small = ws.datasets.put({{"data": np.zeros(10, np.float32)}})
+ws.datasets.get(small.id)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+array = np.ones(({slices}, {SLICE[0]}, {SLICE[1]}), np.float32)
+dataset = ws.datasets.put({{"data": array}})
+print("put", (peak() - before) / array.nbytes)
+"""
+    print("\npeak memory as a multiple of the array (bound 1.15)")
+    for name, text in {"put": code, "get": _get_script(folder)}.items():
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+        print(f"  {name}: {done.stdout.split()[-1]}")
+
+
+def _get_script(folder: Path) -> str:
+    return f"""
+import resource, workbench
+ws = workbench.open({str(folder / "memory")!r})
+small, big = sorted(ws.datasets.list(), key=lambda d: d.nbytes)
+ws.datasets.get(small.id)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+ws.datasets.get(big.id)
+print("get", (peak() - before) / big.nbytes)
+"""
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--slices", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where to write; default: the temporary folder"
+    )
+    args = parser.parse_args()
+    place = Path(tempfile.mkdtemp(dir=args.folder))
+    try:
+        main(place, args.slices, args.rounds)
+        memory(place, args.slices)
+    finally:
+        shutil.rmtree(place)

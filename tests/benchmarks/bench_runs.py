@@ -1,0 +1,71 @@
+"""What a run costs beside what its algorithm does. Limit: calling the Runner's methods by hand."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import Contest, median_seconds
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from algorithm_folders import NOOP, write_algorithm
+
+
+def main(rounds: int = 7, times: int = 30) -> None:
+    import workbench
+
+    with tempfile.TemporaryDirectory() as folder:
+        ws = workbench.open(Path(folder) / "ws")
+        algorithm = ws.algorithms.deploy(write_algorithm(Path(folder) / "noop", "noop", NOOP, type="Generic"))
+        cls = ws.algorithms.runner_class(algorithm.revision)
+
+        def by_hand() -> None:
+            runner = cls()
+            runner.postprocess(runner.inference(runner.preprocess({"input_dataset_ids": []}, {}), {}), {})
+
+        def process() -> None:  # what a record costs at least: two small files and two commits
+            import sqlite3
+
+            connection = sqlite3.connect(Path(folder) / "limit.sqlite", isolation_level=None)
+            connection.execute("pragma journal_mode=wal")
+            connection.execute("pragma synchronous=normal")
+            connection.execute("create table if not exists runs (id integer primary key, text text)")
+            for step in range(2):
+                path = Path(folder) / f"record{step}"
+                path.with_suffix(".tmp").write_text("x" * 600)
+                path.with_suffix(".tmp").replace(path)
+                connection.execute("insert into runs (text) values (?)", ("x" * 600,))
+            connection.close()
+
+        contest = Contest("a run that does nothing, in the kernel", limit="limit: two files, two commits")
+        contest.add("the methods by hand", lambda: {"run": median_seconds(by_hand, times)})
+        contest.add("limit: two files, two commits", lambda: {"run": median_seconds(process, times)})
+        contest.add("workbench", lambda: {"run": median_seconds(algorithm, times)})
+        with contest.peer("compox debug session"):
+            contest.add("compox debug session", compox(Path(folder)))
+        contest.target("workbench", "run", seconds=0.003)
+        contest.run(rounds)
+
+        begin = time.perf_counter()
+        for _ in range(200):
+            algorithm()
+        print(f"  200 in a row: {(time.perf_counter() - begin) / 200 * 1e3:.2f} ms each")
+        ws.close()
+
+
+def compox(folder: Path):  # type: ignore[no-untyped-def]
+    from compox.tasks.DebuggingTaskHandler import DebuggingTaskHandler
+
+    code = NOOP.replace(
+        "from workbench.runners import BaseRunner", "from compox.algorithm_utils.BaseRunner import BaseRunner"
+    )
+    path = write_algorithm(folder / "compox", "noop", code, type="Generic")
+    handler = DebuggingTaskHandler("bench")
+    runner = handler.fetch_algorithm(str(path))
+    return lambda: {"run": median_seconds(lambda: runner.run({"input_dataset_ids": []}, {}), 10)}
+
+
+if __name__ == "__main__":
+    main()

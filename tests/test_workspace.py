@@ -1,0 +1,402 @@
+"""The main job: open, deploy, run, look, find again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from algorithm_folders import GAIN, NOOP, generic, write_algorithm
+
+import workbench
+from workbench.errors import (
+    InvalidDataError,
+    InvalidInputError,
+    InvalidParameterError,
+    NotFoundError,
+    RunCancelledError,
+    RunFailedError,
+    RunTimeoutError,
+    UnsupportedError,
+    WorkspaceError,
+)
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[workbench.Workspace]:
+    with workbench.open(tmp_path / "ws") as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    return np.random.default_rng(0).random((4, 16, 12), dtype=np.float32)
+
+
+def test_an_array_goes_in_and_an_array_comes_out(ws: workbench.Workspace, tmp_path: Path, stack: np.ndarray) -> None:
+    invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN))
+    run = invert(stack, gain=2.0)
+    assert run.status == "COMPLETED"
+    assert run.progress == 1.0
+    assert run.parameters == {"gain": 2.0}
+    np.testing.assert_array_equal(run.result(), (stack.max() - stack) * 2.0)
+    assert len(run.outputs) == 4
+    assert "inverting" in run.log
+    assert run.error is None
+
+
+def test_tomorrow_everything_is_found_again(tmp_path: Path, stack: np.ndarray) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN))
+        run = ws.run("invert", stack)
+        made = run.result()
+    with workbench.open(tmp_path / "ws") as ws:
+        again = ws.runs.get(run.id)
+        assert again.status == "COMPLETED"
+        np.testing.assert_array_equal(again.result(), made)
+        assert again.log == run.log
+        assert [r.id for r in ws.runs.list(algorithm="invert")] == [run.id]
+        output = again.outputs[0]
+        assert output.run_id == run.id
+        assert output.parents == again.record.inputs
+        assert again.environment["packages"]["numpy"] == np.__version__
+
+
+def test_reindex_rebuilds_the_catalog_from_the_store(tmp_path: Path, stack: np.ndarray) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        algorithm = ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN))
+        ws.algorithms.alias("invert@1.0", "stable")
+        run = ws.run("invert", stack)
+        before = [d.record for d in ws.datasets.list(limit=100)]
+    for left in (tmp_path / "ws").glob("catalog.sqlite*"):
+        left.unlink()
+    with workbench.open(tmp_path / "ws") as ws:  # a catalog that is gone is built without being asked
+        assert [d.record for d in ws.datasets.list(limit=100)] == before
+        assert ws.reindex() == {"datasets": 8, "algorithms": 1, "runs": 1}
+        assert ws.runs.get(run.id).record == run.record
+        assert ws.algorithms.get("invert@stable").id == algorithm.id
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "inputs", "parameters", "options", "error", "match"),
+    [
+        ("invrt", None, {}, {}, NotFoundError, "invert"),
+        ("invert@2", None, {}, {}, NotFoundError, "1.0"),
+        ("invert", None, {"gian": 1.0}, {}, InvalidParameterError, "'gain'"),
+        ("invert", None, {"gain": "much"}, {}, InvalidParameterError, "gain"),
+        ("invert", None, {"gain": 11.0}, {}, InvalidParameterError, "10"),
+        ("invert", ["no-such-dataset"], {}, {}, NotFoundError, "no-such-dataset"),
+        ("invert", np.zeros((4, 4), np.int32), {}, {}, InvalidDataError, "float32"),
+        ("invert", np.zeros((2, 2, 2, 2), np.float32), {}, {}, InvalidDataError, "shape"),
+        ("invert", object(), {}, {}, InvalidInputError, "expected an array"),
+        ("invert", None, {}, {"device": "gpu"}, UnsupportedError, "supports cpu"),
+        ("invert", None, {}, {"executor": "moon"}, NotFoundError, "kernel"),
+        ("invert", None, {}, {"timeout_s": 0}, InvalidInputError, "greater than 0"),
+        ("invert", None, {}, {"retries": -1}, InvalidInputError, "0 or larger"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(
+    ws: workbench.Workspace,
+    tmp_path: Path,
+    algorithm: str,
+    inputs: object,
+    parameters: dict[str, object],
+    options: dict[str, object],
+    error: type[Exception],
+    match: str,
+) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN))
+    before = sorted(p for p in (tmp_path / "ws").rglob("*") if "catalog" not in p.name)
+    with pytest.raises(error, match=match):
+        ws.run(algorithm, inputs if inputs is not None else np.zeros((4, 4), np.float32), parameters, **options)
+    assert sorted(p for p in (tmp_path / "ws").rglob("*") if "catalog" not in p.name) == before
+    assert len(ws.runs.list()) == 0
+
+
+def test_a_failed_run_keeps_the_true_error_first(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("""
+        try:
+            [][1]
+        except IndexError:
+            raise ValueError("the true error")
+    """)
+    run = ws.algorithms.deploy(write_algorithm(tmp_path / "bad", "bad", code, type="Generic"))(np.zeros(3))
+    assert run.status == "FAILED"
+    error = run.error
+    assert isinstance(error, RunFailedError)
+    assert str(error).startswith("ValueError: the true error")
+    assert error.phase == "inference"
+    assert 'raise ValueError("the true error")' in error.traceback_text
+    assert "workbench/execution" not in error.traceback_text
+    assert isinstance(error.__cause__, ValueError)
+    with pytest.raises(RunFailedError, match="the true error"):
+        run.result()
+    stored = ws.runs.get(run.id)
+    assert str(stored.error) == str(error)
+    assert "the true error" in stored.log
+
+
+def test_debug_raises_in_the_frame_of_the_runner(ws: workbench.Workspace, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "bad", "bad", generic("raise ValueError('look here')"), type="Generic")
+    with pytest.raises(ValueError, match="look here") as caught:
+        ws.run(folder, np.zeros(3), debug=True)
+    innermost = caught.traceback[-1]
+    assert Path(str(innermost.path)) == folder / "Runner.py"
+    assert ws.algorithms.list().rows() == []
+    assert ws.runs.list()[0].status == "FAILED"
+
+
+def test_a_folder_runs_without_being_deployed_and_edits_are_picked_up(ws: workbench.Workspace, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "twice", "twice", generic("return [d['data'] * 2 for d in data]"), type="Generic")
+    assert ws.run(folder, np.arange(3.0)).result().tolist() == [0, 2, 4]
+    write_algorithm(folder, "twice", generic("return [d['data'] * 3 for d in data]"), type="Generic")
+    assert ws.run(str(folder), np.arange(3.0)).result().tolist() == [0, 3, 6]
+
+
+def test_cancel_is_noticed_at_the_next_progress_call(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("""
+        import time
+        for i in range(1000):
+            self.set_progress(i / 1000)
+            time.sleep(0.01)
+    """)
+    algorithm = ws.algorithms.deploy(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"))
+    running = threading.Event()
+    run = ws.run(algorithm, np.zeros(3), wait=False, on_event=lambda e: e.fraction > 0.01 and running.set())
+    assert running.wait(10)
+    run.cancel()
+    assert run.wait(5).status == "CANCELLED"
+    assert 0 < run.progress < 1
+    with pytest.raises(RunCancelledError):
+        run.result()
+    assert "Cancelled." in ws.runs.get(run.id).log
+
+
+def test_a_queued_run_is_cancelled_before_it_starts(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("import time\nself.log_message('begin')\ntime.sleep(0.3)\nreturn []")
+    algorithm = ws.algorithms.deploy(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"))
+    first = ws.run(algorithm, np.zeros(3), wait=False)
+    second = ws.run(algorithm, np.zeros(3), wait=False)
+    assert second.status == "PENDING"
+    assert second.cancel().status == "CANCELLED"
+    assert first.wait(10).status == "COMPLETED"
+    assert "begin" not in second.log
+
+
+def test_a_timeout_fails_the_run_and_says_how_long(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("""
+        import time
+        while True:
+            self.log_message("busy")
+            time.sleep(0.02)
+    """)
+    run = ws.run(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), np.zeros(3), timeout_s=0.2)
+    assert run.status == "FAILED"
+    with pytest.raises(RunTimeoutError, match=r"longer than 0.2 s"):
+        run.result()
+
+
+def test_waiting_for_a_result_has_its_own_time_limit(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("import time\ntime.sleep(0.5)\nreturn [d['data'] for d in data]")
+    run = ws.run(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), np.arange(2.0), wait=False)
+    with pytest.raises(RunTimeoutError, match="still"):
+        run.result(timeout_s=0.05)
+    assert run.result(timeout_s=10).tolist() == [0.0, 1.0]
+
+
+def test_an_interrupt_cancels_the_run_and_stops_the_caller(tmp_path: Path) -> None:
+    code = generic("import time\nprint('ready', flush=True)\nfor _ in range(500): time.sleep(0.01)\nreturn []")
+    write_algorithm(tmp_path / "slow", "slow", code, type="Generic")
+    script = f"""
+import numpy as np, workbench
+ws = workbench.open({str(tmp_path / "ws")!r})
+try:
+    ws.run({str(tmp_path / "slow")!r}, np.zeros(3))
+except KeyboardInterrupt:
+    print(ws.runs.list()[0].status)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(2)
+    assert process.communicate(timeout=20)[0] == "CANCELLED\n"
+
+
+def test_a_run_whose_process_was_killed_is_lost_at_the_next_look(tmp_path: Path) -> None:
+    code = generic("import time\nself.log_message('last words')\nprint('ready', flush=True)\ntime.sleep(60)")
+    write_algorithm(tmp_path / "slow", "slow", code, type="Generic")
+    script = f"""
+import numpy as np, workbench
+workbench.open({str(tmp_path / "ws")!r}).run({str(tmp_path / "slow")!r}, np.zeros(3))
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    process.communicate(timeout=20)
+    with workbench.open(tmp_path / "ws") as ws:
+        run = ws.runs.list()[0]
+        assert run.status == "LOST"
+        assert "last words" in str(run.error)
+
+
+def test_a_failing_run_is_tried_again_as_often_as_asked(ws: workbench.Workspace, tmp_path: Path) -> None:
+    counter = tmp_path / "count"
+    code = generic(f"""
+        import pathlib
+        path = pathlib.Path({str(counter)!r})
+        done = int(path.read_text()) if path.exists() else 0
+        path.write_text(str(done + 1))
+        if done < 2:
+            raise OSError("flaky")
+        return [d["data"] for d in data]
+    """)
+    run = ws.run(write_algorithm(tmp_path / "flaky", "flaky", code, type="Generic"), np.zeros(2), retries=2)
+    assert run.status == "COMPLETED"
+    assert counter.read_text() == "3"
+    assert "Attempt 2 of 3 failed" in run.log
+
+
+def test_outputs_that_name_no_dataset_stay_text_with_a_warning(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = NOOP.replace("return []", 'return ["hello"]')
+    run = ws.run(write_algorithm(tmp_path / "talk", "talk", code, type="Generic"))
+    assert run.outputs == ["hello"]
+    assert "kept as text" in run.record.warnings[0]
+
+
+def test_load_assets_runs_once_and_what_it_sets_is_locked(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = """
+        from workbench.runners import BaseRunner
+
+        class Runner(BaseRunner):
+            def load_assets(self):
+                self.table = self.fetch_asset("files/table.txt").read().decode()
+                self.log_message("loaded")
+
+            def preprocess(self, input_data, args={}):
+                self.mine = 1
+
+            def inference(self, data, args={}):
+                try:
+                    self.table = "other"
+                except AttributeError as error:
+                    return str(error)
+
+            def postprocess(self, data, args={}):
+                return [self.table, data]
+    """
+    folder = write_algorithm(tmp_path / "asset", "asset", code, type="Generic", files={"files/table.txt": "tab"})
+    algorithm = ws.algorithms.deploy(folder)
+    first, second = algorithm(), algorithm()
+    assert first.outputs[0] == second.outputs[0] == "tab"
+    assert "locked" in first.outputs[1]
+    assert "loaded" in first.log
+    assert "loaded" not in second.log
+
+
+def test_print_and_logging_of_a_run_and_its_threads_are_in_its_log(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("""
+        import logging, threading, warnings
+        print("printed")
+        logging.getLogger("lab").info("logged")
+        warnings.warn("warned")
+        thread = threading.Thread(target=lambda: (self.log_message("from a thread"), print("thread print")))
+        thread.start()
+        thread.join()
+        return [d["data"] for d in data]
+    """)
+    run = ws.run(write_algorithm(tmp_path / "talk", "talk", code, type="Generic"), np.zeros(2), echo=False)
+    for text in ("PRINT printed", "INFO lab: logged", "warned", "INFO from a thread", "PRINT thread print"):
+        assert text in run.log
+
+
+def test_colour_is_one_image_in_a_list_and_a_stack_when_bare(ws: workbench.Workspace, tmp_path: Path) -> None:
+    invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert"))
+    rgb = np.random.default_rng(0).random((3, 8, 8))
+    assert len(invert([rgb]).outputs) == 1
+    assert len(invert(rgb).outputs) == 3
+
+
+def test_names_ids_datasets_and_arrays_mix(ws: workbench.Workspace, tmp_path: Path) -> None:
+    invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert"))
+    image = np.random.default_rng(0).random((8, 8))
+    a = ws.datasets.put({"image": image}, name="first")
+    b = ws.datasets.put({"image": image * 2})
+    run = ws.run("invert", ["first", b.id, a, image])
+    assert len(run.outputs) == 4
+    assert run.record.inputs[0] == run.record.inputs[2] == a.id
+
+
+def test_a_memory_workspace_lives_in_one_process(tmp_path: Path, stack: np.ndarray) -> None:
+    with workbench.open("memory://test-workspace") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "invert"))
+        run = ws.run("invert", stack)
+        assert run.result().shape == stack.shape
+        assert "inverting" in ws.runs.get(run.id).log
+    with workbench.open("memory://test-workspace") as ws:
+        assert ws.runs.get(run.id).status == "COMPLETED"
+
+
+@pytest.mark.s3
+def test_the_same_calls_work_on_s3(s3: object, tmp_path: Path, stack: np.ndarray) -> None:
+    url = s3.new_url()  # type: ignore[attr-defined]
+    options = s3.storage_options  # type: ignore[attr-defined]
+    with workbench.open(url, storage_options=options) as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN))
+        run = ws.run("invert", stack)
+        np.testing.assert_array_equal(run.result(), stack.max() - stack)
+    with workbench.open(url, storage_options=options) as ws:
+        assert "inverting" in ws.runs.get(run.id).log
+
+
+def test_a_folder_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(WorkspaceError, match="not a workspace and not empty"):
+        workbench.open(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.tex"]
+
+
+def test_a_workspace_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    workbench.open(tmp_path / "ws").close()
+    marker = tmp_path / "ws" / "workbench.json"
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "format": 99}))
+    with pytest.raises(WorkspaceError, match="format 99"):
+        workbench.open(tmp_path / "ws")
+
+
+def test_current_is_the_workspace_opened_last(tmp_path: Path) -> None:
+    with workbench.open(tmp_path / "a"), workbench.open(tmp_path / "b") as second:
+        assert workbench.current() is second
+
+
+def test_a_closed_workspace_says_so(tmp_path: Path) -> None:
+    ws = workbench.open(tmp_path / "ws")
+    ws.close()
+    with pytest.raises(WorkspaceError, match="is closed"):
+        ws.run("anything")
+
+
+def test_progress_is_seen_from_another_workspace_while_it_runs(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("""
+        import time
+        self.set_progress(0.5, "half way")
+        self.log_message("working")
+        time.sleep(1.0)
+        return []
+    """)
+    run = ws.run(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), np.zeros(2), wait=False)
+    with workbench.open(tmp_path / "ws") as other:
+        end = time.monotonic() + 5
+        while time.monotonic() < end and other.runs.get(run.id).progress < 0.5:
+            time.sleep(0.02)
+        seen = other.runs.get(run.id)
+        assert (seen.progress, seen.message) == (0.5, "half way")
+        assert seen.status in {"STARTED", "RUNNING"}
+        assert "working" in seen.log
+        assert seen.wait(10).status == "COMPLETED"

@@ -1,0 +1,238 @@
+"""The command ``workbench``: the magics for a terminal, plus demo, lab, doctor, reindex and settings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workbench import __version__
+from workbench.errors import InvalidInputError, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.workspace import Workspace
+
+
+class _Group(click.Group):
+    """Shows errors of workbench as one message, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WorkbenchError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="workbench")
+@click.option(
+    "-w", "--workspace", "url", metavar="URL", help="Workspace: folder, file://, s3://bucket/prefix."
+)
+@click.pass_context
+def main(ctx: click.Context, url: str | None = None) -> None:
+    """Deploy algorithms, run them on your data, find everything again."""
+    ctx.obj = url
+
+
+def _open(ctx: click.Context) -> Workspace:
+    from workbench.workspace import open as open_workspace
+
+    workspace = open_workspace(ctx.obj)
+    ctx.call_on_close(workspace.close)
+    return workspace
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Show what would be stored; store nothing.")
+@click.option("--no-check", is_flag=True, help="Skip the import in a clean process.")
+@click.pass_context
+def deploy(ctx: click.Context, path: Path, dry_run: bool, no_check: bool) -> None:
+    """Deploy the algorithm in a folder."""
+    click.echo(repr(_open(ctx).algorithms.deploy(path, dry_run=dry_run, check=not no_check)))
+
+
+@main.command("ls")
+@click.argument("name", required=False)
+@click.option("--tag", "tags", multiple=True, help="Only with this tag; all of them when repeated.")
+@click.option("--without-tag", "without_tags", multiple=True, help="Only without this tag.")
+@click.option("--type", "type_", help="Only of this type, such as Image2Image.")
+@click.option("--device", help="Only for this device: cpu, gpu, mps.")
+@click.pass_context
+def list_algorithms(
+    ctx: click.Context,
+    name: str | None,
+    tags: tuple[str, ...],
+    without_tags: tuple[str, ...],
+    type_: str | None,
+    device: str | None,
+) -> None:
+    """List the deployed algorithms."""
+    page = _open(ctx).algorithms.list(
+        name=name, tags=tags, without_tags=without_tags, type=type_, device=device
+    )
+    click.echo(repr(page))
+
+
+@main.command()
+@click.argument("algorithm")
+@click.pass_context
+def describe(ctx: click.Context, algorithm: str) -> None:
+    """Show an algorithm with its parameters."""
+    click.echo(str(_open(ctx).algorithms.describe(algorithm)))
+
+
+@main.command()
+@click.argument("algorithm")
+@click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=VALUE]...")
+@click.option("-d", "--device", help="cpu, gpu, cuda, cuda:1, mps.")
+@click.option("-x", "--executor", help="Where it runs.")
+@click.option("--timeout", "timeout_s", type=float, help="Seconds after which the run is ended.")
+@click.option("--retries", type=int, default=0, help="How often a failed run is tried again.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder or file for the outputs.")
+@click.option("--debug", is_flag=True, help="Show the full traceback of the algorithm.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    algorithm: str,
+    words: tuple[str, ...],
+    output: Path | None,
+    debug: bool,
+    **options: Any,
+) -> None:
+    """Run an algorithm (NAME[@VERSION] or a folder) on datasets or files."""
+    from workbench.commands import run_words
+
+    workspace = _open(ctx)
+    done = run_words(workspace, algorithm, words, debug=debug, **options)
+    click.echo(repr(done))
+    for number, dataset in enumerate(done.datasets):
+        if output is None:
+            click.echo(repr(dataset))
+        else:
+            target = output / f"{number:03d}.h5" if output.is_dir() or len(done.outputs) > 1 else output
+            target.parent.mkdir(parents=True, exist_ok=True)
+            click.echo(f"wrote {dataset.export(target)}")
+    if done.status != "COMPLETED":
+        if done.record.error is not None:
+            click.echo(done.record.error.traceback, err=True)
+        ctx.exit(1)
+
+
+@main.command()
+@click.argument("run_id", required=False)
+@click.argument("action", required=False, type=click.Choice(["show", "log", "cancel"]), default="show")
+@click.option("--status", help="Only in this state, such as FAILED.")
+@click.option("--algorithm", help="Only of this algorithm.")
+@click.pass_context
+def jobs(
+    ctx: click.Context, run_id: str | None, action: str, status: str | None, algorithm: str | None
+) -> None:
+    """List runs, or show, read the log of, or cancel one."""
+    workspace = _open(ctx)
+    if run_id is None:
+        click.echo(repr(workspace.runs.list(status=status, algorithm=algorithm)))
+        return
+    found = workspace.runs.get(run_id)
+    if action == "log":
+        click.echo(str(found.log), nl=False)
+    elif action == "cancel":
+        click.echo(repr(found.cancel()))
+    else:
+        click.echo(repr(found))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--tag", help="Only with this tag.")
+@click.pass_context
+def data(ctx: click.Context, name: str | None, tag: str | None) -> None:
+    """List datasets."""
+    click.echo(repr(_open(ctx).datasets.list(name=name, tag=tag)))
+
+
+@main.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the dataset.")
+@click.option("--tag", "tags", multiple=True)
+@click.option("--as-slices", is_flag=True, help="One dataset per slice.")
+@click.pass_context
+def import_(ctx: click.Context, path: Path, name: str | None, tags: tuple[str, ...], as_slices: bool) -> None:
+    """Import an image, stack, array file or folder of slices."""
+    found = _open(ctx).datasets.import_file(path, name=name, tags=tags, as_slices=as_slices)
+    for dataset in found if isinstance(found, list) else [found]:
+        click.echo(repr(dataset))
+
+
+@main.command()
+@click.argument("dataset")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.pass_context
+def export(ctx: click.Context, dataset: str, path: Path) -> None:
+    """Write a dataset to a file; the suffix says the format."""
+    click.echo(f"wrote {_open(ctx).datasets.find(dataset).export(path)}")
+
+
+@main.command()
+@click.pass_context
+def reindex(ctx: click.Context) -> None:
+    """Build the catalog anew from what lies in the store."""
+    counts = _open(ctx).reindex()
+    click.echo("reindexed " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+
+
+@main.command()
+@click.pass_context
+def settings(ctx: click.Context) -> None:
+    """Show every setting, its value and where it came from."""
+    from workbench.pages import text_table
+    from workbench.settings import default_url, load
+
+    _, sources = load({"url": ctx.obj} if ctx.obj else None)
+    rows = []
+    for name, source in sources.items():
+        value = default_url() if name == "url" and source.value is None else source.value
+        shown = "(set)" if name == "storage_options" and value else value
+        rows.append({"setting": name, "value": shown, "from": source.origin, "what": source.description})
+    click.echo(text_table(rows))
+
+
+@main.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Check this installation and workspace; exit 1 if something needs attention."""
+    from workbench.doctor import examine
+
+    worst = True
+    for finding in examine(ctx.obj):
+        click.echo(f"{'ok ' if finding.ok else '!! '} {finding.what}: {finding.text}")
+        worst = worst and finding.ok
+    ctx.exit(0 if worst else 1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+def demo(folder: Path) -> None:
+    """Run the examples on real images and leave a page with the pictures."""
+    from workbench.demo import make_demo
+
+    page = make_demo(folder, say=click.echo)
+    click.echo(f"\nOpen {page}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Open JupyterLab on the quickstart; further arguments go to JupyterLab."""
+    import subprocess
+
+    from workbench.demo import examples_folder
+
+    notebook = examples_folder() / "quickstart.ipynb"
+    if not notebook.exists():
+        raise InvalidInputError(f"The quickstart {notebook} is missing. Install workbench again.")
+    command = [sys.executable, "-m", "jupyter", "lab", str(notebook), *arguments]
+    raise SystemExit(subprocess.call(command))

@@ -1,0 +1,68 @@
+"""Is this installation and this workspace in order? ``workbench doctor``."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from workbench.errors import WorkbenchError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+def examine(url: str | None = None) -> Iterator[Finding]:
+    """Look at Python, packages, devices and the workspace, cheapest first.
+
+    Parameters
+    ----------
+    url : str, optional
+        Workspace to look at; default: the one that ``workbench.open()`` would open.
+    """
+    yield Finding("python", True, platform.python_version())
+    for package, use in {
+        "torch": "algorithms with networks: pip install 'jupyter-workbench[torch]'",
+        "astropy": "FITS files: pip install 'jupyter-workbench[fits]'",
+        "psycopg": "PostgreSQL: pip install 'jupyter-workbench[postgres]'",
+        "pandas": ".table() of listings: pip install pandas",
+    }.items():
+        there = importlib.util.find_spec(package) is not None
+        yield Finding(package, True, "installed" if there else f"not installed; needed for {use}")
+    yield Finding("git", True, "found" if shutil.which("git") else "not found; runs record no commit")
+    from workbench.execution.devices import available_devices
+
+    yield Finding("devices", True, ", ".join(sorted(available_devices())))
+    from workbench.workspace import open as open_workspace
+
+    try:
+        workspace = open_workspace(url)
+    except WorkbenchError as error:
+        yield Finding("workspace", False, str(error))
+        return
+    with workspace:
+        yield Finding("workspace", True, workspace.url)
+        if workspace.store.is_local:
+            free = shutil.disk_usage(workspace.url.removeprefix("file://")).free / 2**30
+            yield Finding("disk", free > 1.0, f"{free:.1f} GiB free")
+        lost = workspace.runs.list(status="LOST", limit=100)
+        yield Finding(
+            "lost runs", True, f"{len(lost)}{'+' if lost.has_more else ''} runs whose process vanished"
+        )
+        keys = (info.key for info in workspace.store.list("datasets"))
+        stored = [key.removesuffix(".json") for key in keys if key.endswith(".json")]
+        indexed = len(workspace.catalog.get_datasets(stored))
+        text = f"{indexed} datasets indexed, {len(stored)} stored"
+        yield Finding(
+            "catalog",
+            indexed == len(stored),
+            text + ("" if indexed == len(stored) else "; run: workbench reindex"),
+        )

@@ -1,0 +1,83 @@
+"""A run's log: whole lines, in order, on disk as soon as they are written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+from workbench.models import now
+from workbench.storage.store import Store
+
+COLLECTION = "runs"
+
+
+def log_key(run_id: str) -> str:
+    """Return the key of a run's log."""
+    return f"{run_id}.log"
+
+
+class LogFile:
+    """The log of a run that is being written.
+
+    On a folder the object itself grows line by line, so every kernel can read along and a kill loses nothing. On other stores
+    the lines are spooled in a local file and published at the end.
+    """
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store = store
+        self._key = log_key(run_id)
+        self._lock = threading.Lock()
+        path = store.local_path(COLLECTION, self._key)
+        self._spooled = path is None
+        if path is None:
+            descriptor, name = tempfile.mkstemp(prefix=f"workbench-{run_id}-", suffix=".log")
+            self._path = Path(name)
+            self._descriptor: int | None = descriptor
+        else:
+            self._path = path
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def write(self, level: str, message: str) -> str:
+        """Write a message, stamped with local time and zone; return the lines as written.
+
+        Lines look like ``2026-03-01 09:30:00.123+0100 INFO text``; further lines of one message are indented.
+        """
+        stamp = now().astimezone()
+        first = f"{stamp:%Y-%m-%d %H:%M:%S}.{stamp.microsecond // 1000:03d}{stamp:%z} {level} "
+        text = first + message.rstrip("\n").replace("\n", "\n    ") + "\n"
+        with self._lock:
+            if self._descriptor is not None:
+                data = memoryview(text.encode("utf-8", "backslashreplace"))
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+        return text
+
+    def read(self) -> str:
+        """Return all that was written so far."""
+        try:
+            return self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:  # published and removed meanwhile
+            return self._store.get(COLLECTION, self._key).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """End the log; publish it where it was spooled."""
+        with self._lock:
+            if self._descriptor is None:
+                return
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._spooled:
+            self._store.put(COLLECTION, self._key, self._path.read_bytes())
+            self._path.unlink()
+
+
+def read_log(store: Store, run_id: str) -> str:
+    """Return the log of a run from the store; empty when nothing was written."""
+    from workbench.errors import NotFoundError
+
+    try:
+        return store.get(COLLECTION, log_key(run_id)).decode("utf-8", "replace")
+    except NotFoundError:
+        return ""

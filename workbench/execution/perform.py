@@ -1,0 +1,239 @@
+"""What happens to a run inside the process that executes it: load, preprocess, inference, postprocess, settle."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import (
+    InvalidDataError,
+    RunCancelledError,
+    WorkbenchError,
+)
+from workbench.execution import capture
+from workbench.execution.context import AssetContext, RunContext
+from workbench.execution.live import LiveRun
+from workbench.models import ErrorRecord, OutputRef, RunStatus
+
+if TYPE_CHECKING:
+    from workbench.library.datasets import Datasets
+    from workbench.runners import BaseRunner
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be computed, without saying where.
+
+    Parameters
+    ----------
+    key : tuple
+        Identity of the loaded Runner: revision and device; equal keys share what ``load_assets`` made.
+    runner_class : callable
+        Imports and returns the Runner class.
+    asset : callable
+        Returns an asset's bytes by path.
+    device : str
+    datasets : Datasets
+    facts : callable
+        Returns the environment facts for the record.
+    runners : RunnerCache
+    """
+
+    key: tuple[str, str]
+    runner_class: Callable[[], type[BaseRunner]]
+    asset: Callable[[str], bytes]
+    device: str
+    datasets: Datasets
+    facts: Callable[[], dict[str, Any]]
+    runners: RunnerCache
+
+
+@dataclass
+class RunnerCache:
+    """Loaded Runners, least recently used first out; two threads that want the same one load it once."""
+
+    size: int
+    _loaded: OrderedDict[tuple[str, str], BaseRunner] = field(default_factory=OrderedDict)
+    _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: tuple[str, str], load: Callable[[], BaseRunner]) -> BaseRunner:
+        """Return the loaded Runner of a key, loading it if need be."""
+        with self._lock:
+            key_lock = self._locks.setdefault(key, threading.Lock())
+        with key_lock:
+            with self._lock:
+                if key in self._loaded:
+                    self._loaded.move_to_end(key)
+                    return self._loaded[key]
+            runner = load()
+            with self._lock:
+                self._loaded[key] = runner
+                while len(self._loaded) > self.size:
+                    old, _ = self._loaded.popitem(last=False)
+                    self._locks.pop(old, None)
+            return runner
+
+    def clear(self) -> None:
+        """Let go of all loaded Runners."""
+        with self._lock:
+            self._loaded.clear()
+            self._locks.clear()
+
+
+class _Phases:
+    """Times the phases of a run and remembers which one it is in."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self.current = ""
+        self.seconds: dict[str, float] = {}
+        self._live = live
+
+    def do(self, name: str, step: Callable[[], Any]) -> Any:
+        """Do one phase; a cancel or time-out is noticed at both ends."""
+        self.current = name
+        self._live.check()
+        begin = time.perf_counter()
+        value = step()
+        self.seconds[name] = round(time.perf_counter() - begin, 6)
+        self._live.write_log("DEBUG", f"{name} took {self.seconds[name]:.2f} s")
+        self._live.check()
+        return value
+
+
+def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
+    """Execute a run and bring it to a final state.
+
+    Parameters
+    ----------
+    live : LiveRun
+        In state PENDING; one that was cancelled meanwhile is left alone.
+    task : Task
+    raise_errors : bool
+        Raise what the algorithm raised, after the record is settled: for ``%debug``.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After an interrupt; the run is CANCELLED.
+    """
+    if not live.advance(RunStatus.STARTED):
+        return
+    attempts = live.record.retries + 1
+    phases = _Phases(live)
+    for attempt in range(1, attempts + 1):
+        phases = _Phases(live)
+        try:
+            with capture.captured(live):
+                outputs, warnings = _compute(live, task, phases)
+        except BaseException as error:
+            if isinstance(error, Exception) and not _is_final(error) and attempt < attempts:
+                live.write_log(
+                    "WARNING", f"Attempt {attempt} of {attempts} failed: {type(error).__name__}: {error}"
+                )
+                continue
+            _settle_error(live, error, phases, task)
+            if raise_errors or not isinstance(error, Exception):
+                raise
+            return
+        live.end(
+            RunStatus.COMPLETED,
+            outputs=tuple(outputs),
+            phases=phases.seconds,
+            environment=task.facts(),
+            warnings=live.record.warnings + tuple(warnings),
+        )
+        return
+
+
+def _is_final(error: Exception) -> bool:
+    """Tell whether trying again makes no sense: cancelled, out of time."""
+    return isinstance(error, WorkbenchError) and error.kind in {"run_cancelled", "run_timeout"}
+
+
+def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef], list[str]]:
+    """Load the Runner and drive it through its phases; return the outputs and warnings about them."""
+    phases.current = "load_assets"
+
+    def load() -> BaseRunner:
+        cls = task.runner_class()
+        capture.hook_late_imports()
+        assets = AssetContext(live, task.asset, task.device)
+        return phases.do("load_assets", lambda: cls._load(assets, task.device))  # type: ignore[no-any-return]
+
+    shared = task.runners.get(task.key, load)
+    live.advance(RunStatus.RUNNING)
+    record = live.record
+    runner = shared._for_run(RunContext(live, task.asset, task.device, task.datasets))
+    arguments = dict(record.parameters)
+    data = phases.do(
+        "preprocess", lambda: runner.preprocess_base({"input_dataset_ids": list(record.inputs)}, arguments)
+    )
+    data = phases.do("inference", lambda: runner.inference_base(data, arguments))
+    result = phases.do("postprocess", lambda: runner.postprocess_base(data, arguments))
+    return _outputs(result, task)
+
+
+def _outputs(result: Any, task: Task) -> tuple[list[OutputRef], list[str]]:
+    """Return what ``postprocess`` gave back as output references."""
+    if isinstance(result, str) or hasattr(result, "record"):
+        result = [result]
+    if result is None:
+        return [], ["postprocess returned None; return the list of ids from post_data."]
+    if not isinstance(result, (list, tuple)):
+        raise InvalidDataError(
+            f"postprocess returned {type(result).__name__}, expected a list of dataset ids. "
+            "Return what self.post_data(...) gives you."
+        )
+    texts = [str(getattr(item, "id", item)) for item in result]
+    known = task.datasets.exist(texts)
+    outputs, warnings = [], []
+    for text, is_dataset in zip(texts, known, strict=True):
+        outputs.append(OutputRef(dataset=text) if is_dataset else OutputRef(text=text))
+        if not is_dataset:
+            warnings.append(f"Output {text[:80]!r} names no dataset and is kept as text.")
+    return outputs, warnings
+
+
+def _settle_error(live: LiveRun, error: BaseException, phases: _Phases, task: Task) -> None:
+    """Bring a run that raised to FAILED or CANCELLED, with the true error first."""
+    live.exception = error
+    is_interrupt = isinstance(error, KeyboardInterrupt)
+    cancelled = isinstance(error, RunCancelledError) or is_interrupt
+    if cancelled:
+        live.write_log("WARNING", "Interrupted." if is_interrupt else "Cancelled.")
+    else:
+        live.write_log("ERROR", "".join(traceback.format_exception(error)).rstrip())
+    live.end(
+        RunStatus.CANCELLED if cancelled else RunStatus.FAILED,
+        error=None
+        if cancelled
+        else ErrorRecord(
+            type=type(error).__name__,
+            message=str(error),
+            phase=phases.current,
+            traceback=_algorithm_traceback(error),
+            kind=getattr(error, "kind", "run_failed"),
+        ),
+        phases=phases.seconds,
+        environment=task.facts(),
+    )
+
+
+def _algorithm_traceback(error: BaseException) -> str:
+    """Return the traceback from the algorithm's first frame on: ours above it say nothing to its author."""
+    frame: TracebackType | None = error.__traceback__
+    first = frame
+    while frame is not None:
+        package = frame.tb_frame.f_globals.get("__name__", "")
+        if not package.startswith("workbench."):
+            first = frame
+            break
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, first))

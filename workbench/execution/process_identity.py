@@ -1,0 +1,43 @@
+"""Who a process is: its id, when it started and on which host. The id alone is reused by the system."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from functools import lru_cache
+
+START_TOLERANCE_S = 2.0
+
+
+@lru_cache(maxsize=1)
+def _here(pid: int) -> tuple[int, float | None, str, str]:
+    import psutil
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        user = str(os.getuid()) if hasattr(os, "getuid") else ""
+    return pid, psutil.Process(pid).create_time(), socket.gethostname(), user
+
+
+def this_process() -> tuple[int, float | None, str, str]:
+    """Return process id, start time (seconds since the epoch), host name and user name of this process."""
+    return _here(os.getpid())
+
+
+def is_gone(pid: int | None, started: float | None, host: str) -> bool:
+    """Tell whether a process has certainly ended; one on another host is given the benefit of the doubt."""
+    if host != socket.gethostname():
+        return False
+    if pid is None:
+        return True
+    import psutil
+
+    try:
+        created = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+    return started is not None and abs(created - started) > START_TOLERANCE_S

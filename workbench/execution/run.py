@@ -1,0 +1,254 @@
+"""Run: the handle a scientist holds on one execution."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import (
+    RunCancelledError,
+    RunError,
+    RunFailedError,
+    RunLostError,
+    RunTimeoutError,
+)
+from workbench.execution.events import RunEvent
+from workbench.execution.live import LiveRun
+from workbench.models import RunRecord, RunStatus
+
+if TYPE_CHECKING:
+    from workbench.execution.runs import Runs
+    from workbench.library.dataset import Dataset
+
+
+class Log(str):
+    """The text of a log; shows itself as plain lines."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def lines(self) -> list[str]:
+        """Return the lines without their ends."""
+        return self.splitlines()
+
+
+class Run:
+    """One execution of an algorithm version: its state, log, outputs and error.
+
+    It is a handle: it can be made again from the id at any time with ``ws.runs.get(id)``, in any kernel.
+    """
+
+    def __init__(self, record: RunRecord, runs: Runs, live: LiveRun | None = None) -> None:
+        self._record = record
+        self._runs = runs
+        self._live = live
+
+    @property
+    def record(self) -> RunRecord:
+        """The stored record as it is now."""
+        if self._live is not None:
+            self._record = self._live.record
+        elif not self._record.status.is_final:
+            self._record = self._runs.record(self._record.id)
+        return self._record
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    @property
+    def algorithm(self) -> str:
+        """``name@major.minor``, or the folder of a debug run."""
+        return self._record.algorithm
+
+    @property
+    def status(self) -> RunStatus:
+        """PENDING, STARTED, RUNNING, then COMPLETED, FAILED, CANCELLED or LOST; equal to its text."""
+        return self.record.status
+
+    @property
+    def progress(self) -> float:
+        """How far it is, 0 to 1."""
+        return self._live.fraction if self._live is not None else self.record.progress.fraction
+
+    @property
+    def message(self) -> str:
+        """What it is doing, in the algorithm's words."""
+        return self._live.message if self._live is not None else self.record.progress.message
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter with the value it was run with, defaults included."""
+        return dict(self._record.parameters)
+
+    @property
+    def inputs(self) -> list[Dataset]:
+        """The input datasets."""
+        return self._runs.datasets_of(self._record.inputs)
+
+    @property
+    def log(self) -> Log:
+        """Everything logged, printed and warned so far."""
+        return Log(self._live.log.read() if self._live is not None else self._runs.read_log(self.id))
+
+    @property
+    def outputs(self) -> list[Dataset | str]:
+        """The output datasets, in the order of ``postprocess``; a text that names none stays a text."""
+        refs = self.record.outputs
+        found = iter(self._runs.datasets_of([o.dataset for o in refs if o.dataset]))
+        return [next(found) if o.dataset else (o.text or "") for o in refs]
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        """The outputs that are datasets."""
+        return self._runs.datasets_of([o.dataset for o in self.record.outputs if o.dataset])
+
+    @property
+    def error(self) -> RunError | None:
+        """What ended the run if it did not complete: an exception, ready to be raised."""
+        record = self.record
+        ref = f"Run {record.id} of {record.algorithm!r}"
+        if record.status is RunStatus.CANCELLED:
+            return RunCancelledError(f"{ref} was cancelled.", run_id=record.id)
+        if record.status is RunStatus.LOST:
+            reason = record.error.message if record.error else "its process is gone"
+            return RunLostError(f"{ref} was lost: {reason}. Run it again.", run_id=record.id)
+        if record.status is not RunStatus.FAILED or record.error is None:
+            return None
+        cause = record.error
+        if cause.kind == RunTimeoutError.kind:
+            return RunTimeoutError(cause.message, run_id=record.id)
+        error = RunFailedError(
+            f"{cause.type}: {cause.message}\n{ref} failed in {cause.phase}; its traceback is run.error.traceback_text, "
+            "its log run.log.",
+            run_id=record.id,
+            type=cause.type,
+            phase=cause.phase,
+            traceback_text=cause.traceback,
+        )
+        error.__cause__ = self._live.exception if self._live is not None else None
+        return error
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Python, package versions, machine and git state that the run had."""
+        return self._runs.environment_of(self.record)
+
+    def wait(self, timeout_s: float | None = None) -> Run:
+        """Wait until the run has ended, or the time is over, and return it."""
+        if self._live is not None:
+            self._live.wait(timeout_s)
+        else:
+            self._runs.wait(self.id, timeout_s)
+        return self
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """Wait for the end and return what came out.
+
+        Returns
+        -------
+        ndarray, dict, list or None
+            One output with one key: its array. Several outputs with one key and equal shapes: stacked along a new first axis,
+            shape (n, ...). Outputs with several keys: a dict of arrays, or a list of dicts. No outputs: None.
+
+        Raises
+        ------
+        RunTimeoutError
+            If the run has not ended in time; it goes on.
+        RunFailedError, RunCancelledError, RunLostError
+            If it did not complete.
+        """
+        if not self.wait(timeout_s).status.is_final:
+            raise RunTimeoutError(
+                f"Run {self.id} is still {self.status} after {timeout_s:g} s. Wait longer, or end it with run.cancel().",
+                run_id=self.id,
+            )
+        error = self.error
+        if error is not None:
+            raise error
+        return combine([self._runs.load(o) if o.dataset else o.text for o in self.record.outputs])
+
+    def cancel(self) -> Run:
+        """Ask the run to end and return it. A run in the kernel ends at its next log, progress or fetch call."""
+        if self._live is not None:
+            self._live.request_cancel()
+        else:
+            self._runs.cancel(self.id)
+        return self
+
+    def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
+        """Call the listener for every later event of a run in this process; return a function that ends it."""
+        return self._live.subscribe(listener) if self._live is not None else lambda: None
+
+    def __repr__(self) -> str:
+        record = self.record
+        parts = [f"Run {record.id}", record.algorithm, str(record.status)]
+        if not record.status.is_final:
+            parts.append(f"{self.progress:.0%}")
+        if record.seconds is not None:
+            parts.append(f"{record.seconds:.2f} s")
+        if record.outputs:
+            parts.append(f"{len(record.outputs)} output{'s' if len(record.outputs) > 1 else ''}")
+        text = "  ".join(parts)
+        if record.error is not None:
+            text += f"\n{record.error.type}: {record.error.message}"
+        return text
+
+    def _repr_html_(self) -> str:
+        record = self.record
+        color = {"COMPLETED": "#1a7f37", "FAILED": "#cf222e", "LOST": "#cf222e", "CANCELLED": "#9a6700"}.get(
+            record.status, "#0969da"
+        )
+        head = (
+            f"<b>{html.escape(record.algorithm)}</b> <span style='color:{color};font-weight:600'>{record.status}</span>"
+            f" <code>{record.id}</code>"
+        )
+        facts = ", ".join(f"{k}={v!r}" for k, v in record.parameters.items())
+        if record.seconds is not None:
+            facts = f"{record.seconds:.2f} s on {record.device}" + (f" · {facts}" if facts else "")
+        lines = [f"<div>{head}</div>", f"<div style='opacity:.75'>{html.escape(facts)}</div>"]
+        if record.error is not None:
+            lines.append(
+                f"<div style='color:#cf222e'>{html.escape(record.error.type)}: {html.escape(record.error.message)}</div>"
+                f"<details><summary>Traceback</summary><pre>{html.escape(record.error.traceback)}</pre></details>"
+            )
+        lines += [f"<div>{html.escape(w)}</div>" for w in record.warnings]
+        shown = self.outputs[:6]
+        if shown:
+            cells = "".join(f"<div>{_output_html(o)}</div>" for o in shown)
+            more = f"<div>… {len(record.outputs) - 6} more</div>" if len(record.outputs) > 6 else ""
+            lines.append(
+                f"<div style='display:flex;flex-wrap:wrap;gap:12px;margin-top:6px'>{cells}{more}</div>"
+            )
+        return f"<div style='line-height:1.5'>{''.join(lines)}</div>"
+
+
+def _output_html(output: Dataset | str) -> str:
+    if isinstance(output, str):
+        return f"<pre>{html.escape(output)}</pre>"
+    bundle = output._repr_mimebundle_()
+    return str(bundle.get("text/html") or f"<pre>{html.escape(bundle['text/plain'])}</pre>")
+
+
+def combine(outputs: list[Any]) -> Any:
+    """Combine outputs as `Run.result` says."""
+    if not outputs:
+        return None
+    keys = {tuple(o) if isinstance(o, dict) else None for o in outputs}
+    if len(keys) == 1 and None not in keys and len(next(iter(keys)) or ()) == 1:
+        values = [next(iter(o.values())) for o in outputs]
+        if len(values) == 1:
+            return values[0]
+        shapes = {(getattr(v, "shape", None), str(getattr(v, "dtype", ""))) for v in values}
+        if len(shapes) == 1 and None not in {s for s, _ in shapes}:
+            import numpy as np
+
+            return np.stack(values)
+        return values
+    return outputs[0] if len(outputs) == 1 else outputs

@@ -1,0 +1,256 @@
+"""Runs: the records of all runs, kept in the store and the catalog."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from workbench.catalog import Catalog
+from workbench.errors import ConflictError, NotFoundError, UnsupportedError
+from workbench.execution.live import LiveRun
+from workbench.execution.log_file import log_key, read_log
+from workbench.execution.run import Run
+from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
+from workbench.pages import Page
+from workbench.settings import Settings
+from workbench.storage.store import Store
+
+if TYPE_CHECKING:
+    from workbench.library.dataset import Dataset
+    from workbench.library.datasets import Datasets
+
+COLLECTION = "runs"
+POLL_S = 0.1  # only for runs of other processes on stores that send no events
+
+
+class Runs:
+    """Lists, finds and keeps runs: ``ws.runs``."""
+
+    def __init__(self, store: Store, catalog: Catalog, datasets: Datasets, settings: Settings) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._datasets = datasets
+        self._settings = settings
+        self._live: dict[str, LiveRun] = {}
+        self._settled = False
+
+    # -- for scientists
+
+    def list(
+        self,
+        *,
+        status: str | Sequence[str] | None = None,
+        algorithm: str | None = None,
+        dataset: str | Dataset | None = None,
+        tags: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+        order: str = "-created",
+        after: str | None = None,
+    ) -> Page[Run]:
+        """Return a page of runs, newest first.
+
+        Parameters
+        ----------
+        status : str or sequence of str, optional
+            For example ``"FAILED"`` or ``["STARTED", "RUNNING"]``.
+        algorithm : str, optional
+            ``name`` or ``name@major.minor``.
+        dataset : str or Dataset, optional
+            Runs that read or made it.
+        since, until : datetime, optional
+            Created in the half-open range [since, until).
+        limit : int, optional
+            Runs per page; default: the setting ``page_size``.
+        """
+        self.settle()
+        filters: dict[str, Any] = {
+            "status": status,
+            "algorithm": algorithm,
+            "dataset": getattr(dataset, "id", dataset),
+            "tags": tags,
+            "since": since,
+            "until": until,
+            "order": order,
+        }
+        size = self._settings.page_size if limit is None else limit
+        records, cursor = self._catalog.list_runs(**filters, limit=size, after=after)
+        again: Callable[[], Page[Run]] | None = None
+        if cursor is not None:
+            given = {**filters, "limit": size, "after": cursor}
+            again = lambda: self.list(**given)  # noqa: E731
+        return Page(
+            [self._handle(r) for r in records], _row, again, "runs", "Start one with ws.run(...) or %algorun."
+        )
+
+    def get(self, id: str) -> Run:
+        """Return a run by its id.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        self.settle()
+        return self._handle(self.record(id))
+
+    def delete(self, id: str) -> None:
+        """Delete a run's record and log. What it made stays; its lineage is gone.
+
+        Raises
+        ------
+        ConflictError
+            If it has not ended.
+        """
+        record = self.record(id)
+        if not record.status.is_final:
+            raise ConflictError(
+                f"Run {id} is {record.status}. Cancel it first: ws.runs.get({id!r}).cancel()."
+            )
+        self._catalog.delete_runs([id])
+        self._store.delete(COLLECTION, [f"{id}.json", log_key(id)])
+
+    def replay(self, id: str) -> Run:
+        """Compute a run again and compare; a later version brings it."""
+        raise UnsupportedError(
+            f"Replay of run {id} is not in this version. Run it again with the same inputs and parameters."
+        )
+
+    def names(self, limit: int = 20) -> Sequence[str]:
+        """Return the newest ids, for completion."""
+        return [r.id for r in self._catalog.list_runs(limit=limit)[0]]
+
+    # -- for handles and executors
+
+    def record(self, id: str) -> RunRecord:
+        """Return the record of a run: live, from the catalog, or from the store if the catalog lags behind."""
+        live = self._live.get(id)
+        found = live.record if live is not None else self._catalog.get_run(id)
+        if found is None:
+            raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
+        return found
+
+    def add(self, live: LiveRun) -> None:
+        """Remember a run of this process until it ends."""
+        self._live[live.record.id] = live
+
+    def forget(self, id: str) -> None:
+        """Drop a run of this process that has ended."""
+        self._live.pop(id, None)
+
+    def save(self, record: RunRecord, *, to_store: bool = True) -> None:
+        """Keep a record: the file first, then the catalog."""
+        if to_store:
+            self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
+        self._catalog.put_run(record)
+
+    def save_progress(self, id: str, fraction: float, message: str) -> None:
+        """Keep the progress of a run in the catalog, for other kernels to see."""
+        self._catalog.update_progress(id, fraction, message)
+
+    def read_log(self, id: str) -> str:
+        """Return the log of a run."""
+        return read_log(self._store, id)
+
+    def datasets_of(self, ids: Iterable[str]) -> builtins.list[Dataset]:
+        """Return the handles of datasets that a run names; one that was deleted since is left out."""
+        return self._datasets.find_many([*ids])
+
+    def load(self, output: OutputRef) -> dict[str, Any]:
+        """Return all keys of an output dataset."""
+        return self._datasets.get(output.dataset or "")
+
+    def environment_of(self, record: RunRecord) -> dict[str, Any]:
+        """Return the environment facts of a record with its package versions."""
+        facts = dict(record.environment)
+        digest = facts.get("digest")
+        if digest:
+            try:
+                facts.update(json.loads(self._store.get("environments", f"{digest}.json")))
+            except NotFoundError:
+                facts["packages"] = {}
+        return facts
+
+    def wait(self, id: str, timeout_s: float | None) -> None:
+        """Wait for a run of another process."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self.record(id).status.is_final and (end is None or time.monotonic() < end):
+            time.sleep(POLL_S)
+            self.settle(again=True)
+
+    def cancel(self, id: str) -> None:
+        """Cancel a run; one of another kernel can only be cancelled there."""
+        live = self._live.get(id)
+        if live is not None:
+            live.request_cancel()
+        elif not self.record(id).status.is_final:
+            record = self.record(id)
+            raise UnsupportedError(
+                f"Run {id} belongs to process {record.pid} on {record.host!r}: interrupt that kernel to cancel it."
+            )
+
+    def settle(self, *, again: bool = False) -> None:
+        """Mark runs whose process is gone as LOST; done once, at the first look."""
+        if self._settled and not again:
+            return
+        self._settled = True
+        open_states = [s.value for s in RunStatus if not s.is_final]
+        unsettled, _ = self._catalog.list_runs(status=open_states, limit=1000)
+        if not unsettled:
+            return
+        from workbench.execution.process_identity import is_gone
+
+        for record in unsettled:
+            if record.id not in self._live and is_gone(record.pid, record.pid_started, record.host):
+                lines = self.read_log(record.id).splitlines()
+                last = f"; last log line: {lines[-1]}" if lines else ""
+                lost = {
+                    "status": RunStatus.LOST,
+                    "finished": now(),
+                    "error": ErrorRecord(
+                        type="ProcessGone",
+                        message=f"process {record.pid} on {record.host!r} ended without finishing it{last}",
+                        kind="run_lost",
+                    ),
+                }
+                self.save(record.model_copy(update=lost))
+
+    def records(self) -> Iterator[RunRecord]:
+        """Yield every stored record, for reindex; unreadable ones are skipped with a warning."""
+        import warnings
+
+        for info in self._store.list(COLLECTION):
+            if info.key.endswith(".json"):
+                try:
+                    yield RunRecord.model_validate_json(self._store.get(COLLECTION, info.key))
+                except ValidationError as error:
+                    warnings.warn(
+                        f"runs/{info.key} is not a run record and is skipped: {error}", stacklevel=2
+                    )
+
+    def _handle(self, record: RunRecord) -> Run:
+        return Run(record, self, self._live.get(record.id))
+
+
+def _row(run: Run) -> dict[str, Any]:
+    record = run.record
+    return {
+        "id": record.id,
+        "algorithm": record.algorithm,
+        "status": str(record.status),
+        "progress": f"{run.progress:.0%}",
+        "created": record.created,
+        "seconds": round(record.seconds, 2) if record.seconds is not None else None,
+        "device": record.device,
+        "outputs": len(record.outputs),
+        "error": f"{record.error.type}: {record.error.message.splitlines()[0] if record.error.message else ''}"
+        if record.error
+        else "",
+    }

@@ -1,0 +1,97 @@
+"""Tab completion on the lines of magics: algorithms, versions, parameters, variables, datasets, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.workspace import Workspace
+
+_KEYS = ("%algorun", "%%algorun", "%algoform", "%algojobs", "%algodeploy", "%algols")
+
+
+def install(shell: Any) -> None:
+    """Complete the lines of our magics in a shell."""
+    for key in _KEYS:
+        shell.set_hook("complete_command", complete, str_key=key)
+
+
+def remove(shell: Any) -> None:
+    """Stop completing."""
+    hooks = shell.strdispatchers.get("complete_command")
+    for key in _KEYS:
+        if hooks is not None:
+            hooks.strs.pop(key, None)
+
+
+def complete(shell: Any, event: Any) -> list[str]:
+    """Return completions for the word at the cursor; never raises, for Tab must not."""
+    from workbench.workspace import current
+
+    line = event.line.lstrip().lstrip("%")
+    words = line.split(" ")
+    word = words[-1] if len(words) > 1 else ""
+    earlier = [w for w in words[1:-1] if w]
+    try:
+        found = _candidates(current(), words[0], earlier, word, shell.user_ns)
+        matches = sorted({c for c in found if c.startswith(word)}, key=lambda c: (c.startswith("-"), c))
+    except (WorkbenchError, OSError):
+        return []
+    # the completer cuts words at @ and =, and replaces only what stands behind
+    cut = len(word) - len(event.symbol) if word.endswith(event.symbol) else 0
+    return [m[cut:] for m in matches]
+
+
+def _candidates(
+    workspace: Workspace, magic: str, earlier: list[str], word: str, namespace: dict[str, Any]
+) -> Iterable[str]:
+    positional = [w for w in earlier if not w.startswith("-")]
+    if magic == "algojobs":
+        return ["show", "log", "cancel", "attach"] if positional else workspace.runs.names()
+    if magic == "algodeploy":
+        return [*_folders(word), "--dry-run", "--no-check"]
+    if magic == "algols":
+        return [*workspace.algorithms.names(), "--tag", "--type", "--device", "--without-tag", "--any-tag"]
+    if not positional:
+        return [*workspace.algorithms.complete(word), *_folders(word)]
+    return [
+        *_arguments_of(workspace, magic, positional[0], positional[1:], word),
+        *_inputs(workspace, word, namespace),
+    ]
+
+
+def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], word: str) -> Iterable[str]:
+    if magic != "algorun":
+        return
+    from workbench.algorithms.runnable import resolve
+
+    taken = {w.partition("=")[0] for w in given}
+    for spec in resolve(workspace.algorithms, ref).parameters.specs:
+        if spec.name not in taken:
+            yield f"{spec.name}="
+            values = spec.options or ((True, False) if spec.type == "bool" else ())
+            if word.startswith(f"{spec.name}="):
+                yield from (f"{spec.name}={v}" for v in values)
+    yield from ("--debug", "--device", "--executor", "--background", "--output", "--timeout", "--retries")
+
+
+def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Iterable[str]:
+    for name, value in namespace.items():
+        if not name.startswith("_") and hasattr(value, "shape") and hasattr(value, "dtype"):
+            yield name
+    yield from workspace.datasets.names(word)
+
+
+def _folders(word: str) -> Iterable[str]:
+    """Return folders that continue a path."""
+    head, _, tail = word.rpartition("/")
+    base = Path(head or (("/") if word.startswith("/") else ".")).expanduser()
+    if not base.is_dir():
+        return
+    for entry in base.iterdir():
+        if entry.name.startswith(tail) and not entry.name.startswith(".") and entry.is_dir():
+            yield f"{head}/{entry.name}/" if head or word.startswith("/") else f"{entry.name}/"

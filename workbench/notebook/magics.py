@@ -1,0 +1,282 @@
+"""The magics: a line is parsed, the workspace does it, the object is returned and shows itself."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+    output_can_be_silenced,
+)
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from workbench.errors import RunError, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.workspace import Workspace
+
+F = TypeVar("F", bound=Callable[..., Any])
+NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs")
+CELL_NAMES = ("algorithm", "algorun")
+
+
+def split_line(line: str) -> list[str]:
+    """Split a magic's line as a shell does; on Windows a backslash is part of a path."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    if os.name == "nt":
+        lexer.escape = ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise UsageError(f"{line!r} cannot be read: {error}. Close the quotes.") from error
+
+
+def _usage(function: F) -> F:
+    """Turn an error of workbench into a UsageError: one line, no traceback."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except RunError:
+            raise
+        except WorkbenchError as error:
+            raise UsageError(str(error)) from error
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _arguments(magic: Any, line: str) -> Any:
+    # intermixed: options may stand between inputs
+    return magic.parser.parse_intermixed_args(split_line(line))
+
+
+@magics_class
+class WorkbenchMagics(Magics):  # type: ignore[misc]
+    """Magics of workbench; ``%algorun?`` shows the help of one."""
+
+    @property
+    def workspace(self) -> Workspace:
+        from workbench.workspace import current
+
+        return current()
+
+    @magic_arguments()
+    @argument(
+        "url",
+        nargs="?",
+        help="Folder, file://, memory://name or s3://bucket/prefix; nothing shows the current one.",
+    )
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def workbench(self, line: str) -> Any:
+        """Open a workspace, or show the current one."""
+        args = _arguments(self.workbench, line)
+        if args.url:
+            from workbench.workspace import open as open_workspace
+
+            return open_workspace(args.url)
+        return self.workspace
+
+    @magic_arguments()
+    @argument("path", help="Folder with a pyproject.toml and a Runner.")
+    @argument("--dry-run", action="store_true", help="Show what is code and what is asset; store nothing.")
+    @argument("--no-check", action="store_true", help="Skip the import in a clean process.")
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def algodeploy(self, line: str) -> Any:
+        """Deploy the algorithm in a folder."""
+        args = _arguments(self.algodeploy, line)
+        return self.workspace.algorithms.deploy(args.path, dry_run=args.dry_run, check=not args.no_check)
+
+    @magic_arguments()
+    @argument("name", help="name@major.minor, such as invert@1.0.")
+    @argument("--type", default=None, help="Algorithm type; default: from the Runner's base class.")
+    @argument("--tag", action="append", default=[], help="A tag; repeat for more.")
+    @argument("--no-check", action="store_true", help="Skip the import in a clean process.")
+    @output_can_be_silenced
+    @cell_magic
+    @_usage
+    def algorithm(self, line: str, cell: str) -> Any:
+        """Deploy the Runner class in this cell. Its parameters: a nested pydantic class ``Parameters``."""
+        from workbench.notebook.cell_algorithm import deploy_cell
+
+        args = _arguments(self.algorithm, line)
+        return deploy_cell(
+            self.workspace, args.name, cell, type=args.type, tags=args.tag, check=not args.no_check
+        )
+
+    @magic_arguments()
+    @argument("name", nargs="?", help="Only this algorithm; may hold * and ?.")
+    @argument("--tag", action="append", default=[], help="Only with this tag; all of them when repeated.")
+    @argument("--any-tag", action="append", default=[], help="Only with at least one of these tags.")
+    @argument("--without-tag", action="append", default=[], help="Only without this tag.")
+    @argument("--type", default=None, help="Only of this type, such as Image2Image.")
+    @argument("--device", default=None, help="Only for this device: cpu, gpu, mps.")
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def algols(self, line: str) -> Any:
+        """List the deployed algorithms."""
+        args = _arguments(self.algols, line)
+        return self.workspace.algorithms.list(
+            name=args.name,
+            tags=args.tag,
+            any_tags=args.any_tag,
+            without_tags=args.without_tag,
+            type=args.type,
+            device=args.device,
+        )
+
+    @magic_arguments()
+    @argument(
+        "algorithm", help="name, name@1, name@1.2, name@alias, or the folder of one that is not deployed."
+    )
+    @argument(
+        "words", nargs="*", help="Inputs (a variable, a dataset id or name, a file) and key=value parameters."
+    )
+    @argument("--debug", action="store_true", help="Raise what the algorithm raises, for %%debug.")
+    @argument("-d", "--device", default=None, help="cpu, gpu, cuda, cuda:1, mps.")
+    @argument("-s", "--session", default=None, help="Session to work in.")
+    @argument("-x", "--executor", default=None, help="Where it runs.")
+    @argument(
+        "-b", "--background", action="store_true", help="Return at once; the run goes on in a worker thread."
+    )
+    @argument(
+        "-o", "--output", default=None, metavar="VAR", help="Variable for the result (with -b: for the run)."
+    )
+    @argument(
+        "--timeout", type=float, default=None, metavar="S", help="Seconds after which the run is ended."
+    )
+    @argument("--retries", type=int, default=0, metavar="N", help="How often a failed run is tried again.")
+    @needs_local_scope
+    @output_can_be_silenced
+    @line_cell_magic
+    @_usage
+    def algorun(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        """Run an algorithm. As a cell magic the body holds parameters as YAML."""
+        from workbench.commands import run_words
+        from workbench.notebook.live_line import LiveLine
+
+        args = _arguments(self.algorun, line)
+        if args.output is not None and not args.output.isidentifier():
+            raise UsageError(f"-o {args.output!r} is no variable name. Give one such as -o clean.")
+        namespace = {**self.shell.user_ns, **(local_ns or {})}
+        with LiveLine(self.shell, enabled=not args.background) as live_line:
+            run = run_words(
+                self.workspace,
+                args.algorithm,
+                args.words,
+                body=read_body(cell),
+                namespace=namespace,
+                debug=args.debug,
+                device=args.device,
+                session=args.session,
+                executor=args.executor,
+                wait=not args.background,
+                timeout_s=args.timeout,
+                retries=args.retries,
+                on_event=live_line.show,
+            )
+        if args.output is not None:
+            if args.background:
+                self.shell.user_ns[args.output] = run
+            elif run.status == "COMPLETED":
+                self.shell.user_ns[args.output] = run.result()
+        return run
+
+    @magic_arguments()
+    @argument("algorithm", help="name, name@1, name@1.2 or name@alias.")
+    @argument("inputs", nargs="*", help="Variables, dataset ids or names, files.")
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def algoform(self, line: str) -> Any:
+        """Show the form of an algorithm: parameters, Run, progress, log, outputs."""
+        from workbench.notebook.forms import Form
+
+        args = _arguments(self.algoform, line)
+        return Form(self.workspace, args.algorithm, inputs=args.inputs)
+
+    @magic_arguments()
+    @argument("id", nargs="?", help="Run id; nothing lists the newest runs.")
+    @argument("action", nargs="?", choices=["show", "log", "cancel", "attach"], default="show")
+    @argument("--status", default=None, help="Only in this state, such as FAILED.")
+    @argument("--algorithm", default=None, help="Only of this algorithm.")
+    @argument("-n", "--limit", type=int, default=None, help="Runs per page.")
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def algojobs(self, line: str) -> Any:
+        """List runs; or show, read the log of, cancel or watch one."""
+        args = _arguments(self.algojobs, line)
+        runs = self.workspace.runs
+        if args.id is None:
+            return runs.list(status=args.status, algorithm=args.algorithm, limit=args.limit)
+        run = runs.get(args.id)
+        if args.action == "log":
+            return run.log
+        if args.action == "cancel":
+            return run.cancel()
+        if args.action == "attach":
+            from workbench.notebook.run_view import RunView
+
+            return RunView(run)
+        return run
+
+
+def read_body(cell: str | None) -> dict[str, Any]:
+    """Return the parameters that a cell body holds as YAML.
+
+    Raises
+    ------
+    UsageError
+        If it is no YAML mapping.
+    """
+    if cell is None or not cell.strip():
+        return {}
+    import yaml
+
+    try:
+        body = yaml.safe_load(cell)
+    except yaml.YAMLError as error:
+        raise UsageError(f"The cell body is not YAML: {error}. Write one 'name: value' per line.") from error
+    if body is None:
+        return {}
+    if not isinstance(body, dict) or not all(isinstance(k, str) for k in body):
+        raise UsageError(f"The cell body is {type(body).__name__}, expected one 'name: value' per line.")
+    return body
+
+
+def register(shell: Any) -> None:
+    """Register magics, completion and the viewer with a shell."""
+    from workbench.notebook.completion import install
+
+    shell.register_magics(WorkbenchMagics)
+    install(shell)
+
+
+def unregister(shell: Any) -> None:
+    """Take magics and completion away again."""
+    from workbench.notebook.completion import remove
+
+    for name in NAMES:
+        shell.magics_manager.magics["line"].pop(name, None)
+    for name in CELL_NAMES:
+        shell.magics_manager.magics["cell"].pop(name, None)
+    shell.magics_manager.registry.pop(WorkbenchMagics.__name__, None)
+    remove(shell)

@@ -1,0 +1,442 @@
+"""Workspace: one store, one catalog, the executors. The only place that wires them together."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from workbench.catalog import Catalog
+from workbench.errors import InvalidInputError, UnsupportedError, WorkspaceError
+from workbench.models import RunRecord, now
+from workbench.names import new_id
+from workbench.settings import Settings, default_url, load
+from workbench.storage.fsspec_store import FsspecStore
+from workbench.storage.store import Store
+
+if TYPE_CHECKING:
+    from workbench.algorithms import Algorithm, Algorithms
+    from workbench.execution.events import RunEvent
+    from workbench.execution.executor import Executor
+    from workbench.execution.run import Run
+    from workbench.execution.runs import Runs
+    from workbench.library import Datasets
+
+#: Version of what lies in the store. A newer one is refused, an older one is read.
+FORMAT = 1
+MARKER = "workbench.json"
+COLLECTIONS = ("objects", "datasets", "packages", "assets", "algorithms", "runs", "forms", "environments")
+
+_current: Workspace | None = None
+_lock = threading.RLock()
+
+
+class Workspace:
+    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs`` and ``ws.run(...)``.
+
+    Made by `workbench.open`; a context manager. Safe to use from several threads.
+    """
+
+    def __init__(self, store: Store, catalog: Catalog, settings: Settings) -> None:
+        from workbench.library import Datasets
+
+        self.store = store
+        self.catalog = catalog
+        self.settings = settings
+        self.datasets: Datasets = Datasets(store, catalog, settings)
+        self._executors: dict[str, Executor] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+        self._algorithms: Algorithms | None = None
+        self._runs: Runs | None = None
+        self._environment: Any = None
+        self._runners: Any = None
+
+    @property
+    def url(self) -> str:
+        """Where the workspace is."""
+        return self.store.url
+
+    @property
+    def algorithms(self) -> Algorithms:
+        """The deployed algorithms."""
+        with self._lock:
+            if self._algorithms is None:
+                from workbench.algorithms import Algorithms
+
+                self._algorithms = Algorithms(self.store, self.catalog, self.settings, run=self.run)
+            return self._algorithms
+
+    @property
+    def runs(self) -> Runs:
+        """All runs."""
+        with self._lock:
+            if self._runs is None:
+                from workbench.execution.runs import Runs
+
+                self._runs = Runs(self.store, self.catalog, self.datasets, self.settings)
+            return self._runs
+
+    def run(
+        self,
+        algorithm: str | os.PathLike[str] | Algorithm,
+        inputs: Any = (),
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        executor: str | None = None,
+        device: str | None = None,
+        session: str | None = None,
+        timeout_s: float | None = None,
+        retries: int = 0,
+        reuse: str = "never",
+        wait: bool = True,
+        debug: bool = False,
+        tags: tuple[str, ...] = (),
+        echo: bool | None = None,
+        on_event: Callable[[RunEvent], None] | None = None,
+    ) -> Run:
+        """Run an algorithm on inputs.
+
+        Parameters
+        ----------
+        algorithm : str, path or Algorithm
+            ``name``, ``name@1``, ``name@1.2``, ``name@alias``, a revision id, or the folder of one that is not deployed.
+        inputs : array, str, Dataset, path, or a sequence of them
+            Ids, names, Datasets, files, arrays or a mix; may be empty. An array becomes a dataset under the key of the
+            algorithm's type; for image types a 3-D array of shape (n, H, W) is a stack of n slices. An array of shape (3, H, W)
+            in a list is one colour image.
+        parameters : mapping, optional
+            Values by name; the rest take their defaults.
+        executor : str, optional
+            ``kernel`` (in this process).
+        device : str, optional
+            ``cpu``, ``gpu``, ``cuda``, ``cuda:1``, ``mps``; default: the setting ``device``, then the algorithm's default.
+        timeout_s : float, optional
+            Seconds after which the run is ended, at its next log, progress or fetch call.
+        retries : int
+            How often a failed run is tried again.
+        wait : bool
+            False returns at once; the run goes on in a worker thread.
+        debug : bool
+            Raise what the algorithm raises, so that ``%debug`` lands in its frame.
+        tags : tuple of str
+            Labels to find the run by.
+        echo : bool, optional
+            Whether what the algorithm prints also appears here; default: only when the run is waited for.
+        on_event : callable, optional
+            Called with every `RunEvent` from the first one on, in the thread where it happens.
+
+        Returns
+        -------
+        Run
+            What started and failed is a Run with ``status == "FAILED"`` and ``run.error``; ``run.result()`` raises it.
+
+        Raises
+        ------
+        NotFoundError, InvalidParameterError, InvalidDataError, InvalidInputError, UnsupportedError
+            Before anything is stored or started: an unknown algorithm, dataset or parameter, a wrong value, array or device.
+        """
+        from workbench.algorithms.runnable import resolve
+        from workbench.execution.devices import choose_device
+        from workbench.execution.executor import Job
+        from workbench.execution.inputs import Inputs
+        from workbench.execution.live import LiveRun
+        from workbench.execution.log_file import LogFile
+        from workbench.execution.perform import Task
+        from workbench.execution.process_identity import this_process
+
+        self._check_open()
+        _refuse_what_is_not_here(session, reuse, timeout_s, retries)
+        chosen = resolve(self.algorithms, algorithm)
+        revision = chosen.revision
+        values = chosen.parameters.validate(dict(parameters or {}))
+        device_choice = choose_device(
+            device or (None if self.settings.device == "auto" else self.settings.device),
+            revision.supported_devices,
+            revision.default_device,
+            revision.ref,
+        )
+        place = self._executor(executor or self.settings.executor)
+        given = Inputs(inputs, revision.type, self.datasets)
+
+        run_id = new_id()
+        pid, pid_started, host, user = this_process()
+        record = RunRecord(
+            id=run_id,
+            algorithm=chosen.label,
+            algorithm_name=revision.name,
+            revision=revision.id if chosen.is_deployed else None,
+            inputs=tuple(given.store()),
+            parameters=values,
+            executor=place.name,
+            device=device_choice.device,
+            device_reason=device_choice.reason,
+            warnings=(device_choice.warning,) if device_choice.warning else (),
+            debug=debug,
+            timeout_s=timeout_s,
+            retries=retries,
+            tags=tuple(tags),
+            pid=pid,
+            pid_started=pid_started,
+            host=host,
+            user=user,
+            created=now(),
+        )
+        environment = self._environment_of_process()
+        live = LiveRun(
+            record,
+            self.runs,
+            LogFile(self.store, run_id),
+            lowest_level="DEBUG" if debug else self.settings.log_level,
+            echo=wait if echo is None else echo,
+        )
+        task = Task(
+            key=(revision.content, device_choice.device),
+            runner_class=chosen.runner_class,
+            asset=chosen.asset,
+            device=device_choice.device,
+            datasets=self.datasets,
+            facts=environment.facts,
+            runners=self._loaded_runners(),
+        )
+        if on_event is not None:
+            live.subscribe(on_event)
+        self.runs.add(live)
+        if not wait:
+            self.runs.save(record)
+        if device_choice.warning:
+            live.write_log("WARNING", device_choice.warning)
+        try:
+            place.submit(Job(live, task, wait=wait, debug=debug))
+        finally:
+            if wait:
+                self.runs.forget(run_id)
+        return _handle(live, self.runs)
+
+    def reindex(self) -> dict[str, int]:
+        """Build the catalog anew from the store; return how many records of each kind it holds."""
+        self._check_open()
+        self.catalog.clear()
+        counts = {"datasets": 0, "algorithms": 0, "runs": 0}
+        batch = []
+        for dataset in self.datasets.records():
+            batch.append(dataset)
+            counts["datasets"] += 1
+            if len(batch) == 500:
+                self.catalog.put_datasets(batch)
+                batch = []
+        self.catalog.put_datasets(batch)
+        counts["algorithms"] = self.algorithms.reindex()
+        for run in self.runs.records():
+            self.catalog.put_run(run)
+            counts["runs"] += 1
+        return counts
+
+    def close(self) -> None:
+        """End what runs in this process and let go of files and connections."""
+        global _current
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for executor in self._executors.values():
+            executor.shutdown()
+        if self._runners is not None:
+            self._runners.clear()
+        self.datasets.close()
+        self.catalog.close()
+        self.store.close()
+        with _lock:
+            if _current is self:
+                _current = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Workspace {self.url}" + (" (closed)" if self._closed else "")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WorkspaceError(
+                f"Workspace {self.url} is closed. Open it again: workbench.open({self.url!r})."
+            )
+
+    def _executor(self, name: str) -> Executor:
+        with self._lock:
+            if name not in self._executors:
+                from workbench.execution.executor import EXECUTORS
+
+                cls = EXECUTORS.get(name)
+                if cls.needs_shared_store and not self.store.is_shared:
+                    raise UnsupportedError(
+                        f"Executor {name!r} needs a store that other processes see; {self.url} lives in this one. "
+                        "Open a folder: workbench.open('data/bench')."
+                    )
+                self._executors[name] = cls()
+            return self._executors[name]
+
+    def _environment_of_process(self) -> Any:
+        with self._lock:
+            if self._environment is None:
+                from workbench.execution.environment import Environment
+
+                self._environment = Environment(self.store)
+            self._environment.prepare()
+            return self._environment
+
+    def _loaded_runners(self) -> Any:
+        with self._lock:
+            if self._runners is None:
+                from workbench.execution.perform import RunnerCache
+
+                self._runners = RunnerCache(self.settings.runner_cache)
+            return self._runners
+
+
+def _handle(live: Any, runs: Runs) -> Run:
+    from workbench.execution.run import Run
+
+    return Run(live.record, runs, live)
+
+
+def _refuse_what_is_not_here(session: str | None, reuse: str, timeout_s: float | None, retries: int) -> None:
+    if session is not None:
+        raise UnsupportedError(f"Session {session!r}: sessions are not in this version. Leave session out.")
+    if reuse != "never":
+        raise UnsupportedError(
+            f"reuse={reuse!r}: result reuse is not in this version. Leave it out or pass 'never'."
+        )
+    if timeout_s is not None and not timeout_s > 0:
+        raise InvalidInputError(
+            f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
+        )
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")
+
+
+def open(
+    url: str | os.PathLike[str] | None = None,
+    *,
+    catalog: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Workspace:
+    """Open a workspace; a missing or empty folder becomes one. It is then the current workspace.
+
+    Parameters
+    ----------
+    url : str or path, optional
+        Folder, ``file://``, ``memory://name`` or ``s3://bucket/prefix``. Default: ``$WORKBENCH_URL``, else ``url`` of the nearest
+        ``workbench.toml``, else a folder in the user's data folder.
+    catalog : str, optional
+        SQLAlchemy URL of the catalog; default: SQLite in the workspace.
+    storage_options : mapping, optional
+        Options for the fsspec file system, such as credentials.
+    **settings
+        Any other setting; see ``workbench settings``.
+
+    Raises
+    ------
+    WorkspaceError
+        If the folder is something else, or was written by a newer version.
+    ReadOnlyError, StorageError
+        If the place cannot be reached or written.
+    """
+    global _current
+    arguments = {
+        **settings,
+        "url": str(url) if url is not None else None,
+        "catalog": catalog,
+        "storage_options": dict(storage_options) if storage_options else None,
+    }
+    configured, _ = load(arguments)
+    store = FsspecStore(
+        configured.url or default_url(),
+        configured.storage_options or None,
+        durability=configured.durability,
+        threads=configured.threads,
+    )
+    try:
+        is_new = _claim(store)
+        index, must_fill = _open_catalog(store, configured, is_new)
+    except BaseException:
+        store.close()
+        raise
+    workspace = Workspace(store, index, configured)
+    if must_fill:
+        workspace.reindex()
+    with _lock:
+        _current = workspace
+    return workspace
+
+
+def current() -> Workspace:
+    """Return the workspace that was opened last and is not closed; open the default one if there is none."""
+    with _lock:
+        return _current if _current is not None else open()
+
+
+def _claim(store: FsspecStore) -> bool:
+    """Make the place a workspace, or check that it is one we can read; return True if it is new."""
+    marker = store.read_marker(MARKER)
+    if marker is None:
+        if not store.is_empty():
+            raise WorkspaceError(
+                f"{store.url} is not a workspace and not empty (it has no workbench.json). "
+                f"Open a folder of its own, for example {store.url.rstrip('/')}/workbench."
+            )
+        # the mark first: whoever opens it at the same moment must not take our folders for something else
+        store.write_marker(
+            MARKER, json.dumps({"format": FORMAT, "created": now().isoformat()}, indent=1).encode()
+        )
+        store.create_collections(COLLECTIONS)
+        return True
+    try:
+        found = json.loads(marker)["format"]
+    except (ValueError, KeyError, TypeError):
+        raise WorkspaceError(
+            f"{store.url}/workbench.json is damaged: it names no format. If this is a workspace, restore the file: "
+            f'{{"format": {FORMAT}}}'
+        ) from None
+    if not isinstance(found, int) or found > FORMAT:
+        raise WorkspaceError(
+            f"Workspace {store.url} has format {found}, this version reads up to {FORMAT}: a newer workbench wrote it. "
+            "Update: pip install -U jupyter-workbench."
+        )
+    if not store.collections_exist(COLLECTIONS[-1:])[0]:  # the last one made
+        store.create_collections(COLLECTIONS)
+    return False
+
+
+def _open_catalog(store: FsspecStore, settings: Settings, is_new: bool) -> tuple[Catalog, bool]:
+    """Open the catalog; return it and whether it must be filled from the store first."""
+    catalog = Catalog.open(settings.catalog or _catalog_url(store), durability=settings.durability)
+    return catalog, catalog.is_new and not is_new
+
+
+def _catalog_url(store: FsspecStore) -> str:
+    """Return where the catalog of a store lies: in its folder, in memory with it, or privately in the user's cache."""
+    if store.is_local:
+        return f"sqlite:///{Path(store.root) / 'catalog.sqlite'}"
+    if not store.is_shared:
+        return "sqlite://"
+    import platformdirs
+    from blake3 import blake3
+
+    folder = Path(platformdirs.user_cache_dir("workbench", appauthor=False)) / "catalogs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / blake3(store.url.encode()).hexdigest()[:24]}.sqlite"
