@@ -1,0 +1,152 @@
+"""The arrays of datasets: one object per content, published once and dropped with the last dataset that has it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError
+from workbench.models import DatasetRecord, KeyInfo, now
+
+if TYPE_CHECKING:
+    import h5py
+
+    from workbench.catalog.catalog import Catalog
+    from workbench.settings import Settings
+    from workbench.storage.store import Store
+
+OBJECTS = "objects"
+_LOCK_S = 30.0  # a lock that is older was left by a process that died
+
+
+class Contents:
+    """Contents by digest, in the collection ``objects``.
+
+    A put may meet a delete of the last dataset with the same content, in another process. The put records its dataset,
+    then looks for a lock and for the object (`keep`); the delete takes the lock, then looks for datasets (`drop`). So
+    either the delete sees the dataset and leaves the object, or the put sees the lock, waits, and publishes again.
+    """
+
+    def __init__(self, store: Store, catalog: Catalog, settings: Settings) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._settings = settings
+
+    def put(self, tree: Mapping[str, Any]) -> tuple[str, dict[str, KeyInfo]]:
+        """Store a tree of values if its content is not there yet; return its digest and what its keys are."""
+        from workbench.storage import hdf5
+
+        with self._store.stage(OBJECTS) as staged:
+            digest, keys = hdf5.write(staged.path, tree, compression=self._settings.compression)
+            staged.publish(f"{digest}.h5", overwrite=False)
+        return digest, keys
+
+    def keep(self, trees: Mapping[str, Mapping[str, Any]]) -> None:
+        """Publish again what a delete took away, now that datasets with these digests are recorded."""
+        lost = self._lost(trees)
+        while lost:
+            for digest in lost:
+                self.put(trees[digest])
+            lost = self._lost(lost)
+
+    def drop(self, digest: str) -> None:
+        """Delete the object of a digest if no dataset has it."""
+        if self._is_used(digest):
+            return
+        lock = f"{digest}.lock"
+        while True:
+            try:
+                self._store.put(OBJECTS, lock, b"", overwrite=False)
+                break
+            except AlreadyExistsError:
+                self._wait_for(lock)
+        try:
+            if not self._is_used(digest):
+                self._store.delete(OBJECTS, [f"{digest}.h5"])
+        finally:
+            self._store.delete(OBJECTS, [lock])
+
+    def read(self, record: DatasetRecord, keys: Iterable[str]) -> dict[str, Any]:
+        """Read keys of a dataset."""
+        from workbench.storage import hdf5
+
+        key = f"{record.digest}.h5"
+
+        def read_at(at: int, buffer: memoryview) -> None:
+            buffer[:] = self._store.get(OBJECTS, key, at, at + len(buffer))
+
+        with self._source(record) as source:
+            return hdf5.read(
+                source,
+                keys,
+                read_at=None if isinstance(source, Path) else read_at,
+                threads=max(2, self._settings.threads),
+                what=what(record),
+            )
+
+    @contextmanager
+    def open(self, record: DatasetRecord) -> Iterator[h5py.File]:
+        """Open the file of a dataset, read-only and lazy."""
+        from workbench.storage import hdf5
+
+        with self._source(record) as source, hdf5.open_file(source, what(record)) as file:
+            yield file
+
+    @contextmanager
+    def _source(self, record: DatasetRecord) -> Iterator[Any]:
+        """Give the local file of a dataset, or a file object over it."""
+        key = f"{record.digest}.h5"
+        path = self._store.local_path(OBJECTS, key)
+        if path is not None:
+            if not path.is_file():
+                raise _gone(record)
+            yield path
+            return
+        try:
+            file = self._store.open(OBJECTS, key)
+        except NotFoundError as error:
+            raise _gone(record) from error
+        with file:
+            yield file
+
+    def _is_used(self, digest: str) -> bool:
+        return bool(self._catalog.objects_in_use([digest]).get(digest))
+
+    def _lost(self, digests: Iterable[str]) -> list[str]:
+        """Return the digests whose object is not there, once no delete of them is under way."""
+        digests = list(digests)
+        there = self._store.exist(OBJECTS, [f"{d}.{kind}" for kind in ("lock", "h5") for d in digests])
+        is_locked, is_kept = there[: len(digests)], there[len(digests) :]
+        if not any(is_locked):
+            return [digest for digest, kept in zip(digests, is_kept, strict=True) if not kept]
+        for digest, locked in zip(digests, is_locked, strict=True):
+            if locked:
+                self._wait_for(f"{digest}.lock")
+        return self._lost(digests)
+
+    def _wait_for(self, lock: str) -> None:
+        """Wait until a lock is gone; take away one that a dead process left."""
+        while True:
+            try:
+                age = now() - self._store.head(OBJECTS, lock).modified
+            except NotFoundError:
+                return
+            if age.total_seconds() > _LOCK_S:
+                self._store.delete(OBJECTS, [lock])
+                return
+            time.sleep(0.01)
+
+
+def what(record: DatasetRecord) -> str:
+    """Return what to call a dataset in a message."""
+    return f"Dataset {record.name!r} ({record.id})" if record.name else f"Dataset {record.id!r}"
+
+
+def _gone(record: DatasetRecord) -> DamagedError:
+    return DamagedError(
+        f"The arrays of {what(record)} are gone: there is no {OBJECTS}/{record.digest}.h5. "
+        f"Restore that file from a backup, or ws.datasets.delete({record.id!r}) and put the data again."
+    )

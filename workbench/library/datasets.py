@@ -1,0 +1,513 @@
+"""The datasets of a workspace: put arrays, get them back, find them again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from workbench.errors import (
+    InUseError,
+    InvalidDataError,
+    InvalidInputError,
+    NotFoundError,
+    nearest,
+)
+from workbench.library.contents import Contents, what
+from workbench.library.dataset import Dataset
+from workbench.library.facts import checked_facts, without_tensors
+from workbench.models import DatasetRecord, now
+from workbench.names import is_id, new_id
+from workbench.pages import Page, Row
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import h5py
+
+    from workbench.catalog.catalog import Catalog
+    from workbench.schemas import DataSchema
+    from workbench.settings import Settings
+    from workbench.storage.store import Store
+
+Ref = str | Dataset
+Handles = list[Dataset]
+Dicts = list[dict[str, Any]]
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+RECORDS = "datasets"
+_KEEP: Any = object()
+
+
+class Datasets:
+    """Named arrays, checked by a schema and kept once per content.
+
+    A dataset is named by its id, by its name (the newest one of that name) or by its `Dataset`.
+
+    Parameters
+    ----------
+    store : Store
+    catalog : Catalog
+    settings : Settings
+    """
+
+    def __init__(self, store: Store, catalog: Catalog, settings: Settings) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._settings = settings
+        self._contents = Contents(store, catalog, settings)
+
+    # -- putting
+
+    def put(
+        self,
+        data: Mapping[str, Any],
+        schema: type[DataSchema] | str | None = None,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        attributes: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        parents: Iterable[str] = (),
+        source: str | None = None,
+    ) -> Dataset:
+        """Store arrays as a new dataset; content that is there already is not stored again.
+
+        Parameters
+        ----------
+        data : mapping
+            Key to array (of any dtype), torch tensor, number, text, bytes, or list, tuple or dict of those.
+        schema : DataSchema class or name, optional
+            What the data must be; default: anything.
+        name : str, optional
+            Several datasets may have one name: it then means the newest.
+        tags : iterable of str
+        attributes : mapping, optional
+            Facts to keep with it: whatever JSON can hold.
+        run_id, parents, source : optional
+            The run that made it, the datasets it was made from, the file it came from.
+
+        Raises
+        ------
+        InvalidDataError
+            With the key, if the data does not fit the schema.
+        InvalidNameError
+            For a name or tag that breaks the rules.
+
+        Examples
+        --------
+        >>> ds = ws.datasets.put({"image": image}, schema=ImageSchema, name="scan-7")  # doctest: +SKIP
+        """
+        facts = {
+            "tags": tags,
+            "attributes": attributes,
+            "run_id": run_id,
+            "parents": parents,
+            "source": source,
+        }
+        return self._put([self._checked(data, schema)], schema, [name], facts, parallel=False)[0]
+
+    def put_many(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        schema: type[DataSchema] | str | None = None,
+        names: Sequence[str | None] | None = None,
+        tags: Iterable[str] = (),
+        attributes: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        parents: Iterable[str] = (),
+        source: str | None = None,
+        parallel: bool = True,
+    ) -> Handles:
+        """Store many datasets at once, in order; all are checked before the first is stored.
+
+        Parameters are those of `put`, and apply to each; ``names`` gives each its own name.
+        """
+        if names is not None and len(names) != len(data):
+            raise InvalidInputError(
+                f"There are {len(names)} names for {len(data)} datasets. Give one for each."
+            )
+        facts = {
+            "tags": tags,
+            "attributes": attributes,
+            "run_id": run_id,
+            "parents": parents,
+            "source": source,
+        }
+        return self._put(
+            self._checked_many(data, schema), schema, names or [None] * len(data), facts, parallel
+        )
+
+    def check_many(self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema] | str | None) -> None:
+        """Raise what `put_many` would raise for data that cannot be stored, and store nothing."""
+        from workbench.storage.values import flatten
+
+        for tree in self._checked_many(data, schema):
+            flatten(tree)
+
+    def import_file(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        *,
+        as_slices: bool = False,
+        tags: Iterable[str] = (),
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Dataset | Handles:
+        """Store what a file or a folder of slices holds.
+
+        Formats: png, jpg, tif (several pages are a volume), npy, npz, h5, FITS, and a folder of slices in natural
+        order (slice2 before slice10). A plane becomes ``image``, a stack ``volume``, anything else ``data``.
+
+        Parameters
+        ----------
+        path : str or Path
+        name : str, optional
+            Default: none.
+        as_slices : bool
+            Return a list with one image dataset per slice of a stack.
+        tags, attributes
+            As in `put`.
+
+        Raises
+        ------
+        NotFoundError, UnsupportedError, DamagedError, InvalidDataError
+            For a missing file, an unknown suffix, a file that is cut off, slices of unequal shape.
+        MissingPackageError
+            If the format needs a package that is not installed.
+        """
+        from workbench.library import importers
+
+        path = Path(path)
+        facts = {"tags": tags, "attributes": attributes, "source": str(path)}
+        found = importers.load(path, as_slices=as_slices)
+        if isinstance(found, importers.Content):
+            return self.put(found.data, found.schema, name, **facts)
+        contents = list(found)
+        return self.put_many([c.data for c in contents], "ImageSchema", [name] * len(contents), **facts)
+
+    # -- getting
+
+    def get(self, ref: Ref, *keys: str, schema: type[DataSchema] | str | None = None) -> dict[str, Any]:
+        """Read arrays of a dataset; nothing but the keys asked for is read.
+
+        Parameters
+        ----------
+        ref : str or Dataset
+        *keys : str
+            Default: all.
+        schema : DataSchema class or name, optional
+            Check what was read; keys that are absent and optional in the schema are then left out.
+
+        Raises
+        ------
+        NotFoundError
+            For an absent dataset or key, with near names.
+        InvalidDataError
+            If the data does not fit the schema.
+        DamagedError
+            If the stored file is damaged or gone.
+        """
+        record = self._record(ref)
+        if schema is None:
+            self._check_keys(record, keys)
+            return self._contents.read(record, keys or tuple(record.keys))
+        from workbench import schemas
+
+        present = [key for key in keys or record.keys if key in record.keys]
+        return schemas.validate(schema, self._contents.read(record, present), keys)
+
+    def get_many(
+        self,
+        refs: Iterable[Ref],
+        *keys: str,
+        schema: type[DataSchema] | str | None = None,
+        parallel: bool = True,
+    ) -> Dicts:
+        """Read many datasets, in their order; see `get`."""
+        return self._map(lambda ref: self.get(ref, *keys, schema=schema), self._handles(refs), parallel)
+
+    def fetch(
+        self, refs: Iterable[Ref], schema: type[DataSchema] | str, *keys: str, parallel: bool = False
+    ) -> Dicts:
+        """Read many datasets for a runner: checked by the schema; a key that is absent and optional is None."""
+        from workbench import schemas
+
+        cls = schemas.by_name(schema) if isinstance(schema, str) else schema
+        names = keys or tuple(cls.model_fields)
+        found = self.get_many(refs, *keys, schema=cls, parallel=parallel)
+        return [dict.fromkeys(names) | data for data in found]
+
+    @contextmanager
+    def open(self, ref: Ref) -> Iterator[h5py.File]:
+        """Open a dataset lazily: ``with ws.datasets.open(id) as f: f["image"][10]`` reads one slice.
+
+        Yields
+        ------
+        h5py.File
+            Read-only.
+        """
+        record = self._record(ref)
+        with self._contents.open(record) as file:
+            yield file
+
+    def find(self, ref: Ref) -> Dataset:
+        """Return the dataset of an id or name (the newest), or the present state of a Dataset.
+
+        Raises
+        ------
+        NotFoundError
+            With near names.
+        """
+        return Dataset(self._record(ref.id if isinstance(ref, Dataset) else ref), self)
+
+    def find_many(self, ids: Iterable[str]) -> Handles:
+        """Return the datasets of these ids, in their order; absent ones are left out."""
+        ids = list(ids)
+        found = self._catalog.get_datasets(ids)
+        return [Dataset(found[id], self) for id in ids if id in found]
+
+    def exist(self, ids: Iterable[str]) -> list[bool]:
+        """Tell for each id whether there is such a dataset."""
+        ids = list(ids)
+        found = self._catalog.get_datasets([id for id in ids if is_id(id)])
+        return [id in found for id in ids]
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Return names of datasets that begin with the prefix, for completion."""
+        return self._catalog.dataset_names(prefix)
+
+    def list(
+        self,
+        name: str | None = None,
+        tag: str | None = None,
+        *,
+        tags: Sequence[str] = (),
+        schema: type[DataSchema] | str | None = None,
+        run_id: str | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        order: str = "-created",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page[Dataset]:
+        """List datasets, newest first, a page at a time.
+
+        Parameters
+        ----------
+        name : str, optional
+            May hold ``*`` and ``?``.
+        tag, tags : optional
+            All of these tags.
+        schema : DataSchema class or name, optional
+        run_id : str, optional
+            Made by this run.
+        since, until : datetime or timedelta, optional
+            Created from ``since`` on and before ``until``; a timedelta counts back from now.
+        order : str
+            Field to sort by, with ``-`` in front for descending.
+        limit : int, optional
+            Datasets on a page; default: the setting ``page_size``.
+        after : str, optional
+            The cursor of a page.
+        """
+        given = {
+            "name": name,
+            "tags": tuple(tags) + ((tag,) if tag else ()),
+            "schema": schema if schema is None or isinstance(schema, str) else schema.__name__,
+            "run_id": run_id,
+            "since": now() - since if isinstance(since, timedelta) else since,
+            "until": now() - until if isinstance(until, timedelta) else until,
+            "order": order,
+            "limit": limit or self._settings.page_size,
+        }
+
+        def page(cursor: str | None) -> Page[Dataset]:
+            records, next_cursor = self._catalog.list_datasets(**given, after=cursor)
+            return Page(
+                [Dataset(record, self) for record in records],
+                _row,
+                (lambda: page(next_cursor)) if next_cursor else None,
+                "datasets",
+                "Store one: ws.datasets.put({'image': array}).",
+            )
+
+        return page(after)
+
+    def records(self) -> Iterator[DatasetRecord]:
+        """Yield the record of every stored dataset, read from the store, not the catalog."""
+        batch: list[str] = []
+        for info in self._store.list(RECORDS):
+            batch.append(info.key)
+            if len(batch) == 256:
+                yield from self._parse(batch)
+                batch = []
+        yield from self._parse(batch)
+
+    # -- changing
+
+    def update(
+        self,
+        ref: Ref,
+        *,
+        name: str | None = _KEEP,
+        tags: Iterable[str] = _KEEP,
+        attributes: Mapping[str, Any] = _KEEP,
+    ) -> Dataset:
+        """Replace the name, the tags or the attributes of a dataset; what is not given stays.
+
+        Returns
+        -------
+        Dataset
+            The new state; ``ref`` itself, if it is a Dataset, keeps showing the old one.
+        """
+        given = {"name": name, "tags": tags, "attributes": attributes}
+        changes = checked_facts({key: value for key, value in given.items() if value is not _KEEP})
+        record = self._record(ref.id if isinstance(ref, Dataset) else ref).model_copy(update=changes)
+        self._save([record])
+        return Dataset(record, self)
+
+    def delete(self, ref: Ref, *, force: bool = False) -> None:
+        """Delete a dataset; its arrays go when no other dataset has the same content.
+
+        Raises
+        ------
+        InUseError
+            If runs read it: without it they cannot be replayed. ``force=True`` deletes it nevertheless.
+        """
+        record = self._record(ref.id if isinstance(ref, Dataset) else ref)
+        users = [] if force else self._catalog.consumers(record.id)
+        if users:
+            raise InUseError(
+                f"{what(record)} was read by {len(users)} run{'s' * (len(users) > 1)} ({', '.join(users[:3])}"
+                f"{', …' * (len(users) > 3)}), which could not be replayed without it. "
+                f"To delete it nevertheless: ws.datasets.delete({record.id!r}, force=True).",
+                users=tuple(users),
+            )
+        self._catalog.delete_datasets([record.id])
+        self._store.delete(RECORDS, [f"{record.id}.json"])
+        self._contents.drop(record.digest)
+
+    def close(self) -> None:
+        """Let go of open files."""
+
+    # -- records
+
+    def _put(
+        self,
+        trees: Dicts,
+        schema: type[DataSchema] | str | None,
+        names: Sequence[str | None],
+        facts: Mapping[str, Any],
+        parallel: bool,
+    ) -> Handles:
+        facts = checked_facts(facts)
+        for name in names:
+            checked_facts({"name": name})
+        schema_name = schema if isinstance(schema, str) else schema.__name__ if schema else "DataSchema"
+        stored = self._map(self._contents.put, trees, parallel)
+        created = now()
+        records = [
+            DatasetRecord(
+                id=new_id(),
+                digest=digest,
+                schema_name=schema_name,
+                keys=keys,
+                nbytes=sum(key.nbytes for key in keys.values()),
+                name=name,
+                created=created + timedelta(microseconds=i),  # a listing keeps their order
+                **facts,
+            )
+            for i, ((digest, keys), name) in enumerate(zip(stored, names, strict=True))
+        ]
+        self._save(records)
+        self._contents.keep(dict(zip((record.digest for record in records), trees, strict=True)))
+        return [Dataset(record, self) for record in records]
+
+    def _save(self, records: Sequence[DatasetRecord]) -> None:
+        if records:
+            self._store.put_many(RECORDS, {f"{record.id}.json": record.to_json() for record in records})
+            self._catalog.put_datasets(records)
+
+    def _parse(self, keys: Sequence[str]) -> Iterator[DatasetRecord]:
+        for key, content in zip(keys, self._store.get_many(RECORDS, keys), strict=True):
+            try:
+                if content is not None:
+                    yield DatasetRecord.model_validate_json(content)
+            except ValueError as error:
+                problem = str(error).splitlines()[0]
+                warnings.warn(f"{RECORDS}/{key} is damaged and was passed over: {problem}", stacklevel=2)
+
+    def _record(self, ref: Ref) -> DatasetRecord:
+        if isinstance(ref, Dataset):
+            return ref.record
+        if not isinstance(ref, str):
+            raise InvalidInputError(
+                f"A dataset is named by its id, its name or a Dataset, not by {type(ref).__name__} {ref!r:.60}. "
+                "Store arrays first: ws.datasets.put({'image': array})."
+            )
+        found = self._catalog.get_datasets([ref]).get(ref) if is_id(ref) else None
+        found = found or self._catalog.newest_dataset(ref)
+        if found is not None and ref in {found.id, found.name}:
+            return found
+        near = nearest(ref, self._catalog.dataset_names("", limit=1000))
+        hint = f" Did you mean {' or '.join(map(repr, near[:2]))}?" if near else " See ws.datasets.list()."
+        raise NotFoundError(f"There is no dataset {ref!r}.{hint}", near=near)
+
+    def _handles(self, refs: Iterable[Ref]) -> Handles:
+        refs = [refs] if isinstance(refs, (str, Dataset)) else list(refs)
+        known = self._catalog.get_datasets([ref for ref in refs if isinstance(ref, str) and is_id(ref)])
+        return [
+            Dataset(known[ref] if isinstance(ref, str) and ref in known else self._record(ref), self)
+            for ref in refs
+        ]
+
+    def _check_keys(self, record: DatasetRecord, keys: Iterable[str]) -> None:
+        for key in keys:
+            if key not in record.keys:
+                near = nearest(key, record.keys)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise NotFoundError(
+                    f"{what(record)} has no key {key!r}.{hint} It has {', '.join(map(repr, record.keys))}.",
+                    near=near,
+                )
+
+    # -- checking
+
+    def _checked(self, data: Mapping[str, Any], schema: type[DataSchema] | str | None) -> dict[str, Any]:
+        from workbench import schemas
+
+        return schemas.validate(schema, without_tensors(data))
+
+    def _checked_many(
+        self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema] | str | None
+    ) -> Dicts:
+        out = []
+        for i, item in enumerate(data):
+            try:
+                out.append(self._checked(item, schema))
+            except InvalidDataError as error:
+                raise InvalidDataError(f"Dataset {i} of {len(data)}: {error}", key=error.key) from error
+        return out
+
+    def _map(self, do: Callable[[In], Out], items: Sequence[In], parallel: bool) -> list[Out]:
+        if not parallel or len(items) < 2:
+            return [do(item) for item in items]
+        with ThreadPoolExecutor(max(2, self._settings.threads), "workbench-datasets") as pool:
+            return list(pool.map(do, items))
+
+
+def _row(dataset: Dataset) -> Row:
+    return {
+        "id": dataset.id,
+        "name": dataset.name,
+        "keys": ", ".join(f"{key} {info.shape} {info.dtype}" for key, info in dataset.keys.items()),
+        "size": dataset.size,
+        "tags": dataset.tags,
+        "run": dataset.run_id,
+        "created": dataset.created,
+    }
