@@ -1,0 +1,499 @@
+"""Algorithms: what ``ws.algorithms`` is. Deploy, list, get, alias, delete."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from workbench.algorithms.algorithm import Algorithm, Description
+from workbench.algorithms.deploy import Deployer, DeployPlan
+from workbench.algorithms.folder import read_folder
+from workbench.algorithms.locks import writing
+from workbench.algorithms.refs import Ref, check_alias, parse_ref
+from workbench.algorithms.stored import RECORDS, StoredAlgorithms
+from workbench.catalog import Catalog
+from workbench.errors import (
+    InUseError,
+    InvalidInputError,
+    NotFoundError,
+    did_you_mean,
+    nearest,
+)
+from workbench.models import AlgorithmType, Revision
+from workbench.names import check_key
+from workbench.pages import Page, Row
+from workbench.settings import Settings
+from workbench.storage.store import Store
+
+if TYPE_CHECKING:
+    from workbench.runners import BaseRunner
+
+_HINT = "Deploy one: ws.algorithms.deploy('folder')."
+
+
+class Algorithms:
+    """The algorithms of a workspace.
+
+    Parameters
+    ----------
+    store : Store
+    catalog : Catalog
+    settings : Settings
+    run : callable, optional
+        Called as ``run(algorithm, inputs, parameters, **options)`` when an `Algorithm` is called.
+    """
+
+    def __init__(
+        self, store: Store, catalog: Catalog, settings: Settings, run: Callable[..., Any] | None = None
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._settings = settings
+        self._run = run
+        self._stored = StoredAlgorithms(store)
+        self._deployer = Deployer(store, self._stored, catalog)
+
+    # -- deploying
+
+    @overload
+    def deploy(
+        self, path: str | os.PathLike[str], *, dry_run: Literal[False] = False, check: bool = True
+    ) -> Algorithm: ...
+    @overload
+    def deploy(
+        self, path: str | os.PathLike[str], *, dry_run: Literal[True], check: bool = True
+    ) -> DeployPlan: ...
+    @overload
+    def deploy(
+        self, path: str | os.PathLike[str], *, dry_run: bool, check: bool = True
+    ) -> Algorithm | DeployPlan: ...
+    def deploy(
+        self, path: str | os.PathLike[str], *, dry_run: bool = False, check: bool = True
+    ) -> Algorithm | DeployPlan:
+        """Deploy an algorithm folder.
+
+        The same content deployed twice is the same revision, and nothing new in the store. Other content under the same
+        version is a new revision, which from then on answers to the name; the older one stays reachable by its id.
+
+        Parameters
+        ----------
+        path : str or path
+            The folder, with ``pyproject.toml`` and ``Runner.py``.
+        dry_run : bool
+            Store nothing and return the plan: what is code, what is an asset, what is left out and why.
+        check : bool
+            Import it in a clean process first, and scan its pickles. Without, only syntax and manifest are looked at.
+
+        Returns
+        -------
+        Algorithm or DeployPlan
+
+        Raises
+        ------
+        InvalidAlgorithmError
+            With everything to mend in ``problems``; nothing has been stored.
+        NotFoundError
+            If there is no such folder.
+        """
+        plan = self._deployer.plan(read_folder(path), check=check)
+        return plan if dry_run else self._algorithm(self._deployer.carry_out(plan))
+
+    # -- finding
+
+    def list(
+        self,
+        name: str | None = None,
+        major: int | None = None,
+        minor: int | None = None,
+        type: str | None = None,
+        tags: Sequence[str] | str = (),
+        any_tags: Sequence[str] | str = (),
+        without_tags: Sequence[str] | str = (),
+        device: str | None = None,
+        order: str = "-created",
+        limit: int | None = None,
+    ) -> Page[Algorithm]:
+        """List deployed algorithms, the newest revision of each version.
+
+        Parameters
+        ----------
+        name : str, optional
+            A name, or a pattern with ``*`` and ``?``.
+        major, minor : int, optional
+            Parts of the version.
+        type : str, optional
+            Such as ``Image2Image``, in upper or lower case.
+        tags, any_tags, without_tags : str or sequence of str
+            Has all of them, at least one, none.
+        device : str, optional
+            Supports ``cpu``, ``gpu`` (or ``cuda``), ``mps``.
+        order : {"-created", "created", "name", "-name"}
+        limit : int, optional
+            Items on a page; default: the setting ``page_size``.
+
+        Raises
+        ------
+        InvalidInputError
+            For an unknown type, order or limit.
+        """
+        filters: dict[str, Any] = {
+            "name": self._spelled(name) if name is not None else None,
+            "major": major,
+            "minor": minor,
+            "type": _type(type),
+            "tags": _words(tags),
+            "any_tags": _words(any_tags),
+            "without_tags": _words(without_tags),
+            "device": _device(device),
+            "order": order,
+            "limit": self._settings.page_size if limit is None else limit,
+        }
+        return self._page(filters, _row)
+
+    def revisions(self, ref: str | Algorithm) -> Page[Algorithm]:
+        """List every revision of one version, the newest first, with its id."""
+        revision = self._find(ref)
+        filters = {
+            "name": revision.name,
+            "major": revision.major,
+            "minor": revision.minor,
+            "newest_only": False,
+        }
+        return self._page({**filters, "limit": self._settings.page_size}, _revision_row)
+
+    def names(self, prefix: str = "") -> builtins.list[str]:
+        """Return the names of all algorithms that begin with the prefix."""
+        return self._catalog.algorithm_names(prefix)
+
+    def get(self, ref: str | Algorithm) -> Algorithm:
+        """Return the algorithm that a reference names; of several the newest version.
+
+        Parameters
+        ----------
+        ref : str or Algorithm
+            ``name``, ``name@1``, ``name@1.2``, ``name@alias``, or a revision id.
+
+        Raises
+        ------
+        NotFoundError
+            With the nearest names or versions.
+        """
+        return ref if isinstance(ref, Algorithm) else self._algorithm(self._find(ref))
+
+    def describe(self, ref: str | Algorithm) -> Description:
+        """Return what there is to know of an algorithm, with its parameters; shows itself as text and HTML."""
+        return Description(self.get(ref))
+
+    def complete(self, prefix: str = "") -> builtins.list[str]:
+        """Return references that begin with the prefix, for tab completion: names, then versions and aliases behind ``@``."""
+        name, separator, behind = prefix.partition("@")
+        if not separator:
+            return self.names(prefix)
+        versions = self._catalog.algorithm_versions(name)
+        majors = [str(major) for major in dict.fromkeys(major for major, _ in versions)]
+        words = [*self._catalog.get_aliases(name), *majors, *(f"{a}.{b}" for a, b in versions)]
+        return [f"{name}@{word}" for word in words if word.startswith(behind)]
+
+    # -- aliases
+
+    def alias(self, ref: str | Algorithm, alias: str) -> None:
+        """Give a version another name: after ``alias("denoise@1.2", "stable")``, ``denoise@stable`` names it.
+
+        An alias to a version follows its newest revision; one to a revision id stays with that revision. An alias that is
+        there is moved.
+
+        Raises
+        ------
+        InvalidNameError
+            For an alias that looks like a version or breaks the naming rules.
+        NotFoundError
+            If ``ref`` names nothing.
+        """
+        check_alias(alias)
+        revision = self._find(ref)
+        by_id = isinstance(ref, str) and revision.id in ref
+        self._change_aliases(revision.name, {alias: revision.id if by_id else revision.version})
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return the aliases of an algorithm: alias to version or revision id."""
+        return self._catalog.get_aliases(self._spelled(name))
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; what it named stays.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such alias.
+        """
+        name = self._spelled(name)
+        known = self._catalog.get_aliases(name)
+        if alias not in known:
+            raise NotFoundError(
+                f"Algorithm {name!r} has no alias {alias!r}.{did_you_mean(alias, known)} It has: {', '.join(known) or 'none'}.",
+                near=nearest(alias, known),
+            )
+        self._change_aliases(name, {alias: None})
+
+    def _change_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+        self._stored.prepare()
+        with writing(self._store, RECORDS):
+            self._write_aliases(name, changes)
+
+    def _write_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+        changed = {**self._catalog.get_aliases(name), **changes}
+        kept = {alias: target for alias, target in changed.items() if target is not None}
+        self._stored.put_aliases(name, kept)
+        self._catalog.set_aliases(name, kept)
+
+    # -- deleting
+
+    def delete(self, ref: str | Algorithm, *, force: bool = False) -> int:
+        """Delete a version with all its revisions, or one revision, and the files that nothing else needs.
+
+        Parameters
+        ----------
+        ref : str or Algorithm
+            ``name@1.2`` for the version, a revision id for that revision; an Algorithm stands for its version.
+        force : bool
+            Delete although runs used it (they can then not be replayed) or an alias names it (which goes too).
+
+        Returns
+        -------
+        int
+            How many revisions were deleted.
+
+        Raises
+        ------
+        InUseError
+            If runs or aliases refer to it; nothing was deleted.
+        InvalidInputError
+            If the reference names no single version.
+        NotFoundError
+            If there is no such version or revision.
+        """
+        parsed = parse_ref(ref.ref if isinstance(ref, Algorithm) else ref)
+        revision = self._find(parsed.text)
+        if parsed.alias is not None:
+            raise InvalidInputError(
+                f"{parsed.text!r} is an alias of {revision.ref}. Delete {revision.ref!r}, "
+                f"or the alias: ws.algorithms.remove_alias({revision.name!r}, {parsed.alias!r})."
+            )
+        by_id = parsed.id == revision.id
+        if not by_id and parsed.version is None:
+            versions = ", ".join(self._refs(revision.name))
+            raise InvalidInputError(
+                f"{parsed.text!r} names no single version. Name one to delete: {versions}."
+            )
+        self._stored.prepare()
+        with writing(self._store, RECORDS):
+            others = [r for r in self._version(revision) if r.id != revision.id]
+            doomed = [revision] if by_id else [revision, *others]
+            names = {r.id for r in doomed} | (set() if by_id and others else {revision.version})
+            aliases = {a: t for a, t in self._catalog.get_aliases(revision.name).items() if t in names}
+            if not force:
+                self._refuse_used(doomed, aliases, parsed.text)
+            if aliases:
+                self._write_aliases(revision.name, dict.fromkeys(aliases))
+            ids = {r.id for r in doomed}
+            self._stored.change(
+                revision.name, revision.version, lambda stored: [r for r in stored if r.id not in ids]
+            )
+            for one in doomed:
+                self._catalog.delete_revision(one.id)
+            packages = {r.package for r in doomed}
+            assets = {value for r in doomed for value in r.assets.values()}
+            used = {value for value, count in self._catalog.files_in_use(packages | assets).items() if count}
+            self._stored.delete_files(packages - used, assets - used)
+        return len(doomed)
+
+    def _refuse_used(self, doomed: Sequence[Revision], aliases: dict[str, str], text: str) -> None:
+        runs = sum(self._catalog.runs_of_revision(r.id) for r in doomed)
+        users = [f"{runs} run{'s' if runs > 1 else ''}"] if runs else []
+        users += [f"alias {alias!r}" for alias in aliases]
+        if users:
+            raise InUseError(
+                f"Nothing was deleted: {text!r} is used by {' and '.join(users)}. To delete it all the same "
+                f"(those runs can then not be repeated): ws.algorithms.delete({text!r}, force=True).",
+                users=users,
+            )
+
+    # -- code and assets
+
+    def runner_class(self, revision: Revision) -> type[BaseRunner]:
+        """Import the Runner class of a revision from its package, in an import namespace of its own."""
+        from workbench.algorithms.loader import PackageSource, load_runner_class
+
+        source = PackageSource(self._stored.package(revision), revision.package, revision.ref)
+        return load_runner_class(source, revision.runner, revision.runner_class, compox=revision.compox)
+
+    def asset(self, revision: Revision, path: str) -> bytes:
+        """Return the bytes of an asset by its path in the folder, checked against their digest.
+
+        Raises
+        ------
+        InvalidNameError
+            For a path with ``..``.
+        NotFoundError
+            With the nearest paths.
+        """
+        key = path.replace("\\", "/").lstrip("/").removeprefix("./")
+        check_key(key, "Asset path")
+        if key not in revision.assets:
+            raise NotFoundError(
+                f"Algorithm {revision.ref!r} has no asset {path!r}.{did_you_mean(key, revision.assets)} "
+                f"It has: {', '.join(revision.assets) or 'none'}.",
+                near=nearest(key, revision.assets),
+            )
+        return self._stored.asset(revision, key)
+
+    # -- the catalog from the store
+
+    def records(self) -> Iterator[Revision]:
+        """Yield every revision that lies in the store."""
+        yield from self._stored.records()
+
+    def reindex(self) -> int:
+        """Bring revisions and aliases from the store into the catalog; return how many revisions."""
+        count = 0
+        for revision in self.records():
+            self._catalog.put_revision(revision)
+            count += 1
+        for name, aliases in self._stored.aliases():
+            self._catalog.set_aliases(name, aliases)
+        return count
+
+    # -- inside
+
+    def _algorithm(self, revision: Revision) -> Algorithm:
+        return Algorithm(revision, self, self._run)
+
+    def _page(
+        self, filters: dict[str, Any], row: Callable[[Algorithm], Row], after: str | None = None
+    ) -> Page[Algorithm]:
+        found, cursor = self._catalog.list_revisions(**filters, after=after)
+        following = (lambda: self._page(filters, row, cursor)) if cursor is not None else None
+        return Page([self._algorithm(r) for r in found], row, following, "algorithms", _HINT)
+
+    def _version(self, revision: Revision) -> builtins.list[Revision]:
+        """Return every revision of a version that the catalog knows."""
+        filters: dict[str, Any] = {"name": revision.name, "major": revision.major, "minor": revision.minor}
+        out: builtins.list[Revision] = []
+        cursor: str | None = None
+        while True:
+            found, cursor = self._catalog.list_revisions(
+                **filters, newest_only=False, limit=1000, after=cursor
+            )
+            out += found
+            if cursor is None:
+                return out
+
+    def _find(self, ref: str | Algorithm) -> Revision:
+        if isinstance(ref, Algorithm):
+            return ref.revision
+        if not isinstance(ref, str):
+            raise InvalidInputError(
+                f"{ref!r} names no algorithm. Pass text such as 'denoise@1.0', or an Algorithm."
+            )
+        parsed = parse_ref(ref)
+        if parsed.id is not None and (found := self._catalog.get_revision(parsed.id)) is not None:
+            return found
+        name = self._spelled(parsed.name)
+        if parsed.alias is not None:
+            return self._aliased(parsed, name)
+        found = (
+            self._catalog.find_revision(name, parsed.major, parsed.minor)
+            if parsed.text != name + "@"
+            else None
+        )
+        if found is None or (parsed.id is not None and parsed.id != parsed.name):
+            raise self._absent(parsed, name)
+        return found
+
+    def _aliased(self, parsed: Ref, name: str) -> Revision:
+        known = self._catalog.get_aliases(name)
+        spelled = {alias.casefold(): alias for alias in known}.get(str(parsed.alias).casefold())
+        if spelled is None:
+            raise self._absent(parsed, name)
+        target = known[spelled]
+        if (found := self._catalog.get_revision(target)) is not None:
+            return found
+        aim = parse_ref(f"{name}@{target}")
+        found = self._catalog.find_revision(name, aim.major, aim.minor)
+        if found is None:
+            raise NotFoundError(
+                f"Alias {name}@{spelled} names {target!r}, which is gone. Move it: ws.algorithms.alias('{name}@1.0', {spelled!r})."
+            )
+        return found
+
+    def _absent(self, parsed: Ref, name: str) -> NotFoundError:
+        names = self.names()
+        if name not in names:
+            known = f" There are: {', '.join(names[:10])}." if names else f" There are none yet. {_HINT}"
+            near = did_you_mean(parsed.name, names)
+            return NotFoundError(
+                f"There is no algorithm {parsed.name!r}.{near or known}", near=nearest(parsed.name, names)
+            )
+        refs = self._refs(name)
+        near_refs = nearest(parsed.text, refs) or refs[-3:]
+        return NotFoundError(
+            f"Algorithm {name!r} has no {parsed.text.partition('@')[2]!r}. It has: {', '.join(refs)}.",
+            near=near_refs,
+        )
+
+    def _refs(self, name: str) -> builtins.list[str]:
+        versions = [f"{name}@{a}.{b}" for a, b in self._catalog.algorithm_versions(name)]
+        return [*versions, *(f"{name}@{alias}" for alias in self._catalog.get_aliases(name))]
+
+    def _spelled(self, name: str) -> str:
+        """Return the name as it is deployed, if it differs in upper and lower case only."""
+        if "*" in name or "?" in name or self._catalog.find_revision(name) is not None:
+            return name
+        return next((known for known in self.names() if known.casefold() == name.casefold()), name)
+
+
+def _row(algorithm: Algorithm) -> Row:
+    revision = algorithm.revision
+    return {
+        "algorithm": revision.ref,
+        "type": revision.type.value,
+        "devices": revision.supported_devices,
+        "tags": revision.tags,
+        "description": revision.description,
+        "deployed": revision.created,
+    }
+
+
+def _revision_row(algorithm: Algorithm) -> Row:
+    revision = algorithm.revision
+    return {
+        "revision": revision.id,
+        "algorithm": revision.ref,
+        "deployed": revision.created,
+        "from": revision.source,
+    }
+
+
+def _type(type_: str | None) -> str | None:
+    if type_ is None:
+        return None
+    types = {t.value.casefold(): t.value for t in AlgorithmType}
+    found = types.get(str(type_).casefold())
+    if found is None:
+        raise InvalidInputError(
+            f"Type {type_!r} is not known.{did_you_mean(type_, types.values())} Use one of {', '.join(types.values())}."
+        )
+    return found
+
+
+def _device(device: str | None) -> str | None:
+    if device is None:
+        return None
+    word = device.lower().partition(":")[0]
+    return "gpu" if word == "cuda" else word
+
+
+def _words(words: Sequence[str] | str) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
