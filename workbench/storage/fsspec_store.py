@@ -16,12 +16,13 @@ from workbench.errors import (
     InUseError,
     InvalidInputError,
     NotFoundError,
+    UnsupportedError,
     WorkbenchError,
 )
 from workbench.models import ObjectInfo
 from workbench.names import check_key, check_name
 from workbench.storage.etags import Bytes, object_etag
-from workbench.storage.failures import translate
+from workbench.storage.failures import is_foreign, is_full, translate
 from workbench.storage.folder import STALE_S, Folder
 from workbench.storage.store import Data, Store
 from workbench.storage.threads import in_threads
@@ -96,6 +97,7 @@ class FsspecStore(Store):
         threads: int = 4,
     ) -> None:
         self.url, self._place = _locate(os.fspath(url), dict(storage_options or {}), durability, threads)
+        self._secret = unquote(urlsplit(os.fspath(url)).password or "") if "@" in os.fspath(url) else ""
         self.is_local = self._place.is_local
         self.is_shared = self._place.is_shared
         self._known: set[str] = set()  # collections seen: a put need not ask again
@@ -127,6 +129,8 @@ class FsspecStore(Store):
         """Publish a file beside the collections; return False if it was there, and leave it then."""
         try:
             with self._errors("", writing=True):
+                if self.is_local:
+                    Path(self.root).mkdir(parents=True, exist_ok=True)
                 self._place.write("", name, data, overwrite=False)
         except AlreadyExistsError:
             return False
@@ -228,6 +232,10 @@ class FsspecStore(Store):
             staged = StagedFile(self, collection, self._place.temporary(collection))
         try:
             yield staged
+        except OSError as error:
+            if isinstance(error, WorkbenchError) or not is_full(error):
+                raise
+            raise translate(error, self.url, collection, None, writing=True) from error
         finally:
             self._place.discard(str(staged.path))
 
@@ -338,17 +346,15 @@ class FsspecStore(Store):
             yield
         except WorkbenchError:
             raise
-        except (OSError, ImportError) as error:
-            if isinstance(error, FileNotFoundError) and key is not None and collection in self._known:
-                self._known.discard(collection)
-                self._require(collection)  # perhaps another process deleted the collection
-            raise translate(error, self.url, collection, key, writing) from error
         except Exception as error:
-            if not type(error).__module__.startswith(
-                ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs")
-            ):
+            if not isinstance(error, (OSError, ImportError)) and not is_foreign(error):
                 raise
-            raise translate(error, self.url, collection, key, writing) from error
+            if isinstance(error, FileNotFoundError) and key is not None:
+                self._require(collection, fresh=True)  # perhaps it is the collection that is absent
+            raised = translate(error, self.url, collection, key, writing)
+            if self._secret and self._secret in str(error):
+                raise type(raised)(str(raised).replace(self._secret, "***"), **raised.facts) from None
+            raise raised from error
 
 
 class StagedFile:
@@ -411,4 +417,12 @@ def _locate(url: str, options: dict[str, Any], durability: str, threads: int) ->
         return shown, S3(f"{host}{parts.path}".rstrip("/"), options, threads)
     from workbench.storage.remote import Remote
 
-    return shown, Remote(protocol, url, options, threads)
+    try:
+        return shown, Remote(protocol, url, options, threads)
+    except ValueError as error:
+        raise UnsupportedError(
+            f"{shown} has the protocol {protocol!r}, which fsspec does not know: {error}. "
+            "Use a folder, file://, memory:// or s3://bucket/prefix."
+        ) from None
+    except ImportError as error:
+        raise translate(error, shown, "", None, writing=False) from error

@@ -1,0 +1,213 @@
+"""The magics, in a real IPython shell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from algorithm_folders import GAIN, generic, write_algorithm
+from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import workbench
+from workbench.notebook.completion import complete
+from workbench.notebook.magics import split_line
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.chdir(tmp_path)
+    hook, display = sys.excepthook, sys.displayhook
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_line_magic("load_ext", "workbench")
+    shell.run_line_magic("workbench", str(tmp_path / "ws"))
+    yield shell
+    workbench.current().close()
+    shell.run_line_magic("unload_ext", "workbench")
+    InteractiveShell.clear_instance()
+    sys.excepthook, sys.displayhook = hook, display
+
+
+@pytest.fixture
+def deployed(shell: InteractiveShell, tmp_path: Path) -> InteractiveShell:
+    shell.run_line_magic("algodeploy", f"{write_algorithm(tmp_path / 'invert', extra=GAIN)} --no-check")
+    shell.user_ns["volume"] = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
+    return shell
+
+
+def test_deploy_list_run_and_look(deployed: InteractiveShell) -> None:
+    assert [a.ref for a in deployed.run_line_magic("algols", "")] == ["invert@1.0"]
+    run = deployed.run_line_magic("algorun", "invert@1 volume gain=2.0 -o clean")
+    volume = deployed.user_ns["volume"]
+    np.testing.assert_array_equal(deployed.user_ns["clean"], (volume.max() - volume) * 2.0)
+    assert run.status == "COMPLETED"
+    assert [r.id for r in deployed.run_line_magic("algojobs", "")] == [run.id]
+    assert "inverting" in deployed.run_line_magic("algojobs", f"{run.id} log")
+
+
+def test_a_dry_run_stores_nothing(shell: InteractiveShell, tmp_path: Path) -> None:
+    plan = shell.run_line_magic("algodeploy", f"{write_algorithm(tmp_path / 'invert')} --dry-run")
+    assert "Runner.py" in repr(plan)
+    assert len(workbench.current().algorithms.list()) == 0
+
+
+def test_the_cell_magic_takes_parameters_from_a_yaml_body(deployed: InteractiveShell) -> None:
+    run = deployed.run_cell_magic("algorun", "invert volume", "gain: 3.0\n")
+    assert run.parameters == {"gain": 3.0}
+
+
+def test_an_expression_over_a_variable_is_an_input(deployed: InteractiveShell) -> None:
+    run = deployed.run_line_magic("algorun", "invert volume[0]")
+    assert len(run.outputs) == 1
+
+
+@pytest.mark.parametrize(
+    ("magic", "line", "words"),
+    [
+        ("algorun", "invrt volume", "invert"),
+        ("algorun", "invert volum", "'volume'"),
+        ("algorun", "invert volume gian=2", "'gain'"),
+        ("algorun", "invert volume gain=much", "gain"),
+        ("algorun", "invert volume gain=1 gain=2", "given twice"),
+        ("algorun", "invert volume -d tpu", "tpu"),
+        ("algorun", "invert volume --nonsense", "nonsense"),
+        ("algorun", "invert 'volume", "quotes"),
+        ("algorun", "invert volume -o 2x", "no variable name"),
+        ("algorun", "", "algorithm"),
+        ("algodeploy", "no-such-folder", "no-such-folder"),
+        ("algojobs", "0000000000000000000a", "no run"),
+        ("algols", "--type Image2Imge", "Image2Image"),
+    ],
+)
+def test_bad_arguments_are_usage_errors_without_a_run(
+    deployed: InteractiveShell, magic: str, line: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        deployed.run_line_magic(magic, line)
+    assert len(workbench.current().runs.list()) == 0
+
+
+def test_a_body_that_is_no_mapping_is_a_usage_error(deployed: InteractiveShell) -> None:
+    with pytest.raises(UsageError, match="name: value"):
+        deployed.run_cell_magic("algorun", "invert volume", "- a\n- b\n")
+
+
+def test_a_runner_in_a_cell_is_deployed_with_its_parameters(shell: InteractiveShell) -> None:
+    cell = '''
+from pydantic import BaseModel, Field
+from workbench.runners import Image2ImageRunner
+
+class Runner(Image2ImageRunner):
+    """Multiply an image."""
+
+    class Parameters(BaseModel):
+        factor: float = Field(2.0, ge=0, description="What to multiply by")
+
+    def inference(self, data, args={}):
+        return data * args["factor"]
+'''
+    algorithm = shell.run_cell_magic("algorithm", "times@1.0", cell)
+    assert (algorithm.type, algorithm.description) == ("Image2Image", "Multiply an image.")
+    assert algorithm(np.ones((4, 4))).result()[0, 0] == 2.0
+    with pytest.raises(UsageError, match="factor"):
+        shell.run_line_magic("algorun", "times x factor=-1")
+
+
+def test_a_cell_without_a_runner_says_how_to_begin(shell: InteractiveShell) -> None:
+    with pytest.raises(UsageError, match="class Runner"):
+        shell.run_cell_magic("algorithm", "times@1.0", "x = 1\n")
+    with pytest.raises(UsageError, match="names no version"):
+        shell.run_cell_magic("algorithm", "times", "x = 1\n")
+
+
+def test_a_background_run_returns_at_once(deployed: InteractiveShell, tmp_path: Path) -> None:
+    code = generic("import time\ntime.sleep(0.3)\nreturn [d['data'] for d in data]")
+    write_algorithm(tmp_path / "slow", "slow", code, type="Generic")
+    run = deployed.run_line_magic("algorun", "./slow volume -b -o later")
+    assert run.status in {"PENDING", "STARTED", "RUNNING"}
+    assert deployed.user_ns["later"] is run
+    assert run.wait(10).status == "COMPLETED"
+
+
+def test_debug_raises_what_the_algorithm_raised(deployed: InteractiveShell, tmp_path: Path) -> None:
+    write_algorithm(tmp_path / "bad", "bad", generic("raise ValueError('look here')"), type="Generic")
+    with pytest.raises(ValueError, match="look here"):
+        deployed.run_line_magic("algorun", "./bad volume --debug")
+
+
+def test_magics_are_gone_after_unload(shell: InteractiveShell) -> None:
+    shell.run_line_magic("unload_ext", "workbench")
+    assert shell.find_line_magic("algorun") is None
+    shell.run_line_magic("load_ext", "workbench")
+    assert shell.find_line_magic("algorun") is not None
+
+
+def test_every_magic_has_help(shell: InteractiveShell) -> None:
+    for name in ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs"):
+        text = shell.find_line_magic(name).__doc__
+        assert f"%{name}" in text or "usage" in text.lower() or "::" in text
+        assert len(text.splitlines()) > 3
+
+
+def _complete(shell: InteractiveShell, line: str) -> list[str]:
+    cut = max(line.rfind(c) for c in " =@") + 1  # as the completer of IPython cuts
+    event = SimpleNamespace(line=line, symbol=line[cut:], command=line.split(" ")[0])
+    return complete(shell, event)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%algorun inv", "invert"),
+        ("%algorun invert@", "1.0"),
+        ("%algorun invert vol", "volume"),
+        ("%algorun invert volume ga", "gain="),
+        ("%algoform inv", "invert"),
+        ("%algodeploy inv", "invert/"),
+        ("%algorun invert raw", "raw-stack"),
+    ],
+)
+def test_tab_completes(deployed: InteractiveShell, line: str, expected: str) -> None:
+    workbench.current().datasets.put({"data": np.zeros(3)}, name="raw-stack")
+    assert any(c.startswith(expected) for c in _complete(deployed, line)), _complete(deployed, line)
+
+
+def test_ipython_itself_offers_the_completions(deployed: InteractiveShell) -> None:
+    line = "%algorun invert volume ga"
+    with provisionalcompleter():
+        matches = [c.text for c in deployed.Completer.completions(line, len(line))]
+    assert any("gain=" in m for m in matches)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a b=1", ["a", "b=1"]),
+        ("a 'b c' \"d='e'\"", ["a", "b c", "d='e'"]),
+        ("a x=[1,2] #not-a-comment", ["a", "x=[1,2]", "#not-a-comment"]),
+        ("", []),
+    ],
+)
+def test_lines_are_split_as_a_shell_does(line: str, words: list[str]) -> None:
+    assert split_line(line) == words
+
+
+def test_the_line_that_is_written_is_the_line_that_is_read(deployed: InteractiveShell) -> None:
+    from workbench.commands import read_parameters, split_words, write_call
+
+    class Stub:
+        parameters: Any = workbench.current().algorithms.get("invert").parameters
+
+    line = write_call("invert@1.0", ["volume"], {"gain": 2.5})
+    name, *words = split_line(line.removeprefix("%algorun "))
+    inputs, assignments = split_words(words)
+    assert (name, inputs) == ("invert@1.0", ["volume"])
+    assert read_parameters(Stub, assignments) == {"gain": 2.5}  # type: ignore[arg-type]
