@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from workbench.storage.threads import in_threads
 
 PART_SIZE = 8 * 2**20
 MAX_PARTS = 10_000  # of one S3 upload
@@ -87,10 +88,6 @@ def _file_md5(descriptor: int, start: int, length: int) -> hashlib._Hash:
 
 def _join(size: int, part: int, digest: Callable[[int], bytes]) -> str:
     starts = range(0, max(size, 1), part)
-    threads = min(len(starts), os.cpu_count() or 1)
-    if threads == 1:
-        digests = [digest(start) for start in starts]
-    else:  # MD5 of large data runs without the interpreter's lock
-        with ThreadPoolExecutor(threads) as pool:
-            digests = list(pool.map(digest, starts))
+    # MD5 of large data runs without the interpreter's lock
+    digests = in_threads(os.cpu_count() or 1, digest, starts)
     return f'"{_md5(b"".join(digests)).hexdigest()}-{len(digests)}"'

@@ -37,6 +37,16 @@ _CREDENTIALS_HINT = (
 )
 
 
+def is_foreign(error: Exception) -> bool:
+    """Tell whether an error is one of the S3 and network libraries' own, most of which are no OSError."""
+    return type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs"))
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether an error of the operating system means that nothing more can be written."""
+    return error.errno in _FULL
+
+
 def bucket_absent(url: str, bucket: str) -> NotFoundError:
     """Return the error for a bucket that is not there."""
     return NotFoundError(
@@ -90,14 +100,12 @@ def translate(error: Exception, url: str, collection: str, key: str | None, writ
         return StorageError(
             f"{what} cannot be read from {url}: {error}. Check the rights of the files. {_hint(code)}"
         )
-    if isinstance(error, OSError) and error.errno in _FULL and not code:
+    if isinstance(error, OSError) and is_full(error) and not code:
         return StorageFullError(
             f"{what} was not stored: no space is left at {url} ({error.strerror}). Nothing was changed. Free some "
             "space there, or open a workspace elsewhere."
         )
-    if type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp")) or isinstance(
-        error, (ConnectionError, TimeoutError)
-    ):
+    if is_foreign(error) or isinstance(error, (ConnectionError, TimeoutError)):
         return StorageError(
             f"{url} cannot be reached: {error}. Check storage_options['endpoint_url'], the network, and that the "
             "server runs."

@@ -54,9 +54,9 @@ class Folder:
         try:
             # at most once a day, since a sweep reads the whole folder
             if time.time() - os.stat(marker).st_mtime > STALE_S:
-                self.sweep(name, STALE_S)
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # a read-only folder opens all the same
                     os.utime(marker)
+                    self.sweep(name, STALE_S)
             return False
         except FileNotFoundError:
             pass
