@@ -202,7 +202,13 @@ class RangeField(Field):
         super().__init__()
         self._spec, self._number, self._slider = spec, number, slider
         number.widget.layout.width = "96px"
-        slider.layout = widgets.Layout(flex="1 1 auto", width="auto", min_width="80px", margin="2px 8px")
+        for name, value in {
+            "flex": "1 1 auto",
+            "width": "auto",
+            "min_width": "80px",
+            "margin": "2px 8px",
+        }.items():
+            setattr(slider.layout, name, value)
         self.widget = widgets.HBox([slider, number.widget], layout={"width": "100%", "align_items": "center"})
         number.on_change(self._typed)
         slider.observe(self._moved, "value")
@@ -293,10 +299,8 @@ class OptionalField(Field):
         super().__init__()
         self._inner = inner
         self._enabled = True
-        self._tick = widgets.Checkbox(
-            indent=False, tooltip="Set a value. Without the tick the value is None."
-        )
-        self._tick.layout = widgets.Layout(width="22px", flex="0 0 auto")
+        self._tick = widgets.Checkbox(indent=False, layout={"width": "22px", "flex": "0 0 auto"})
+        self._tick.tooltip = "Set a value. Without the tick the value is None."
         inner.widget.layout.flex = "1 1 auto"
         inner.widget.layout.width = "auto"
         self.widget = widgets.HBox(

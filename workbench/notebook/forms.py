@@ -20,6 +20,7 @@ from workbench.notebook.parameter_rows import ParameterRow, grid_of, short
 from workbench.notebook.preset_bar import PresetBar
 from workbench.notebook.run_view import RunView
 from workbench.notebook.style import CSS
+from workbench.notebook.widget_tree import close_below
 
 if TYPE_CHECKING:
     from workbench.algorithms.algorithm import Algorithm
@@ -138,8 +139,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
         if self._answer_timer is not None:
             self._answer_timer.cancel()
         self._view.close()
-        for widget in _below(self):
-            widget.close()
+        close_below(self)
         super().close()
 
     # -- parts
@@ -147,7 +147,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
     def _make_buttons(self) -> None:
         def button(text: str, icon: str, tip: str, click: Callable[[], None], style: str = "") -> Any:
             made = widgets.Button(description=text, icon=icon, tooltip=tip, button_style=style)
-            made.layout = widgets.Layout(width="auto", flex="0 0 auto")
+            made.layout.width, made.layout.flex = "auto", "0 0 auto"
             made.on_click(lambda _: click())
             return made
 
@@ -253,7 +253,6 @@ class Form(widgets.VBox):  # type: ignore[misc]
         if self.is_running or self.problem or time.monotonic() - self._started_at < DOUBLE_CLICK_S:
             return
         self._run_button.disabled = True
-        self._started_at = time.monotonic()
         self._note()
         try:
             given = self._inputs.values()
@@ -264,6 +263,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
             self._refresh()
             self._say(str(error), bad=True)
             return
+        self._started_at = time.monotonic()
         self._memory.remember(self._notebook, self._name, self.values, self._inputs.words())
         self._memory.flush()
         self._view.attach(self.run)
@@ -307,7 +307,3 @@ class Form(widgets.VBox):  # type: ignore[misc]
             return self._algorithm.label
         newest = self._workspace.algorithms.get(revision.ref)
         return revision.ref if newest.revision.id == revision.id else revision.id
-
-
-def _below(widget: Any) -> list[Any]:
-    return [w for child in getattr(widget, "children", ()) for w in (*_below(child), child)]

@@ -51,8 +51,8 @@ class PresetBar:
         defaults = widgets.Button(description="Defaults", icon="undo", layout={"width": "100px"})
         defaults.tooltip = "Set every parameter to its default"
         defaults.on_click(lambda button: reset())
-        self.widget = widgets.HBox([self._choice, self._name, self._save, self._delete, defaults])
-        self.widget.layout = widgets.Layout(flex_flow="row wrap", align_items="center")
+        parts = [self._choice, self._name, self._save, self._delete, defaults]
+        self.widget = widgets.HBox(parts, layout={"flex_flow": "row wrap", "align_items": "center"})
         self._list(None)
 
     def refresh(self) -> None:

@@ -14,6 +14,7 @@ from workbench.models import RunRecord, RunStatus
 from workbench.notebook.painter import PAINTER, Painter
 from workbench.notebook.run_html import error_html, head_html, log_html, outputs_html, run_html, run_text
 from workbench.notebook.style import CSS
+from workbench.notebook.widget_tree import close_below
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
@@ -125,7 +126,8 @@ class RunView(widgets.VBox):  # type: ignore[misc]
         self._result = widgets.HTML(layout={"margin": "0"})
         self._style = widgets.HTML(CSS)
         self._style.add_class("wb-style")
-        line = [self._head, self._search, *([self._cancel] if with_cancel else [])]
+        self._cancel.layout.display = None if with_cancel else "none"
+        line = [self._head, self._search, self._cancel]
         head = widgets.HBox(line, layout={"align_items": "center", "width": "100%"})
         super().__init__([self._style, head, self._log, self._result], layout={"width": "100%"})
         self.add_class("wb-view")
@@ -147,6 +149,7 @@ class RunView(widgets.VBox):  # type: ignore[misc]
             self._is_finished = False
             self._painted_log = None
             self._result.value = ""
+            self._cancel.disabled = False
             self._model = RunModel(run, self._note)
             self.layout.display = None
             self.paint()
@@ -181,17 +184,7 @@ class RunView(widgets.VBox):  # type: ignore[misc]
             model, self._model = self._model, None
             if model is not None:
                 model.close()
-            head = self.children[1]
-            for widget in (
-                self._style,
-                self._head,
-                self._search,
-                self._cancel,
-                self._log,
-                self._result,
-                head,
-            ):
-                widget.close()
+            close_below(self)
             super().close()
 
     def _note(self) -> None:
