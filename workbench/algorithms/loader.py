@@ -212,7 +212,7 @@ def _explained(space: Namespace, error: BaseException) -> Exception | None:
         return None
     local = [p.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for p in space.source.paths()]
     name = error.name or ""
-    if name.startswith(f"{space.root}."):
+    if name == space.root or name.startswith(f"{space.root}."):
         wanted = name.removeprefix(f"{space.root}.")
         what = space.without_root(error.msg or str(error))
         return _invalid(
@@ -221,7 +221,7 @@ def _explained(space: Namespace, error: BaseException) -> Exception | None:
     if not isinstance(error, ModuleNotFoundError) or not name:
         return None
     if space.compox and name.partition(".")[0] in compat.TOP_NAMES:
-        return _invalid(space.source, f"{where} {error}")
+        return _invalid(space.source, f"{where.removesuffix(',')}: {error}")
     hint = did_you_mean(name, local)
     if name.partition(".")[0] == "compox":
         hint = " If the folder is written for Compox, add the table [tool.compox] to its pyproject.toml."

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import importlib.abc
 import importlib.util
 import io
 import linecache
@@ -225,7 +224,8 @@ class Namespace:
                 module = builtins.__import__(private, globals, locals, fromlist or ("__name__",), 0)
                 return module if fromlist else sys.modules[str(self.private_name(name.partition(".")[0]))]
             if self._is_alias(name):
-                return compat.find(name if fromlist else name.partition(".")[0])
+                alias = compat.find(name)
+                return alias if fromlist else compat.find(name.partition(".")[0])
             module = builtins.__import__(name, globals, locals, fromlist or (), 0)
             return self._importlib if module is importlib else module
         except ImportError as error:
@@ -251,7 +251,7 @@ class _ImportlibView(ModuleType):
         return getattr(importlib, name)
 
 
-class _Loader(importlib.abc.InspectLoader):
+class _Loader:
     """Runs one module with the builtins of its namespace."""
 
     def __init__(self, space: Namespace, path: str, is_package: bool) -> None:
@@ -274,6 +274,9 @@ class _Loader(importlib.abc.InspectLoader):
     def get_code(self, fullname: str) -> CodeType:
         data = (self._space.source.read(self._path) if self._path.endswith(".py") else None) or b""
         return compile(data, self.get_filename(fullname), "exec", dont_inherit=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module)["__builtins__"] = self._space.builtins
@@ -303,7 +306,7 @@ class _Loader(importlib.abc.InspectLoader):
         raise AttributeError(f"{self._space.source.label} has no module or name {name!r}", name=name)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Finds the modules of every namespace; comes first, so that no other finder reads a debugged folder."""
 
     def find_spec(
@@ -316,7 +319,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         if space is None or found is None:
             return None
         file, is_package = found
-        loader = _Loader(space, file, is_package)
+        loader: Any = _Loader(space, file, is_package)  # importlib.abc would cost more imports than it gives
         spec = ModuleSpec(fullname, loader, origin=space.source.file_name(file), is_package=is_package)
         spec.has_location = file.endswith(".py")
         if is_package:

@@ -1,0 +1,9 @@
+from .corners import lower, upper
+
+import numpy as np
+
+NAME = "bounds"
+
+
+def bounds(vertices):
+    return np.stack([lower(vertices), upper(vertices)])

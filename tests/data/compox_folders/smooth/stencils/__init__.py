@@ -1,0 +1,3 @@
+from .cross import laplacian
+
+__all__ = ["laplacian"]
