@@ -9,9 +9,9 @@ from pathlib import Path
 
 from workbench.algorithms.declarations import Findings
 from workbench.algorithms.manifest import FILE, Manifest, find_manifest, invalid
-from workbench.algorithms.package import Contents, build_zip, collect, digest, hash_file
+from workbench.algorithms.package import Contents, build_zip, collect, digest, hash_file, unreadable
 from workbench.algorithms.source_check import check_source, mentions_compox
-from workbench.errors import DamagedError, InvalidAlgorithmError, NotFoundError, did_you_mean
+from workbench.errors import InvalidAlgorithmError, NotFoundError, did_you_mean
 from workbench.models import AlgorithmType, ParameterSpec, Revision, now
 from workbench.names import new_id
 
@@ -104,12 +104,8 @@ def read_folder(path: str | os.PathLike[str]) -> AlgorithmFolder:
     for name, file in contents.assets.items():
         try:
             assets[name], sizes[name] = hash_file(file)
-        except DamagedError as error:
-            findings.problem(str(error))
         except OSError as error:
-            findings.problem(
-                f"{name} cannot be read: {error.strerror}. Make it readable, or name it in .workbenchignore."
-            )
+            findings.problem(unreadable(name, error))
     if manifest is None or findings.problems:
         raise invalid(folder, findings.problems)
     package = build_zip(contents.code)

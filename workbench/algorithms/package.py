@@ -92,10 +92,8 @@ class _Walk:
                 self.contents.code[path] = read_settled(Path(entry.path))
             except OSError as error:
                 self._unreadable(path, error)
-        elif os.access(entry.path, os.R_OK):
-            self.contents.assets[path] = Path(entry.path)
         else:
-            self._unreadable(path, PermissionError(0, "Permission denied"))
+            self.contents.assets[path] = Path(entry.path)
 
     def _link_problem(self, link: Path, inside_link: bool) -> str | None:
         try:
@@ -112,10 +110,14 @@ class _Walk:
         return None
 
     def _unreadable(self, path: str, error: OSError) -> None:
-        why = error.strerror or str(error)
-        self.contents.problems.append(
-            f"{path} cannot be read: {why}. Make it readable (chmod u+r), or name it in .workbenchignore."
-        )
+        self.contents.problems.append(unreadable(path, error))
+
+
+def unreadable(path: str, error: OSError) -> str:
+    """Return the problem of a file that is wanted and cannot be read."""
+    if isinstance(error, DamagedError):
+        return str(error)
+    return f"{path} cannot be read: {error.strerror}. Make it readable (chmod u+r), or name it in .workbenchignore."
 
 
 def _own_reason(entry: os.DirEntry[str], is_folder: bool) -> str | None:
