@@ -12,6 +12,7 @@ MAX_NAME = 100
 MAX_KEY = 512
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ID = re.compile(rf"[{_ALPHABET}]{{20}}")
 
 
@@ -87,7 +88,7 @@ def check_key(key: object, what: str = "Object key") -> str:
         problem = "has an empty segment ('//' or a trailing '/')"
     elif "\\" in key:
         problem = "has a backslash; use '/'"
-    elif any(ord(c) < 32 or ord(c) == 127 for c in key):
+    elif _CONTROL.search(key):
         problem = "has a control character"
     elif any(s.startswith(".") for s in segments):
         problem = "has a segment that begins with '.', which is reserved for files being written"

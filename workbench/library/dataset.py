@@ -157,9 +157,9 @@ class Dataset:
         Path
             The file that was written.
         """
-        from workbench.library import exporters
+        from workbench.library.exporters import save
 
-        return exporters.save(self, Path(path), key, overwrite=overwrite)
+        return save(self, Path(path), key, overwrite=overwrite)
 
     def thumbnail(self, key: str | None = None) -> bytes | None:
         """Return a picture of one key, or of the main array, as PNG bytes; None if it cannot be drawn."""

@@ -180,15 +180,14 @@ class Datasets:
         MissingPackageError
             If the format needs a package that is not installed.
         """
-        from workbench.library import importers
+        from workbench.library.importers import Content, load
 
         path = Path(path)
-        facts = {"tags": tags, "attributes": attributes, "source": str(path)}
-        found = importers.load(path, as_slices=as_slices)
-        if isinstance(found, importers.Content):
+        facts: dict[str, Any] = {"tags": tags, "attributes": attributes, "source": str(path)}
+        found = load(path, as_slices=as_slices)
+        if isinstance(found, Content):
             return self.put(found.data, found.schema, name, **facts)
-        contents = list(found)
-        return self.put_many([c.data for c in contents], "ImageSchema", [name] * len(contents), **facts)
+        return self.put_many([c.data for c in found], "ImageSchema", [name] * len(found), **facts)
 
     # -- getting
 
@@ -229,7 +228,9 @@ class Datasets:
         parallel: bool = True,
     ) -> Dicts:
         """Read many datasets, in their order; see `get`."""
-        return self._map(lambda ref: self.get(ref, *keys, schema=schema), self._handles(refs), parallel)
+        return _map(
+            lambda ref: self.get(ref, *keys, schema=schema), self._handles(refs), self._threads(parallel)
+        )
 
     def fetch(
         self, refs: Iterable[Ref], schema: type[DataSchema] | str, *keys: str, parallel: bool = False
@@ -315,7 +316,7 @@ class Datasets:
         after : str, optional
             The cursor of a page.
         """
-        given = {
+        given: dict[str, Any] = {
             "name": name,
             "tags": tuple(tags) + ((tag,) if tag else ()),
             "schema": schema if schema is None or isinstance(schema, str) else schema.__name__,
@@ -409,7 +410,7 @@ class Datasets:
         for name in names:
             checked_facts({"name": name})
         schema_name = schema if isinstance(schema, str) else schema.__name__ if schema else "DataSchema"
-        stored = self._map(self._contents.put, trees, parallel)
+        stored = _map(self._contents.put, trees, self._threads(parallel and not self._is_quick(trees)))
         created = now()
         records = [
             DatasetRecord(
@@ -476,6 +477,14 @@ class Datasets:
                     near=near,
                 )
 
+    def _is_quick(self, trees: Dicts) -> bool:
+        """Tell whether threads would only be in each other's way: small arrays into local files."""
+        nbytes = sum(getattr(value, "nbytes", 0) for tree in trees for value in tree.values())
+        return self._store.is_local and nbytes < len(trees) << 20
+
+    def _threads(self, parallel: bool) -> int:
+        return max(2, self._settings.threads) if parallel else 1
+
     # -- checking
 
     def _checked(self, data: Mapping[str, Any], schema: type[DataSchema] | str | None) -> dict[str, Any]:
@@ -494,11 +503,12 @@ class Datasets:
                 raise InvalidDataError(f"Dataset {i} of {len(data)}: {error}", key=error.key) from error
         return out
 
-    def _map(self, do: Callable[[In], Out], items: Sequence[In], parallel: bool) -> list[Out]:
-        if not parallel or len(items) < 2:
-            return [do(item) for item in items]
-        with ThreadPoolExecutor(max(2, self._settings.threads), "workbench-datasets") as pool:
-            return list(pool.map(do, items))
+
+def _map(do: Callable[[In], Out], items: Sequence[In], threads: int) -> list[Out]:
+    if threads < 2 or len(items) < 2:
+        return [do(item) for item in items]
+    with ThreadPoolExecutor(threads, "workbench-datasets") as pool:
+        return list(pool.map(do, items))
 
 
 def _row(dataset: Dataset) -> Row:

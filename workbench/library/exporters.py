@@ -76,7 +76,7 @@ def _write(dataset: Dataset, part: Path, suffix: str, key: str | None) -> None:
         _TREE_WRITERS[suffix](part, {key: dataset[key]} if key else {k: dataset[k] for k in dataset.keys})
         return
     key = key or dataset.main_key
-    if dataset.keys[key].kind != "array" if key in dataset.keys else False:
+    if key in dataset.keys and dataset.keys[key].kind != "array":
         raise InvalidDataError(
             f"{key} is no array, so it does not fit {suffix}. Export to .h5, which holds all.", key=key
         )
@@ -147,7 +147,7 @@ def _picture(path: Path, array: NDArray[Any], key: str, dtypes: tuple[str, ...])
     import numpy as np
     from PIL import Image
 
-    is_colour = array.ndim == 3 and array.shape[0] == 3
+    is_colour = key == "image" and array.ndim == 3 and array.shape[0] == 3
     name, native = path.suffix.lstrip("."), array.astype(array.dtype.newbyteorder("="), copy=False)
     if not (array.ndim == 2 or is_colour) or not array.size:
         raise InvalidDataError(

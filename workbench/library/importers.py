@@ -186,7 +186,10 @@ def _npy(path: Path) -> Pixels:
 def _npz(path: Path) -> dict[str, Any]:
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
+    with (
+        path.open("rb") as raw,
+        np.load(raw, allow_pickle=False) as file,
+    ):  # np.load leaves a damaged one open
         return {name.replace("/", "_"): file[name] for name in file.files}
 
 
@@ -206,12 +209,22 @@ def _fits(path: Path) -> Pixels | dict[str, Any]:
         ) from None
     import numpy as np
 
-    with fits.open(path, memmap=True) as file:
-        arrays = {
-            str(unit.name or f"HDU{i}").replace("/", "_"): _native(np.asarray(unit.data))
-            for i, unit in enumerate(file)
-            if unit.data is not None
-        }
+    def arrays_of(memmap: bool) -> dict[str, Any]:
+        with fits.open(path, memmap=memmap) as file:
+            return {
+                str(unit.name or f"HDU{i}").replace("/", "_"): _native(np.asarray(unit.data))
+                for i, unit in enumerate(file)
+                if unit.data is not None
+            }
+
+    try:
+        arrays = arrays_of(memmap=True)
+    except ValueError as error:
+        if "memmap" not in str(error):
+            raise
+        arrays = arrays_of(
+            memmap=False
+        )  # scaled values, such as uint16, are computed and lie nowhere in the file
     if not arrays:
         raise InvalidDataError(
             f"{path} holds headers and no data. Import a file with an image in it.", key="image"

@@ -129,7 +129,7 @@ def _labels(plane: NDArray[Any]) -> NDArray[np.uint8]:
     import numpy as np
 
     if plane.dtype.kind == "b":
-        return np.where(plane[..., None], np.uint8([255, 190, 60]), np.uint8([40, 40, 40]))
+        return np.where(plane[..., None], (255, 190, 60), (40, 40, 40)).astype(np.uint8)
     # steps of the golden angle: labels that follow each other are far apart in colour
     hue = (plane.astype(np.float64) * 0.618034) % 1.0
     channels = [np.abs((hue + shift) % 1.0 * 6 - 3) - 1 for shift in (0, 2 / 3, 1 / 3)]
