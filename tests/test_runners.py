@@ -25,6 +25,8 @@ from workbench.runners import (
     Image2ImageRunner,
     Image2SegmentationRunner,
     Segmentation2SegmentationRunner,
+    for_run,
+    load,
 )
 from workbench.schemas import GenericSchema
 
@@ -667,3 +669,31 @@ def test_importing_runners_is_light():
     heavy = "import sys, workbench.runners; print([m for m in ('numpy', 'h5py', 'torch', 'pydantic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_helper_methods_of_an_algorithm_may_have_any_private_name():
+    names = [
+        "_load",
+        "_for_run",
+        "_stack",
+        "_phase",
+        "_run_context",
+        "_context",
+        "_state",
+        "_input_count",
+        "_key",
+    ]
+
+    class Runner(Image2ImageRunner):
+        def inference(self, data, args={}):
+            for name in names:
+                setattr(self, name[1:], getattr(self, name)())
+            return data
+
+    for name in names:
+        setattr(Runner, name, lambda self: "mine")
+    context = DictContext()
+    ids = [context.put(image=image) for image in IMAGES]
+    runner = for_run(load(Runner, context), context)
+    assert len(runner.run({"input_dataset_ids": ids})) == 3
+    assert set(runner.runner_context) == {name[1:] for name in names}

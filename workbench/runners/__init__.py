@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from workbench.runners.base import BaseRunner, LoadContext, RunnerContext
+from workbench.runners.base import BaseRunner
+from workbench.runners.context import LoadContext, RunnerContext
+from workbench.runners.lifecycle import for_run, load
 from workbench.runners.typed import (
     Image2AlignmentRunner,
     Image2EmbeddingRunner,
@@ -20,4 +22,6 @@ __all__ = [
     "LoadContext",
     "RunnerContext",
     "Segmentation2SegmentationRunner",
+    "for_run",
+    "load",
 ]

@@ -22,10 +22,8 @@ _BATCH = 32  # slices in memory besides the stack that they are copied into
 class _TypedRunner(BaseRunner):
     """What the typed runners have in common: the key they read, the schemas, one stack from all inputs."""
 
-    _input_schema: ClassVar[str] = "ImageSchema"
-    _output_schema: ClassVar[str] = "ImageSchema"
-    _input_key: ClassVar[str] = "image"
-    _input_count: int | None = None  # set by the default preprocess
+    _workbench_input: ClassVar[tuple[str, str]] = ("ImageSchema", "image")
+    _workbench_output: ClassVar[str] = "ImageSchema"
 
     def fetch_data(  # type: ignore[override]  # the schema is known
         self, file_ids: str | Iterable[str], *keys: str, parallel: bool = False
@@ -33,7 +31,7 @@ class _TypedRunner(BaseRunner):
         """Read datasets of this runner's input schema; see ``BaseRunner.fetch_data``."""
         from workbench import schemas
 
-        schema = schemas.by_name(self._input_schema)
+        schema = schemas.by_name(self._workbench_input[0])
         return super().fetch_data(file_ids, schema, *keys, parallel=parallel)
 
     def post_data(  # type: ignore[override]  # the schema is known
@@ -42,7 +40,7 @@ class _TypedRunner(BaseRunner):
         """Store datasets of this runner's output schema; see ``BaseRunner.post_data``."""
         from workbench import schemas
 
-        return super().post_data(data, schemas.by_name(self._output_schema), parallel=parallel)
+        return super().post_data(data, schemas.by_name(self._workbench_output), parallel=parallel)
 
     def preprocess(self, input_data: dict[str, Any], args: dict[str, Any] = NO_ARGS) -> np.ndarray:
         """Fetch the inputs and stack them.
@@ -57,8 +55,8 @@ class _TypedRunner(BaseRunner):
         InvalidDataError
             If an input has another shape than the first one.
         """
-        stack = self._stack(input_data["input_dataset_ids"])
-        self._input_count = len(stack)
+        stack = _stack(self, input_data["input_dataset_ids"])
+        self._workbench_state.input_count = len(stack)
         return stack
 
     def inference(self, data: Any, args: dict[str, Any] = NO_ARGS) -> Any:
@@ -66,57 +64,6 @@ class _TypedRunner(BaseRunner):
         raise NotImplementedError(
             f"{type(self).__name__} has no inference. Write `def inference(self, data, args={{}})` in the class."
         )
-
-    def _stack(self, ids: Sequence[str]) -> np.ndarray:
-        import numpy as np
-
-        if not ids:
-            raise InvalidInputError(
-                f"{type(self).__name__} got no inputs, it needs at least one {self._input_key}. "
-                "Pass inputs=[...] with arrays or datasets."
-            )
-        stack = np.empty(0)
-        for start in range(0, len(ids), _BATCH):
-            batch = ids[start : start + _BATCH]
-            for i, item in enumerate(self.fetch_data(batch, self._input_key, parallel=True), start):
-                value = item[self._input_key]
-                if i == 0:
-                    stack = np.empty((len(ids), *value.shape), value.dtype)
-                if value.shape != stack.shape[1:]:
-                    raise InvalidDataError(
-                        f"Input {i + 1} of {len(ids)} ({ids[i]!r}) has {self._input_key!r} of shape {value.shape}, "
-                        f"but input 1 ({ids[0]!r}) has {stack.shape[1:]}. Pass inputs of one shape, "
-                        "or override preprocess.",
-                        key=self._input_key,
-                    )
-                if value.dtype != stack.dtype:
-                    stack = stack.astype(np.result_type(stack, value), copy=False)
-                stack[i] = value
-        return stack
-
-    def _checked_stack(self, data: Any, key: str) -> np.ndarray:
-        """Return what inference gave as an array with one item per input."""
-        import numpy as np
-
-        array = as_array(data)
-        expected = "n" if self._input_count is None else str(self._input_count)
-        if not isinstance(array, np.ndarray) or array.ndim == 0:
-            raise InvalidDataError(
-                f"inference of {type(self).__name__} returned {_described(data)}, expected an array of shape "
-                f"({expected}, ...) with one {key} per input. Return one array, for example np.stack(results).",
-                key=key,
-            )
-        if self._input_count is not None and len(array) != self._input_count:
-            raise InvalidDataError(
-                f"inference of {type(self).__name__} returned an array of shape {array.shape} for {expected} "
-                f"input{'s' * (self._input_count != 1)}, expected ({expected}, ...) with one {key} per input. "
-                "Keep the first axis, or override postprocess.",
-                key=key,
-            )
-        return array
-
-    def _post_each(self, data: Any, key: str) -> list[str]:
-        return self.post_data([{key: item} for item in self._checked_stack(data, key)], parallel=True)
 
 
 class Image2ImageRunner(_TypedRunner):
@@ -135,7 +82,7 @@ class Image2ImageRunner(_TypedRunner):
 
     def postprocess(self, data: Any, args: dict[str, Any] = NO_ARGS) -> list[str]:
         """Store one image per input; ValueError with the shapes if their numbers differ."""
-        return self._post_each(data, "image")
+        return _post_each(self, data, "image")
 
 
 class Image2SegmentationRunner(_TypedRunner):
@@ -149,19 +96,18 @@ class Image2SegmentationRunner(_TypedRunner):
     """
 
     algorithm_type = "Image2Segmentation"
-    _output_schema = "SegmentationSchema"
+    _workbench_output = "SegmentationSchema"
 
     def postprocess(self, data: Any, args: dict[str, Any] = NO_ARGS) -> list[str]:
         """Store one mask per input; ValueError with the shapes if their numbers differ."""
-        return self._post_each(data, "mask")
+        return _post_each(self, data, "mask")
 
 
 class Segmentation2SegmentationRunner(Image2SegmentationRunner):
     """Masks in, one mask per input out: ``inference`` gets and returns an array (n, ...)."""
 
     algorithm_type = "Segmentation2Segmentation"
-    _input_schema = "SegmentationSchema"
-    _input_key = "mask"
+    _workbench_input = ("SegmentationSchema", "mask")
 
 
 class Image2AlignmentRunner(_TypedRunner):
@@ -171,7 +117,7 @@ class Image2AlignmentRunner(_TypedRunner):
     """
 
     algorithm_type = "Image2Alignment"
-    _output_schema = "AlignmentSchema"
+    _workbench_output = "AlignmentSchema"
 
     def postprocess(self, data: Any, args: dict[str, Any] = NO_ARGS) -> list[str]:
         """Store each matrix as ``transform_matrix`` and ``translation_matrix``, with no points.
@@ -183,22 +129,22 @@ class Image2AlignmentRunner(_TypedRunner):
         """
         import numpy as np
 
-        items = as_array(data)
+        items, count = as_array(data), self._workbench_state.input_count
         matrices = (
             [as_array(item) for item in items] if isinstance(items, list | tuple | np.ndarray) else None
         )
-        expected = "n - 1" if self._input_count is None else str(self._input_count - 1)
+        expected = "n - 1" if count is None else str(count - 1)
         if matrices is None or not all(isinstance(m, np.ndarray) for m in matrices):
             raise InvalidDataError(
                 f"inference of {type(self).__name__} returned {_described(data)}, expected a list of {expected} "
                 "matrices (numpy arrays), one from each image to the next.",
                 key="transform_matrix",
             )
-        if self._input_count is not None and len(matrices) != self._input_count - 1:
+        if count is not None and len(matrices) != count - 1:
             shapes = f", of shape {matrices[0].shape} each" if matrices else ""
             raise InvalidDataError(
                 f"inference of {type(self).__name__} returned {len(matrices)} matrices{shapes}, expected {expected} "
-                f"for {self._input_count} images: one from each image to the next.",
+                f"for {count} images: one from each image to the next.",
                 key="transform_matrix",
             )
         return self.post_data(
@@ -223,35 +169,90 @@ class Image2EmbeddingRunner(_TypedRunner):
     """
 
     algorithm_type = "Image2Embedding"
-    _output_schema = "EmbeddingSchema"
-    _image_sizes: Sequence[tuple[int, ...]] = ()
+    _workbench_output = "EmbeddingSchema"
 
     def fetch_data(  # type: ignore[override]  # the schema is known
         self, file_ids: str | Iterable[str], *keys: str, parallel: bool = False
     ) -> list[dict[str, Any]]:
         """Read images and remember their sizes for ``postprocess``; see ``BaseRunner.fetch_data``."""
         items = super().fetch_data(file_ids, *keys, parallel=parallel)
-        sizes = [item["image"].shape[-2:] for item in items if item.get("image") is not None]
-        self._image_sizes = [*self._image_sizes, *sizes]
+        self._workbench_state.image_sizes += [
+            item["image"].shape[-2:] for item in items if item.get("image") is not None
+        ]
         return items
 
     def postprocess(self, data: Any, args: dict[str, Any] = NO_ARGS) -> list[str]:
         """Store the features of each image with its size; ValueError if their numbers differ."""
-        features = self._checked_stack(data, "features")
-        if len(features) != len(self._image_sizes):
+        features, sizes = _checked_stack(self, data, "features"), self._workbench_state.image_sizes
+        if len(features) != len(sizes):
             raise InvalidDataError(
                 f"inference of {type(self).__name__} returned features of shape {features.shape}, but "
-                f"{len(self._image_sizes)} images were fetched, so their sizes are not known. Return one item per "
+                f"{len(sizes)} images were fetched, so their sizes are not known. Return one item per "
                 "image, or override postprocess and give input_size and original_size yourself.",
                 key="features",
             )
         return self.post_data(
             [
                 {"features": item, "input_size": size, "original_size": size}
-                for item, size in zip(features, self._image_sizes, strict=True)
+                for item, size in zip(features, sizes, strict=True)
             ],
             parallel=True,
         )
+
+
+def _stack(runner: _TypedRunner, ids: Sequence[str]) -> np.ndarray:
+    import numpy as np
+
+    key = runner._workbench_input[1]
+    if not ids:
+        raise InvalidInputError(
+            f"{type(runner).__name__} got no inputs, it needs at least one {key}. "
+            "Pass inputs=[...] with arrays or datasets."
+        )
+    stack = np.empty(0)
+    for start in range(0, len(ids), _BATCH):
+        batch = ids[start : start + _BATCH]
+        for i, item in enumerate(runner.fetch_data(batch, key, parallel=True), start):
+            value = item[key]
+            if i == 0:
+                stack = np.empty((len(ids), *value.shape), value.dtype)
+            if value.shape != stack.shape[1:]:
+                raise InvalidDataError(
+                    f"Input {i + 1} of {len(ids)} ({ids[i]!r}) has {key!r} of shape {value.shape}, "
+                    f"but input 1 ({ids[0]!r}) has {stack.shape[1:]}. Pass inputs of one shape, "
+                    "or override preprocess.",
+                    key=key,
+                )
+            if value.dtype != stack.dtype:
+                stack = stack.astype(np.result_type(stack, value), copy=False)
+            stack[i] = value
+    return stack
+
+
+def _checked_stack(runner: BaseRunner, data: Any, key: str) -> np.ndarray:
+    """Return what inference gave as an array with one item per input."""
+    import numpy as np
+
+    array, count = as_array(data), runner._workbench_state.input_count
+    expected = "n" if count is None else str(count)
+    if not isinstance(array, np.ndarray) or array.ndim == 0:
+        raise InvalidDataError(
+            f"inference of {type(runner).__name__} returned {_described(data)}, expected an array of shape "
+            f"({expected}, ...) with one {key} per input. Return one array, for example np.stack(results).",
+            key=key,
+        )
+    if count is not None and len(array) != count:
+        raise InvalidDataError(
+            f"inference of {type(runner).__name__} returned an array of shape {array.shape} for {expected} "
+            f"input{'s' * (count != 1)}, expected ({expected}, ...) with one {key} per input. "
+            "Keep the first axis, or override postprocess.",
+            key=key,
+        )
+    return array
+
+
+def _post_each(runner: _TypedRunner, data: Any, key: str) -> list[str]:
+    return runner.post_data([{key: item} for item in _checked_stack(runner, data, key)], parallel=True)
 
 
 def as_array(value: Any) -> Any:
