@@ -12,7 +12,7 @@ INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode \
 # Where this is set nothing would ever be compiled, and every kernel start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo lab test check docs system clean
+.PHONY: help demo lab test bench check docs system clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -25,8 +25,10 @@ lab: $(INSTALLED)  ## Open JupyterLab on the quickstart notebook
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/workbench lab
 
 test: $(INSTALLED) system  ## Run all tests; what cannot run here is skipped by name
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/benchmarks
-	@test ! -d tests/benchmarks || $(BIN)/python -m pytest -q tests/benchmarks
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+bench: $(INSTALLED)  ## Measure against the limits and the peers that are installed
+	for topic in tests/benchmarks/bench_*.py; do $(BIN)/python $$topic; done
 
 check: $(INSTALLED)  ## Lint, format, types, layers
 	$(BIN)/ruff check .

@@ -59,6 +59,7 @@ class LiveRun:
         self._cancelled = threading.Event()
         self._deadline: float | None = None
         self._lowest = LEVELS[lowest_level]
+        self._stored = False
         self._fraction = record.progress.fraction
         self._message = record.progress.message
         self._save_progress = Throttle(SAVE_PROGRESS_S)
@@ -98,8 +99,11 @@ class LiveRun:
 
     # -- told by the executor
 
-    def advance(self, status: RunStatus, **changes: Any) -> bool:
-        """Enter the next state and save it; return False if the run is not in a state that allows it."""
+    def advance(self, status: RunStatus, *, save: bool = True, **changes: Any) -> bool:
+        """Enter the next state; return False if the run is not in a state that allows it.
+
+        With ``save=False`` only listeners see it: for a state that is left again at once.
+        """
         with self._lock:
             if status not in FOLLOWS.get(self.record.status, ()):
                 return False
@@ -108,8 +112,9 @@ class LiveRun:
                 if self.record.timeout_s is not None:
                     self._deadline = time.monotonic() + self.record.timeout_s
             self.record = self.record.model_copy(update={"status": status, **changes})
-            if not status.is_final:
-                self._runs.save(self.record, to_store=status is RunStatus.STARTED)
+            if save:
+                self._runs.save(self.record, to_store=not self._stored)
+                self._stored = True  # in between, the catalog is enough: the process is alive to write the end
         self._emit("state")
         return True
 

@@ -80,6 +80,9 @@ class RunnerCache:
                     self._locks.pop(old, None)
             return runner
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._loaded
+
     def clear(self) -> None:
         """Let go of all loaded Runners."""
         with self._lock:
@@ -123,7 +126,7 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
     KeyboardInterrupt
         After an interrupt; the run is CANCELLED.
     """
-    if not live.advance(RunStatus.STARTED):
+    if not live.advance(RunStatus.STARTED, save=task.key not in task.runners):
         return
     attempts = live.record.retries + 1
     phases = _Phases(live)
@@ -168,7 +171,7 @@ def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef
         return phases.do("load_assets", lambda: cls._load(assets, task.device))  # type: ignore[no-any-return]
 
     shared = task.runners.get(task.key, load)
-    live.advance(RunStatus.RUNNING)
+    live.advance(RunStatus.RUNNING, save=live.record.status is RunStatus.STARTED)
     record = live.record
     runner = shared._for_run(RunContext(live, task.asset, task.device, task.datasets))
     arguments = dict(record.parameters)
