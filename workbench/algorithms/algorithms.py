@@ -314,9 +314,10 @@ class Algorithms:
         users = [f"{runs} run{'s' if runs > 1 else ''}"] if runs else []
         users += [f"alias {alias!r}" for alias in aliases]
         if users:
+            after = "; those runs can then not be repeated" if runs else ""
             raise InUseError(
-                f"Nothing was deleted: {text!r} is used by {' and '.join(users)}. To delete it all the same "
-                f"(those runs can then not be repeated): ws.algorithms.delete({text!r}, force=True).",
+                f"Nothing was deleted: {text!r} is used by {' and '.join(users)}. To delete it all the same{after}: "
+                f"ws.algorithms.delete({text!r}, force=True).",
                 users=users,
             )
 

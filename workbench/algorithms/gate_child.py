@@ -18,6 +18,18 @@ from workbench.models import AlgorithmType
 
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy", ".npz")
 
+_COMPRESSED = (
+    b"\x78\x01",
+    b"\x78\x5e",
+    b"\x78\x9c",
+    b"\x78\xda",
+    b"\x1f\x8b",
+    b"BZh",
+    b"\x5d\x00",
+    b"\xfd7zX",
+    b"\x04\x22M\x18",
+)
+
 
 def main(request: dict[str, Any]) -> None:
     """Do what the request says and end the process, whatever threads the import left behind."""
@@ -138,7 +150,13 @@ def _scan(assets: dict[str, str], findings: Findings) -> None:
             findings.warn(
                 f"Asset {path!r} is a pickle that names {', '.join(suspicious[:5])}: load it only if you know who made it."
             )
-        elif scanned.scan_err and not path.lower().endswith((".npy", ".npz")):
+        elif scanned.scan_err or _is_compressed(file):
             findings.warn(
-                f"Asset {path!r} looks like a pickle and cannot be scanned. Load it only if you know who made it."
+                f"Asset {path!r} cannot be scanned as a pickle. Load it only if you know who made it."
             )
+
+
+def _is_compressed(file: str) -> bool:
+    """Tell whether a scanner would see nothing: compressed by zlib, gzip, bz2, lzma, xz or lz4, as joblib does."""
+    with Path(file).open("rb") as stream:
+        return stream.read(4).startswith(_COMPRESSED)
