@@ -123,6 +123,29 @@ def test_what_is_refused_leaves_nothing_behind(
     assert len(ws.runs.list()) == 0
 
 
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (
+            {"volume": np.zeros((4, 8, 8), np.float32)},
+            r"no key 'image'.*'volume' \(4, 8, 8\) float32.*\.array",
+        ),
+        ({"image": np.zeros((4, 8, 8), np.float32)}, r"has shape \(4, 8, 8\), expected \(H, W\)"),
+        ({"image": np.zeros((8, 8), np.int64)}, r"is int64.*astype\('float32'\)"),
+    ],
+)
+def test_a_dataset_that_does_not_fit_the_type_is_refused_before_the_run(
+    ws: workbench.Workspace, tmp_path: Path, data: dict[str, np.ndarray], match: str
+) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+    dataset = ws.datasets.put(data, name="given")
+    with pytest.raises(InvalidDataError, match=match):
+        ws.run("invert", "given")
+    assert len(ws.runs.list()) == 0
+    if "volume" in data:
+        assert len(ws.run("invert", dataset.array).outputs) == 4
+
+
 def test_a_failed_run_keeps_the_true_error_first(ws: workbench.Workspace, tmp_path: Path) -> None:
     code = generic("""
         try:
@@ -130,7 +153,9 @@ def test_a_failed_run_keeps_the_true_error_first(ws: workbench.Workspace, tmp_pa
         except IndexError:
             raise ValueError("the true error")
     """)
-    run = ws.algorithms.deploy(write_algorithm(tmp_path / "bad", "bad", code, type="Generic"), check=False)(np.zeros(3))
+    run = ws.algorithms.deploy(write_algorithm(tmp_path / "bad", "bad", code, type="Generic"), check=False)(
+        np.zeros(3)
+    )
     assert run.status == "FAILED"
     error = run.error
     assert isinstance(error, RunFailedError)
@@ -176,7 +201,9 @@ def test_cancel_is_noticed_at_the_next_progress_call(ws: workbench.Workspace, tm
             self.set_progress(i / 1000)
             time.sleep(0.01)
     """)
-    algorithm = ws.algorithms.deploy(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), check=False)
+    algorithm = ws.algorithms.deploy(
+        write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), check=False
+    )
     running = threading.Event()
     run = ws.run(algorithm, np.zeros(3), wait=False, on_event=lambda e: e.fraction > 0.01 and running.set())
     assert running.wait(10)
@@ -190,7 +217,9 @@ def test_cancel_is_noticed_at_the_next_progress_call(ws: workbench.Workspace, tm
 
 def test_a_queued_run_is_cancelled_before_it_starts(ws: workbench.Workspace, tmp_path: Path) -> None:
     code = generic("import time\nself.log_message('begin')\ntime.sleep(0.3)\nreturn []")
-    algorithm = ws.algorithms.deploy(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), check=False)
+    algorithm = ws.algorithms.deploy(
+        write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), check=False
+    )
     first = ws.run(algorithm, np.zeros(3), wait=False)
     second = ws.run(algorithm, np.zeros(3), wait=False)
     assert second.status == "PENDING"

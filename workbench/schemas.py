@@ -38,23 +38,22 @@ class GenericSchema(DataSchema):
     data: np.ndarray
 
 
-def _check_image(image: np.ndarray) -> np.ndarray:
-    shape, dtype = image.shape, image.dtype
-    if image.ndim == 3 and shape[0] != 3:
+def image_problem(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:
+    """Return why an array of this shape and dtype is no image, and what to do; None if it is one."""
+    if len(shape) == 3 and shape[0] != 3:
         if shape[2] in {3, 4}:
             fix = "colour comes first: use numpy.moveaxis(image[..., :3], -1, 0)"
         else:
             fix = "for a stack use VolumeSchema with key 'volume', or put each slice as a dataset"
-        raise ValueError(f"has shape {shape}, expected (H, W) or (3, H, W); {fix}")
-    if image.ndim not in {2, 3}:
-        fix = "use image.squeeze()" if image.squeeze().ndim == 2 else "use GenericSchema with key 'data'"
-        raise ValueError(f"has shape {shape}, expected (H, W) or (3, H, W); {fix}")
+        return f"has shape {shape}, expected (H, W) or (3, H, W); {fix}"
+    if len(shape) not in {2, 3}:
+        is_squeezable = sum(n != 1 for n in shape) == 2
+        fix = "use image.squeeze()" if is_squeezable else "use GenericSchema with key 'data'"
+        return f"has shape {shape}, expected (H, W) or (3, H, W); {fix}"
     if dtype.newbyteorder("=").name not in IMAGE_DTYPES:
         to = "uint8" if dtype.kind == "b" else "float32"
-        raise ValueError(
-            f"is {dtype}, expected {', '.join(IMAGE_DTYPES[:-1])} or {IMAGE_DTYPES[-1]}; use image.astype('{to}')"
-        )
-    return image
+        return f"is {dtype}, expected {', '.join(IMAGE_DTYPES[:-1])} or {IMAGE_DTYPES[-1]}; use image.astype('{to}')"
+    return None
 
 
 class ImageSchema(DataSchema):
@@ -74,7 +73,10 @@ class ImageSchema(DataSchema):
     @field_validator("image")
     @classmethod
     def _image(cls, value: np.ndarray) -> np.ndarray:
-        return _check_image(value)
+        problem = image_problem(value.shape, value.dtype)
+        if problem:
+            raise ValueError(problem)
+        return value
 
 
 class SegmentationSchema(DataSchema):

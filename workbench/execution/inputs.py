@@ -72,11 +72,13 @@ class Inputs:
         from workbench.library.dataset import Dataset
 
         if isinstance(item, (str, Dataset)):
-            self._items.append(self._datasets.find(item))
+            self._items.append(self._fitting(self._datasets.find(item)))
         elif isinstance(item, (Path, os.PathLike)):
             as_slices = self._type.input_key != "data"
             found = self._datasets.import_file(Path(item), as_slices=as_slices)
-            self._items += found if isinstance(found, list) else [found]
+            self._items += [
+                self._fitting(dataset) for dataset in (found if isinstance(found, list) else [found])
+            ]
         elif isinstance(item, Mapping):
             self._items.append(_New(dict(item)))
         elif isinstance(item, (list, tuple)):
@@ -91,6 +93,30 @@ class Inputs:
                 f"{what} is a {type(item).__name__}, expected an array, a dataset id or name, a Dataset or a path. "
                 "Convert it first, for example with numpy.asarray(value)."
             )
+
+    def _fitting(self, dataset: Dataset) -> Dataset:
+        """Return the dataset if it holds what an algorithm of this type reads; only its description is looked at."""
+        key = self._type.input_key
+        if key == "data":  # generic algorithms say in their code what they read
+            return dataset
+        info = dataset.keys.get(key)
+        what = f"Dataset {dataset.name or dataset.id!r}"
+        if info is None:
+            held = ", ".join(f"{k!r} {i.shape} {i.dtype}" for k, i in dataset.keys.items())
+            raise InvalidDataError(
+                f"{what} has no key {key!r}, which an {self._type} algorithm reads; it has {held}. "
+                f"Pass its array instead: ws.datasets.find({dataset.id!r}).array; a stack is split into slices.",
+                key=key,
+            )
+        if key == "image":
+            import numpy as np
+
+            from workbench.schemas import image_problem
+
+            problem = image_problem(info.shape, np.dtype(info.dtype))
+            if problem:
+                raise InvalidDataError(f"{what}: {key!r} {problem}.", key=key)
+        return dataset
 
     def _add_array(self, array: Any, what: str, *, in_list: bool) -> None:
         key = self._type.input_key

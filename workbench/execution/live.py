@@ -114,7 +114,9 @@ class LiveRun:
             self.record = self.record.model_copy(update={"status": status, **changes})
             if save:
                 self._runs.save(self.record, to_store=not self._stored)
-                self._stored = True  # in between, the catalog is enough: the process is alive to write the end
+                self._stored = (
+                    True  # in between, the catalog is enough: the process is alive to write the end
+                )
         self._emit("state")
         return True
 
