@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from workbench.schemas import DataSchema
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-PHASES = ("preprocess", "inference", "postprocess")
 NO_ARGS: dict[str, Any] = {}
 _ROUNDING = 1e-9  # a sum of 1/n steps may end at 1.0000000000000002
 
