@@ -62,6 +62,8 @@ class Place(Protocol):
 class FsspecStore(Store):
     """Objects at a URL.
 
+    Where objects are files, a key cannot be the beginning of another (``a`` and ``a/b``): a `ConflictError` says so.
+
     Parameters
     ----------
     url : str or path

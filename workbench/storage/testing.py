@@ -56,7 +56,7 @@ BAD_COLLECTIONS = ["", ".", "..", "a/b", "../a", ".hidden", "a b", "-a", "a" * 1
 class StoreTests:
     """What every `Store` does. Sizes and counts are class attributes, to be lowered for a slow server."""
 
-    many = 1100  # objects in one collection: more than one answer of S3 holds
+    many = 1010  # objects in one collection: more than one answer of S3 holds
     large = 2 * PART_SIZE + 12_345  # bytes: three parts
     clock_skew_s = 60.0
 
