@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from workbench import schemas
-from workbench.runners import BaseRunner
+from workbench.runners import BaseRunner, for_run, load
 
 
 class DictContext:
@@ -80,6 +80,6 @@ def run(
     """Load and run a class on arrays; return what postprocess gave (datasets where it gave ids) and the context."""
     context = DictContext(assets)
     ids = [context.put(**{key: image}) for image in images]
-    runner = runner_class._load(context)._for_run(context)
+    runner = for_run(load(runner_class, context), context)
     outputs = runner.run({"input_dataset_ids": ids}, args or {})
     return [context.datasets.get(output, output) for output in outputs], context

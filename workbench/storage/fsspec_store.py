@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from workbench.errors import (
@@ -16,47 +16,19 @@ from workbench.errors import (
     InUseError,
     InvalidInputError,
     NotFoundError,
-    UnsupportedError,
     WorkbenchError,
 )
 from workbench.models import ObjectInfo
 from workbench.names import check_key, check_name
 from workbench.storage.etags import Bytes, object_etag
 from workbench.storage.failures import is_foreign, is_full, translate
-from workbench.storage.folder import STALE_S, Folder
+from workbench.storage.folder import STALE_S
+from workbench.storage.places import locate
 from workbench.storage.store import Data, Store
 from workbench.storage.threads import in_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Place(Protocol):
-    """Where the objects lie: a `Folder`, or `Remote` and its kin. Names and keys are checked, errors are the builtin ones."""
-
-    root: str
-    is_local: bool
-    is_shared: bool
-    workers: int
-
-    def has_collection(self, name: str) -> bool: ...
-    def make_collection(self, name: str) -> bool: ...
-    def collections(self) -> list[str]: ...
-    def is_empty(self) -> bool: ...
-    def drop_collection(self, name: str) -> None: ...
-    def sweep(self, name: str, older_than_s: float) -> int: ...
-    def write(self, collection: str, key: str, data: Bytes, overwrite: bool) -> ObjectInfo: ...
-    def temporary(self, collection: str) -> str: ...
-    def publish(self, path: str, collection: str, key: str, overwrite: bool) -> None: ...
-    def discard(self, path: str) -> None: ...
-    def read(self, collection: str, key: str, start: int, stop: int | None) -> bytes: ...
-    def open(self, collection: str, key: str) -> BinaryIO: ...
-    def path(self, collection: str, key: str) -> Path | None: ...
-    def info(self, collection: str, key: str) -> ObjectInfo: ...
-    def etag(self, collection: str, key: str) -> str: ...
-    def exists(self, collection: str, key: str) -> bool: ...
-    def scan(self, collection: str, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]: ...
-    def delete(self, collection: str, keys: Sequence[str]) -> list[bool]: ...
 
 
 class FsspecStore(Store):
@@ -98,7 +70,7 @@ class FsspecStore(Store):
         durability: Literal["process", "fsync"] = "process",
         threads: int = 4,
     ) -> None:
-        self.url, self._place = _locate(os.fspath(url), dict(storage_options or {}), durability, threads)
+        self.url, self._place = locate(os.fspath(url), dict(storage_options or {}), durability, threads)
         self._secret = unquote(urlsplit(os.fspath(url)).password or "") if "@" in os.fspath(url) else ""
         self.is_local = self._place.is_local
         self.is_shared = self._place.is_shared
@@ -391,40 +363,3 @@ def _content(data: Data) -> Bytes:
     raise InvalidInputError(
         f"An object is bytes or text, and this is {type(data).__name__}. Convert it first, for instance json.dumps(...)."
     )
-
-
-def _locate(url: str, options: dict[str, Any], durability: str, threads: int) -> tuple[str, Place]:
-    """Return the URL as it may be shown, and the place it means."""
-    protocol, separator, rest = url.partition("://")
-    if not separator or protocol in {"file", "local"}:
-        if separator:
-            if not rest.startswith("/"):
-                raise InvalidInputError(
-                    f"{url!r} names a host or a relative path; write file:///absolute/path or a plain path."
-                )
-            rest = unquote(rest)
-        root = str(Path(rest if separator else url).expanduser().absolute())
-        return root, Folder(root, durability == "fsync", threads)
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    shown = f"{protocol}://{host}{parts.path}".rstrip("/")
-    if protocol in {"s3", "s3a"}:
-        from workbench.storage.s3 import S3
-
-        if not host:
-            raise InvalidInputError(f"{shown!r} names no bucket. Write s3://bucket/prefix.")
-        if parts.username:
-            options.setdefault("key", unquote(parts.username))
-            options.setdefault("secret", unquote(parts.password or ""))
-        return shown, S3(f"{host}{parts.path}".rstrip("/"), options, threads)
-    from workbench.storage.remote import Remote
-
-    try:
-        return shown, Remote(protocol, url, options, threads)
-    except ValueError as error:
-        raise UnsupportedError(
-            f"{shown} has the protocol {protocol!r}, which fsspec does not know: {error}. "
-            "Use a folder, file://, memory:// or s3://bucket/prefix."
-        ) from None
-    except ImportError as error:
-        raise translate(error, shown, "", None, writing=False) from error
