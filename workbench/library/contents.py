@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError
+from workbench.library.open_files import OpenFiles
 from workbench.models import DatasetRecord, KeyInfo, now
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Contents:
         self._store = store
         self._catalog = catalog
         self._settings = settings
+        self._open_files = OpenFiles()
 
     def put(self, tree: Mapping[str, Any]) -> tuple[str, dict[str, KeyInfo]]:
         """Store a tree of values if its content is not there yet; return its digest and what its keys are."""
@@ -65,6 +67,9 @@ class Contents:
                 self._wait_for(lock)
         try:
             if not self._is_used(digest):
+                path = self._store.local_path(OBJECTS, f"{digest}.h5")
+                if path is not None:
+                    self._open_files.forget(path)
                 self._store.delete(OBJECTS, [f"{digest}.h5"])
         finally:
             self._store.delete(OBJECTS, [lock])
@@ -92,8 +97,19 @@ class Contents:
         """Open the file of a dataset, read-only and lazy."""
         from workbench.storage import hdf5
 
-        with self._source(record) as source, hdf5.open_file(source, what(record)) as file:
-            yield file
+        with self._source(record) as source:
+            is_local = isinstance(source, Path)
+            opened = (
+                self._open_files.open(source, what(record))
+                if is_local
+                else hdf5.open_file(source, what(record))
+            )
+            with opened as file:
+                yield file
+
+    def close(self) -> None:
+        """Close files that were kept open."""
+        self._open_files.close()
 
     @contextmanager
     def _source(self, record: DatasetRecord) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,26 +210,38 @@ class Dataset:
         return "\n".join(lines)
 
     def _html(self) -> str:
-        cells = "".join(self._key_html(key, info) for key, info in self.keys.items())
+        order = [k for k in MAIN_KEYS if k in self.keys]
+        order += [k for k in self.keys if k not in order]
+        pictures, problem = self._pictures([k for k in order if self.keys[k].kind == "array"])
+        order.sort(key=lambda key: key not in pictures)
+        cells = "".join(_key_html(key, self.keys[key], pictures.get(key)) for key in order)
         tags = "".join(f'<span style="{_TAG}">{html.escape(tag)}</span>' for tag in self.tags)
         title = f"<b>{html.escape(self.name or 'Dataset')}</b> <code>{self.id}</code>"
         below = "".join(f'<div style="opacity:.75">{html.escape(line)}</div>' for line in self._lineage())
         return (
             f'<div style="font-size:13px;line-height:1.5">{title} · {html.escape(self.schema_name)} · {self.size} {tags}'
-            f'<div style="display:flex;flex-wrap:wrap;gap:12px;margin:6px 0">{cells}</div>{below}</div>'
+            f'<div style="display:flex;flex-wrap:wrap;gap:12px;margin:6px 0">{cells}</div>'
+            f"{problem and _PROBLEM.format(html.escape(problem))}{below}</div>"
         )
 
-    def _key_html(self, key: str, info: KeyInfo) -> str:
-        drawn = [k for k, i in self.keys.items() if i.kind == "array"][:_MOST_PICTURES]
-        image = ""
+    def _pictures(self, keys: Iterable[str]) -> tuple[dict[str, bytes], str]:
+        """Return pictures of the first few keys that can be drawn, and what went wrong."""
+        from workbench.library.preview import picture
+
+        found: dict[str, bytes] = {}
         try:
-            content = self.thumbnail(key) if key in drawn else None
-            if content is not None:
-                source = base64.b64encode(content).decode()
-                image = f'<img style="{_IMAGE}" alt="{html.escape(key)}" src="data:image/png;base64,{source}"><br>'
-        except WorkbenchError as error:
-            image = f'<div style="max-width:256px;color:#d9534f">{html.escape(str(error))}</div>'
-        return f"<div>{image}<b>{html.escape(key)}</b> {html.escape(_shape(info))}</div>"
+            with self.open() as file:
+                for key in keys:
+                    drawn = picture(file[key], key) if len(found) < _MOST_PICTURES else None
+                    if drawn is not None:
+                        found[key] = drawn
+        except (
+            WorkbenchError,
+            OSError,
+            KeyError,
+        ) as error:  # a page with one damaged dataset still shows the rest
+            return found, str(error)
+        return found, ""
 
     def _lineage(self) -> list[str]:
         lines = []
@@ -243,8 +255,17 @@ class Dataset:
         return lines
 
 
+_PROBLEM = '<div style="color:#d9534f">{}</div>'
 _TAG = "border:1px solid rgba(128,128,128,.5);border-radius:9px;padding:0 7px;margin-left:4px;font-size:11px"
 _IMAGE = "max-width:256px;max-height:256px;border:1px solid rgba(128,128,128,.35);border-radius:3px"
+
+
+def _key_html(key: str, info: KeyInfo, content: bytes | None) -> str:
+    image = ""
+    if content is not None:
+        source = base64.b64encode(content).decode()
+        image = f'<img style="{_IMAGE}" alt="{html.escape(key)}" src="data:image/png;base64,{source}"><br>'
+    return f"<div>{image}<b>{html.escape(key)}</b> {html.escape(_shape(info))}</div>"
 
 
 def _shape(info: KeyInfo) -> str:

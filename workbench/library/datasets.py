@@ -395,6 +395,7 @@ class Datasets:
 
     def close(self) -> None:
         """Let go of open files."""
+        self._contents.close()
 
     # -- records
 
@@ -451,13 +452,20 @@ class Datasets:
                 f"A dataset is named by its id, its name or a Dataset, not by {type(ref).__name__} {ref!r:.60}. "
                 "Store arrays first: ws.datasets.put({'image': array})."
             )
-        found = self._catalog.get_datasets([ref]).get(ref) if is_id(ref) else None
-        found = found or self._catalog.newest_dataset(ref)
+        found = (self._by_id(ref) if is_id(ref) else None) or self._catalog.newest_dataset(ref)
         if found is not None and ref in {found.id, found.name}:
             return found
         near = nearest(ref, self._catalog.dataset_names("", limit=1000))
         hint = f" Did you mean {' or '.join(map(repr, near[:2]))}?" if near else " See ws.datasets.list()."
         raise NotFoundError(f"There is no dataset {ref!r}.{hint}", near=near)
+
+    def _by_id(self, id: str) -> DatasetRecord | None:
+        if self._store.is_local:  # its file is read faster than the catalog is asked
+            try:
+                return DatasetRecord.model_validate_json(self._store.get(RECORDS, f"{id}.json"))
+            except (NotFoundError, ValueError):
+                pass
+        return self._catalog.get_datasets([id]).get(id)
 
     def _handles(self, refs: Iterable[Ref]) -> Handles:
         refs = [refs] if isinstance(refs, (str, Dataset)) else list(refs)

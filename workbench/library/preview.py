@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIZE = 256  # px, the longer side of a picture
+_VISIBLE, _THIN = 96, 8  # px that a small picture is enlarged to, and the least of a thin one
 _WHOLE = 16 << 20  # bytes of a plane that is read whole; of a larger one every n-th row
 _LABELS = {"mask", "masks", "label", "labels", "segmentation"}
 _LINE = (76, 141, 214, 255)  # reads well on white and on black
@@ -38,10 +39,10 @@ def picture(source: Any, key: str = "", size: int = SIZE) -> bytes | None:
     if len(source.shape) == 1:
         return _png(_line(_reduced(source[:: max(1, source.shape[0] // (8 * size))]), size))
     as_labels = dtype.kind == "b" or (key in _LABELS and dtype.kind in "iu")
-    is_colour = len(source.shape) == 3 and source.shape[0] == 3 and key not in {"volume", *_LABELS}
+    is_colour = key == "image" and len(source.shape) == 3 and source.shape[0] == 3
     if is_colour:
         planes = [_plane(source, (c,), size, as_labels) for c in range(3)]
-        return _png(_colour(np.stack(planes, -1)))
+        return _png(_colour(np.stack(planes, -1), (0, 255) if dtype == np.uint8 else None))
     middle = tuple(n // 2 for n in source.shape[:-2])
     plane = _plane(source, middle, size, as_labels)
     return _png(_labels(plane) if as_labels else _grey(plane))
@@ -86,7 +87,9 @@ def _limits(values: NDArray[Any]) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(finite, (1, 99)))
+    low, high = (
+        float(v) * 4 for v in np.percentile(finite / 4, (1, 99))
+    )  # their difference must not overflow
     if low == high:
         low, high = float(finite.min()), float(finite.max())
     return (low, high) if high > low else (low - 1, high + 1)
@@ -98,11 +101,11 @@ def _grey(plane: NDArray[Any]) -> NDArray[np.uint8]:
     return _with_alpha(_scaled(plane, *_limits(plane)), np.isfinite(plane))
 
 
-def _colour(planes: NDArray[Any]) -> NDArray[np.uint8]:
+def _colour(planes: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.uint8]:
     import numpy as np
 
     # one scale for the three channels: the balance of colours is kept
-    return _with_alpha(_scaled(planes, *_limits(planes)), np.isfinite(planes).all(-1))
+    return _with_alpha(_scaled(planes, *(limits or _limits(planes))), np.isfinite(planes).all(-1))
 
 
 def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
@@ -169,6 +172,11 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     import numpy as np
     from PIL import Image
 
+    height, width = pixels.shape[:2]
+    times = max(1, _VISIBLE // max(height, width))  # so that a few pixels, or a single row, can be seen
+    down, across = max(times, _THIN // height), max(times, _THIN // width)
+    if max(down, across) > 1:
+        pixels = pixels.repeat(down, 0).repeat(across, 1)
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG", compress_level=4)
     return out.getvalue()

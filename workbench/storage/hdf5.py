@@ -186,7 +186,7 @@ def open_file(source: Path | BinaryIO, what: str = "") -> h5py.File:
     if isinstance(source, Path) and not source.is_file():
         raise NotFoundError(f"{what or source} is not there: no file {str(source)!r}.")
     with _damage(source, what):
-        return h5py.File(source, "r", locking=False)
+        return h5py.File(source, "r")
 
 
 # -- writing
