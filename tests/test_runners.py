@@ -58,7 +58,7 @@ class Loaded(Plain):
 
 def attached(cls: type[BaseRunner], context: DictContext | None = None) -> Any:
     context = context or DictContext()
-    return cls._load(context)._for_run(context)
+    return for_run(load(cls, context), context)
 
 
 IMAGES = [np.arange(12, dtype=np.uint8).reshape(3, 4) + i for i in range(3)]
@@ -69,16 +69,16 @@ IMAGES = [np.arange(12, dtype=np.uint8).reshape(3, 4) + i for i in range(3)]
 
 def test_assets_are_loaded_once_and_shared_by_all_runs():
     context, before = DictContext(), Loaded.loads
-    shared = Loaded._load(context)
-    runs = [shared._for_run(DictContext()) for _ in range(3)]
+    shared = load(Loaded, context)
+    runs = [for_run(shared, DictContext()) for _ in range(3)]
     assert Loaded.loads == before + 1
     assert all(r.model is runs[0].model for r in runs)
     assert runs[0].model == [1, 2, 3], "the None of __init__ must not win"
 
 
 def test_init_runs_again_for_every_run():
-    shared = Loaded._load(DictContext())
-    first, second = shared._for_run(DictContext()), shared._for_run(DictContext())
+    shared = load(Loaded, DictContext())
+    first, second = for_run(shared, DictContext()), for_run(shared, DictContext())
     first.count += 5
     first.extra = "mine"
     assert (first.count, second.count) == (5, 0)
@@ -142,8 +142,8 @@ def test_slots_are_shared_and_locked_like_other_attributes():
         def load_assets(self):
             self.table = [1]
 
-    shared = Runner._load(DictContext())
-    first, second = shared._for_run(DictContext()), shared._for_run(DictContext())
+    shared = load(Runner, DictContext())
+    first, second = for_run(shared, DictContext()), for_run(shared, DictContext())
     first.count = 9
     assert first.table is second.table
     assert second.count == 0
@@ -191,8 +191,8 @@ def test_cached_property_belongs_to_the_run():
         def numbers(self):
             return [self.seed]
 
-    shared = Runner._load(DictContext())
-    first, second = shared._for_run(DictContext()), shared._for_run(DictContext())
+    shared = load(Runner, DictContext())
+    first, second = for_run(shared, DictContext()), for_run(shared, DictContext())
     first.seed, second.seed = 1, 2
     assert (first.numbers, second.numbers) == ([1], [2])
 
@@ -207,8 +207,8 @@ def test_dataclass_runners_behave(frozen):
         def load_assets(self):
             object.__setattr__(self, "sigma", 2.0)
 
-    shared = Runner._load(DictContext())
-    first, second = shared._for_run(DictContext()), shared._for_run(DictContext())
+    shared = load(Runner, DictContext())
+    first, second = for_run(shared, DictContext()), for_run(shared, DictContext())
     first.found.append(1)
     assert (first.sigma, second.sigma) == (2.0, 2.0)
     assert second.found == []
@@ -244,7 +244,7 @@ def test_device_is_read_only_and_known_everywhere():
             seen.append(self.device)
 
     context = DictContext(device="cuda")
-    runner = Runner._load(context, "cuda")._for_run(context)
+    runner = for_run(load(Runner, context, "cuda"), context)
     assert seen == ["cuda"] * 3
     with pytest.raises(AttributeError, match="device is read-only"):
         runner.device = "cpu"
@@ -281,9 +281,9 @@ def test_concurrent_runs_never_see_each_others_values():
         def postprocess(self, data, args={}):
             return data
 
-    shared = Runner._load(DictContext())
+    shared = load(Runner, DictContext())
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda n: shared._for_run(DictContext()).run({}, {"n": n}), range(8)))
+        results = list(pool.map(lambda n: for_run(shared, DictContext()).run({}, {"n": n}), range(8)))
     assert results == [[n] * 200 for n in range(8)]
 
 
@@ -300,10 +300,10 @@ def test_threads_of_the_algorithm_reach_their_run():
             for thread in threads:
                 thread.join()
 
-    shared = Runner._load(DictContext())
+    shared = load(Runner, DictContext())
     contexts = [DictContext() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: shared._for_run(contexts[n]).run({}, {"n": n}), range(4)))
+        list(pool.map(lambda n: for_run(shared, contexts[n]).run({}, {"n": n}), range(4)))
     assert [c.log for c in contexts] == [[("INFO", f"tile of {n}")] * 3 for n in range(4)]
 
 
@@ -329,10 +329,10 @@ def test_callback_kept_in_load_assets_reaches_the_run_that_uses_it():
         def postprocess(self, data, args={}):
             return data
 
-    shared = Runner._load(DictContext())
+    shared = load(Runner, DictContext())
     first, second = DictContext(), DictContext()
-    assert shared._for_run(first).run({}, {"name": "a", "thread": True}) == ["2"]
-    assert shared._for_run(second).run({}, {"name": "b"}) == ["1"]
+    assert for_run(shared, first).run({}, {"name": "a", "thread": True}) == ["2"]
+    assert for_run(shared, second).run({}, {"name": "b"}) == ["1"]
     assert [m for _, m in first.log] == ["from a"] * 2
     assert [m for _, m in second.log] == ["from b"]
     with pytest.raises(InvalidInputError, match="0 runs share it"):
@@ -401,7 +401,7 @@ def test_load_assets_reaches_assets_and_log_but_no_data():
     with pytest.raises(
         InvalidInputError, match=r"fetch_data is not available in load_assets of Runner.*preprocess"
     ):
-        Runner._load(context)
+        load(Runner, context)
     assert context.log == [("DEBUG", "loaded")]
     assert context.progress == []
 

@@ -171,6 +171,14 @@ def test_a_failed_run_keeps_the_true_error_first(ws: workbench.Workspace, tmp_pa
     assert "the true error" in stored.log
 
 
+def test_an_import_inside_a_method_that_finds_nothing_says_what_to_install(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    code = generic("import package_that_is_not_here")
+    run = ws.run(write_algorithm(tmp_path / "bad", "bad", code, type="Generic"), np.zeros(3))
+    assert "pip install package_that_is_not_here" in str(run.error)
+
+
 def test_debug_raises_in_the_frame_of_the_runner(ws: workbench.Workspace, tmp_path: Path) -> None:
     folder = write_algorithm(
         tmp_path / "bad", "bad", generic("raise ValueError('look here')"), type="Generic"

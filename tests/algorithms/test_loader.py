@@ -29,7 +29,7 @@ from workbench.algorithms import loader
 from workbench.algorithms.loader import FolderSource, PackageSource, load_runner_class
 from workbench.algorithms.package import build_zip, digest
 from workbench.errors import DamagedError, InvalidAlgorithmError, MissingPackageError
-from workbench.runners import BaseRunner
+from workbench.runners import BaseRunner, for_run, load
 
 FOLDERS = Path(__file__).parents[1] / "data" / "compox_folders"
 
@@ -645,7 +645,7 @@ def test_two_compox_folders_each_use_their_own_dependencies(packed):
         assert context.log == [("INFO", "projection")]
         context = DictContext()
         mesh = context.put(vertices=vertices, faces=np.array([[0, 1, 2]]))
-        (box,) = bounds._load(context)._for_run(context).run({"input_dataset_ids": [mesh]})
+        (box,) = for_run(load(bounds, context), context).run({"input_dataset_ids": [mesh]})
         assert context.datasets[box]["data"].tolist() == [[0, 1, 1], [2, 5, 9]]
         assert context.log == [("INFO", "bounds")]
 

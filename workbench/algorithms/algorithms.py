@@ -11,7 +11,8 @@ from workbench.algorithms.algorithm import Algorithm, Description
 from workbench.algorithms.deploy import Deployer, DeployPlan
 from workbench.algorithms.folder import read_folder
 from workbench.algorithms.locks import writing
-from workbench.algorithms.refs import Ref, check_alias, parse_ref
+from workbench.algorithms.lookup import HINT, Lookup
+from workbench.algorithms.refs import check_alias, parse_ref
 from workbench.algorithms.stored import RECORDS, StoredAlgorithms
 from workbench.catalog import Catalog
 from workbench.errors import (
@@ -29,8 +30,6 @@ from workbench.storage.store import Store
 
 if TYPE_CHECKING:
     from workbench.runners import BaseRunner
-
-_HINT = "Deploy one: ws.algorithms.deploy('folder')."
 
 
 class Algorithms:
@@ -53,6 +52,7 @@ class Algorithms:
         self._settings = settings
         self._run = run
         self._stored = StoredAlgorithms(store)
+        self._lookup = Lookup(catalog)
         self._deployer = Deployer(store, self._stored, catalog)
 
     # -- deploying
@@ -139,7 +139,7 @@ class Algorithms:
             For an unknown type, order or limit.
         """
         filters: dict[str, Any] = {
-            "name": self._spelled(name) if name is not None else None,
+            "name": self._lookup.spelled(name) if name is not None else None,
             "major": major,
             "minor": minor,
             "type": _type(type),
@@ -154,7 +154,7 @@ class Algorithms:
 
     def revisions(self, ref: str | Algorithm) -> Page[Algorithm]:
         """List every revision of one version, the newest first, with its id."""
-        revision = self._find(ref)
+        revision = self._lookup.find(ref)
         filters = {
             "name": revision.name,
             "major": revision.major,
@@ -180,7 +180,7 @@ class Algorithms:
         NotFoundError
             With the nearest names or versions.
         """
-        return ref if isinstance(ref, Algorithm) else self._algorithm(self._find(ref))
+        return ref if isinstance(ref, Algorithm) else self._algorithm(self._lookup.find(ref))
 
     def describe(self, ref: str | Algorithm) -> Description:
         """Return what there is to know of an algorithm, with its parameters; shows itself as text and HTML."""
@@ -212,13 +212,13 @@ class Algorithms:
             If ``ref`` names nothing.
         """
         check_alias(alias)
-        revision = self._find(ref)
+        revision = self._lookup.find(ref)
         by_id = isinstance(ref, str) and revision.id in ref
         self._change_aliases(revision.name, {alias: revision.id if by_id else revision.version})
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return the aliases of an algorithm: alias to version or revision id."""
-        return self._catalog.get_aliases(self._spelled(name))
+        return self._catalog.get_aliases(self._lookup.spelled(name))
 
     def remove_alias(self, name: str, alias: str) -> None:
         """Remove an alias; what it named stays.
@@ -228,7 +228,7 @@ class Algorithms:
         NotFoundError
             If there is no such alias.
         """
-        name = self._spelled(name)
+        name = self._lookup.spelled(name)
         known = self._catalog.get_aliases(name)
         if alias not in known:
             raise NotFoundError(
@@ -275,7 +275,7 @@ class Algorithms:
             If there is no such version or revision.
         """
         parsed = parse_ref(ref.ref if isinstance(ref, Algorithm) else ref)
-        revision = self._find(parsed.text)
+        revision = self._lookup.find(parsed.text)
         if parsed.alias is not None:
             raise InvalidInputError(
                 f"{parsed.text!r} is an alias of {revision.ref}. Delete {revision.ref!r}, "
@@ -283,13 +283,13 @@ class Algorithms:
             )
         by_id = parsed.id == revision.id
         if not by_id and parsed.version is None:
-            versions = ", ".join(self._refs(revision.name))
+            versions = ", ".join(self._lookup.refs(revision.name))
             raise InvalidInputError(
                 f"{parsed.text!r} names no single version. Name one to delete: {versions}."
             )
         self._stored.prepare()
         with writing(self._store, RECORDS):
-            others = [r for r in self._version(revision) if r.id != revision.id]
+            others = [r for r in self._lookup.revisions(revision) if r.id != revision.id]
             doomed = [revision] if by_id else [revision, *others]
             names = {r.id for r in doomed} | (set() if by_id and others else {revision.version})
             aliases = {a: t for a, t in self._catalog.get_aliases(revision.name).items() if t in names}
@@ -327,7 +327,8 @@ class Algorithms:
         """Import the Runner class of a revision from its package, in an import namespace of its own."""
         from workbench.algorithms.loader import PackageSource, load_runner_class
 
-        source = PackageSource(self._stored.package(revision), revision.package, revision.ref)
+        # by revision, not by code: what a module keeps of its assets must not reach another version
+        source = PackageSource(self._stored.package(revision), revision.id, revision.ref)
         return load_runner_class(source, revision.runner, revision.runner_class, compox=revision.compox)
 
     def asset(self, revision: Revision, path: str) -> bytes:
@@ -376,83 +377,7 @@ class Algorithms:
     ) -> Page[Algorithm]:
         found, cursor = self._catalog.list_revisions(**filters, after=after)
         following = (lambda: self._page(filters, row, cursor)) if cursor is not None else None
-        return Page([self._algorithm(r) for r in found], row, following, "algorithms", _HINT)
-
-    def _version(self, revision: Revision) -> builtins.list[Revision]:
-        """Return every revision of a version that the catalog knows."""
-        filters: dict[str, Any] = {"name": revision.name, "major": revision.major, "minor": revision.minor}
-        out: builtins.list[Revision] = []
-        cursor: str | None = None
-        while True:
-            found, cursor = self._catalog.list_revisions(
-                **filters, newest_only=False, limit=1000, after=cursor
-            )
-            out += found
-            if cursor is None:
-                return out
-
-    def _find(self, ref: str | Algorithm) -> Revision:
-        if isinstance(ref, Algorithm):
-            return ref.revision
-        if not isinstance(ref, str):
-            raise InvalidInputError(
-                f"{ref!r} names no algorithm. Pass text such as 'denoise@1.0', or an Algorithm."
-            )
-        parsed = parse_ref(ref)
-        if parsed.id is not None and (found := self._catalog.get_revision(parsed.id)) is not None:
-            return found
-        name = self._spelled(parsed.name)
-        if parsed.alias is not None:
-            return self._aliased(parsed, name)
-        found = (
-            self._catalog.find_revision(name, parsed.major, parsed.minor)
-            if parsed.text != name + "@"
-            else None
-        )
-        if found is None or (parsed.id is not None and parsed.id != parsed.name):
-            raise self._absent(parsed, name)
-        return found
-
-    def _aliased(self, parsed: Ref, name: str) -> Revision:
-        known = self._catalog.get_aliases(name)
-        spelled = {alias.casefold(): alias for alias in known}.get(str(parsed.alias).casefold())
-        if spelled is None:
-            raise self._absent(parsed, name)
-        target = known[spelled]
-        if (found := self._catalog.get_revision(target)) is not None:
-            return found
-        aim = parse_ref(f"{name}@{target}")
-        found = self._catalog.find_revision(name, aim.major, aim.minor)
-        if found is None:
-            raise NotFoundError(
-                f"Alias {name}@{spelled} names {target!r}, which is gone. Move it: ws.algorithms.alias('{name}@1.0', {spelled!r})."
-            )
-        return found
-
-    def _absent(self, parsed: Ref, name: str) -> NotFoundError:
-        names = self.names()
-        if name not in names:
-            known = f" There are: {', '.join(names[:10])}." if names else f" There are none yet. {_HINT}"
-            near = did_you_mean(parsed.name, names)
-            return NotFoundError(
-                f"There is no algorithm {parsed.name!r}.{near or known}", near=nearest(parsed.name, names)
-            )
-        refs = self._refs(name)
-        near_refs = nearest(parsed.text, refs) or refs[-3:]
-        return NotFoundError(
-            f"Algorithm {name!r} has no {parsed.text.partition('@')[2]!r}. It has: {', '.join(refs)}.",
-            near=near_refs,
-        )
-
-    def _refs(self, name: str) -> builtins.list[str]:
-        versions = [f"{name}@{a}.{b}" for a, b in self._catalog.algorithm_versions(name)]
-        return [*versions, *(f"{name}@{alias}" for alias in self._catalog.get_aliases(name))]
-
-    def _spelled(self, name: str) -> str:
-        """Return the name as it is deployed, if it differs in upper and lower case only."""
-        if "*" in name or "?" in name or self._catalog.find_revision(name) is not None:
-            return name
-        return next((known for known in self.names() if known.casefold() == name.casefold()), name)
+        return Page([self._algorithm(r) for r in found], row, following, "algorithms", HINT)
 
 
 def _row(algorithm: Algorithm) -> Row:

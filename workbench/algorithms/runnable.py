@@ -103,7 +103,8 @@ def from_folder(folder: Path) -> Runnable:
     contents = collect(folder)
     package = digest(build_zip(contents.code))
     assets = {path: hash_file(file)[0] for path, file in contents.assets.items()}
-    source = FolderSource(folder, package)
+    content = digest(f"{folder} {package} {sorted(assets.items())}".encode())
+    source = FolderSource(folder, content)
 
     def load() -> type[Any]:
         return load_runner_class(source, manifest.runner, manifest.runner_class, compox=manifest.compox)
@@ -133,7 +134,7 @@ def from_folder(folder: Path) -> Runnable:
         settings=manifest.settings,
         created=now(),
         source=str(folder),
-        content=digest(f"{folder} {package} {sorted(assets.items())}".encode()),
+        content=content,
     )
 
     def asset(path: str) -> bytes:

@@ -162,18 +162,20 @@ def _is_final(error: Exception) -> bool:
 
 def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef], list[str]]:
     """Load the Runner and drive it through its phases; return the outputs and warnings about them."""
+    from workbench import runners
+
     phases.current = "load_assets"
 
     def load() -> BaseRunner:
         cls = task.runner_class()
         capture.hook_late_imports()
         assets = AssetContext(live, task.asset, task.device)
-        return phases.do("load_assets", lambda: cls._load(assets, task.device))  # type: ignore[no-any-return]
+        return phases.do("load_assets", lambda: runners.load(cls, assets, task.device))  # type: ignore[no-any-return]
 
     shared = task.runners.get(task.key, load)
     live.advance(RunStatus.RUNNING, save=live.record.status is RunStatus.STARTED)
     record = live.record
-    runner = shared._for_run(RunContext(live, task.asset, task.device, task.datasets))
+    runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets))
     arguments = dict(record.parameters)
     data = phases.do(
         "preprocess", lambda: runner.preprocess_base({"input_dataset_ids": list(record.inputs)}, arguments)
@@ -219,7 +221,7 @@ def _settle_error(live: LiveRun, error: BaseException, phases: _Phases, task: Ta
         if cancelled
         else ErrorRecord(
             type=type(error).__name__,
-            message=str(error),
+            message=_explained(error),
             phase=phases.current,
             traceback=_algorithm_traceback(error),
             kind=getattr(error, "kind", "run_failed"),
@@ -227,6 +229,15 @@ def _settle_error(live: LiveRun, error: BaseException, phases: _Phases, task: Ta
         phases=phases.seconds,
         environment=task.facts(),
     )
+
+
+def _explained(error: BaseException) -> str:
+    """Return the message of an error; an import that found nothing says what to install."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not isinstance(error, WorkbenchError):
+        from workbench.algorithms.loader import missing_package
+
+        return str(missing_package(error))
+    return str(error)
 
 
 def _algorithm_traceback(error: BaseException) -> str:

@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from workbench.errors import InvalidInputError
-from workbench.runners.context import LoadContext, RunnerContext
+from workbench.runners.context import RunnerContext
 from workbench.runners.lifecycle import (
     Stage,
     State,
     call_init,
     current_run,
     drop,
-    for_run,
-    load,
     load_context,
     own_values,
     phase,
@@ -62,13 +60,6 @@ class BaseRunner(ABC):
         return self
 
     # -- life cycle ---------------------------------------------------------------------------------------------------
-
-    @classmethod
-    def _load(cls, context: LoadContext, device: str = "cpu") -> Self:
-        return load(cls, context, device)
-
-    def _for_run(self, context: RunnerContext) -> Self:
-        return for_run(self, context)
 
     def initialize(self, device: str | None = None) -> None:
         """Forget the attributes of this instance except the locked ones and call ``__init__`` again.
