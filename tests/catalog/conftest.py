@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,11 +11,14 @@ import sqlalchemy as sa
 from workbench.catalog import Catalog
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def new_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], str]]:
     """Return a callable that gives the URL of an empty database, of which there may be many."""
     if request.param == "sqlite":
-        yield lambda: f"sqlite:///{tmp_path}/{uuid.uuid4().hex}.sqlite"
+        folder = tmp_path_factory.mktemp("catalogs")
+        yield lambda: f"sqlite:///{folder}/{uuid.uuid4().hex}.sqlite"
         return
     server = request.getfixturevalue("pg_url")
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
@@ -41,21 +42,14 @@ def url(new_url: Callable[[], str]) -> str:
     return new_url()
 
 
-@pytest.fixture
-def catalog(url: str) -> Iterator[Catalog]:
-    with Catalog.open(url) as catalog:
+@pytest.fixture(scope="module")
+def module_catalog(new_url: Callable[[], str]) -> Iterator[Catalog]:
+    with Catalog.open(new_url()) as catalog:
         yield catalog
 
 
 @pytest.fixture
-def statements(catalog: Catalog) -> Iterator[list[tuple[str, Any]]]:
-    """Return a list that fills with each statement that the catalog sends, and its values."""
-    sent: list[tuple[str, Any]] = []
-
-    def keep(connection: Any, cursor: Any, statement: str, values: Any, context: Any, many: bool) -> None:
-        sent.append((statement, values))
-
-    engine = catalog._database.engine
-    sa.event.listen(engine, "before_cursor_execute", keep)
-    yield sent
-    sa.event.remove(engine, "before_cursor_execute", keep)
+def catalog(module_catalog: Catalog) -> Catalog:
+    """Return an empty catalog; a module's tests share its database, which is quicker than one for each."""
+    module_catalog.clear()
+    return module_catalog

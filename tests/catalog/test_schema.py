@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +17,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from workbench.catalog import Catalog, schema
-from workbench.errors import WorkspaceError
+from workbench.catalog import Catalog, is_current, schema, version
+from workbench.errors import StorageError, WorkspaceError
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -49,7 +55,7 @@ def description(url: str) -> dict[str, Any]:
 
 
 def test_head_is_the_newest_migration() -> None:
-    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [schema.HEAD]
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [version.HEAD]
 
 
 def test_migrations_make_the_same_tables_as_a_new_catalog(new_url: Callable[[], str]) -> None:
@@ -59,6 +65,35 @@ def test_migrations_make_the_same_tables_as_a_new_catalog(new_url: Callable[[], 
     with engine.begin() as connection:
         command.upgrade(alembic_config(connection), "head")
     assert description(migrated) == description(made)
+
+
+def test_older_catalog_is_migrated_and_keeps_its_records(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as old:
+        old.executescript((Path(__file__).parent / "data" / "catalog-0001.sql").read_text())
+    old_url, new_url = f"sqlite:///{tmp_path}/old.sqlite", f"sqlite:///{tmp_path}/new.sqlite"
+    with Catalog.open(old_url) as catalog:
+        assert not catalog.is_new
+        (dataset,), (run,) = (
+            catalog.list_datasets(tags=["raw"])[0],
+            catalog.list_runs(algorithm="denoise", status="COMPLETED")[0],
+        )
+        assert (dataset.name, run.inputs, run.progress.fraction) == ("stack", (dataset.id,), 0.5)
+        assert [
+            revision.package for revision in catalog.list_revisions(name="denoise", newest_only=False)[0]
+        ] == ["p2", "p1"]
+        assert catalog.get_aliases("denoise") == {"stable": "1.0"}
+    Catalog.open(new_url).close()
+    assert description(old_url) == description(new_url)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as old:
+        old.executescript((Path(__file__).parent / "data" / "catalog-0001.sql").read_text())
+        old.execute("DROP INDEX ix_revisions_created")  # what the second step drops
+    before = description(f"sqlite:///{tmp_path}/old.sqlite")
+    with pytest.raises(StorageError):
+        Catalog.open(f"sqlite:///{tmp_path}/old.sqlite")
+    assert description(f"sqlite:///{tmp_path}/old.sqlite") == before
 
 
 def test_second_opening_finds_the_tables(url: str) -> None:
@@ -72,11 +107,11 @@ def test_catalog_of_a_newer_version_is_refused_with_both_versions(url: str) -> N
     Catalog.open(url).close()
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
-        connection.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0999'"))
-    with pytest.raises(WorkspaceError, match=rf"0999.*{schema.HEAD}.*pip install -U jupyter-workbench"):
+        connection.execute(sa.text(f"UPDATE {version.VERSION_TABLE} SET version_num = '0999'"))
+    with pytest.raises(WorkspaceError, match=rf"0999.*{version.HEAD}.*pip install -U jupyter-workbench"):
         Catalog.open(url)
     with engine.connect() as connection:
-        assert connection.scalar(sa.text(f"SELECT version_num FROM {schema.VERSION_TABLE}")) == "0999"
+        assert connection.scalar(sa.text(f"SELECT version_num FROM {version.VERSION_TABLE}")) == "0999"
 
 
 def test_database_with_tables_of_something_else_is_refused(url: str) -> None:
@@ -85,3 +120,57 @@ def test_database_with_tables_of_something_else_is_refused(url: str) -> None:
         connection.execute(sa.text("CREATE TABLE runs (distance INTEGER)"))
     with pytest.raises(WorkspaceError, match="tables of something else: runs"):
         Catalog.open(url)
+
+
+def test_processes_that_open_a_new_catalog_at_once_all_succeed(tmp_path: Path) -> None:
+    code = """
+import os, sys, time
+from workbench.catalog.catalog import Catalog
+start = time.monotonic() + 0.3
+for number in range(6):
+    if os.fork() == 0:
+        time.sleep(max(0, start - time.monotonic()))
+        with Catalog.open(sys.argv[1]) as catalog:
+            os.write(1, f"{catalog.is_new} {catalog.list_runs()}\\n".encode())
+        os._exit(0)
+sys.exit(max(os.waitstatus_to_exitcode(os.wait()[1]) for number in range(6)))
+"""
+    for number in range(3):
+        url = f"sqlite:///{tmp_path}/{number}.sqlite"
+        answers = subprocess.check_output([sys.executable, "-c", code, url], text=True).splitlines()
+        assert sorted(answers) == ["False ([], None)"] * 5 + ["True ([], None)"]
+
+
+def test_threads_that_open_a_new_catalog_at_once_all_succeed(new_url: Callable[[], str]) -> None:
+    for _ in range(5):
+        url = new_url()
+        with ThreadPoolExecutor(8) as pool:
+            catalogs = list(pool.map(lambda _: Catalog.open(url), range(8)))  # noqa: B023
+        assert sorted(catalog.is_new for catalog in catalogs) == [False] * 7 + [True]
+        for catalog in catalogs:
+            catalog.close()
+
+
+def test_opening_an_existing_catalog_imports_no_alembic_and_no_other_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/catalog.sqlite"
+    Catalog.open(url).close()
+    code = (
+        "import sys; from workbench.catalog import Catalog; catalog = Catalog.open(sys.argv[1]); catalog.list_runs();"
+        "print(sorted({'alembic', 'numpy', 'sqlalchemy.dialects.postgresql'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code, url], text=True) == "[]\n"
+
+
+def test_is_current_knows_a_catalog_without_sqlalchemy(tmp_path: Path) -> None:
+    Catalog.open(f"sqlite:///{tmp_path}/catalog.sqlite").close()
+    code = (
+        "import sys, pathlib; from workbench.catalog import is_current; folder = pathlib.Path(sys.argv[1]);"
+        "print(is_current(folder / 'catalog.sqlite'), is_current(folder / 'none.sqlite'), 'sqlalchemy' in sys.modules)"
+    )
+    assert (
+        subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], text=True)
+        == "True False False\n"
+    )
+    (tmp_path / "other.sqlite").write_bytes(b"not a database" * 100)
+    assert not is_current(tmp_path / "other.sqlite")
+    assert not (tmp_path / "none.sqlite").exists()

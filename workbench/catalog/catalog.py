@@ -1,17 +1,20 @@
 """The catalog: everything the rest may ask or record about datasets, algorithms and runs.
 
-It is an index. The store holds the same facts as files; ``workbench reindex`` clears the catalog and fills it again.
+It is an index. The store holds the same facts as files; ``workbench reindex`` clears the catalog and fills it
+again.
 """
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from types import TracebackType
 
 import sqlalchemy as sa
 
 from workbench.catalog import schema, tables
 from workbench.catalog.datasets import DatasetCatalog
-from workbench.catalog.engine import Database, Durability
+from workbench.catalog.engine import Database, Durability, parse_url
 from workbench.catalog.revisions import RevisionCatalog
 from workbench.catalog.runs import RunCatalog
 
@@ -19,9 +22,9 @@ from workbench.catalog.runs import RunCatalog
 class Catalog(DatasetCatalog, RevisionCatalog, RunCatalog):
     """The facts of a workspace in SQLite or PostgreSQL.
 
-    All threads of a process may use one catalog. Each call is one short transaction. Lists are paged: a call returns the
-    records and a cursor, which as ``after=`` gives the next page; it is None at the end. Errors of the database come as
-    `StorageError`, `StorageFullError`, `ReadOnlyError` or `DamagedError`.
+    All threads of a process may use one catalog. Each call is one short transaction. Lists are paged: a call
+    returns the records and a cursor, which as ``after=`` gives the next page; it is None at the end. Errors of the
+    database come as `StorageError`, `StorageFullError`, `ReadOnlyError` or `DamagedError`.
 
     Attributes
     ----------
@@ -45,7 +48,8 @@ class Catalog(DatasetCatalog, RevisionCatalog, RunCatalog):
         Parameters
         ----------
         url : str
-            SQLAlchemy URL: ``sqlite:////path/catalog.sqlite``, ``sqlite://`` (in memory), ``postgresql+psycopg://...``
+            SQLAlchemy URL: ``sqlite:////path/catalog.sqlite``, ``sqlite://`` (in memory) or
+            ``postgresql+psycopg://...``
         durability : {"process", "fsync"}
             What a commit survives: the death of the process, or a power cut too.
 
@@ -67,6 +71,21 @@ class Catalog(DatasetCatalog, RevisionCatalog, RunCatalog):
             database.close()
             raise
         return cls(url, database, is_new)
+
+    @staticmethod
+    def set_aside(url: str) -> str | None:
+        """Rename a SQLite catalog that is damaged, so that `open` makes a new one; return its new path.
+
+        None means that there is no file: an absent catalog, or one on a server.
+        """
+        file = parse_url(url).database
+        if parse_url(url).get_backend_name() != "sqlite" or not file or not Path(file).exists():
+            return None
+        aside = f"{file}.damaged-{time.time_ns()}"
+        for suffix in ("-wal", "-shm"):
+            Path(file + suffix).unlink(missing_ok=True)
+        Path(file).rename(aside)
+        return aside
 
     def close(self) -> None:
         """Close all connections."""

@@ -7,9 +7,19 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+import sqlalchemy as sa
+
 from workbench.catalog.engine import Database
 from workbench.catalog.family import Family, count, distinct
-from workbench.catalog.search import Search, Walk, between, has_value, micros, tags_of
+from workbench.catalog.search import (
+    Search,
+    between,
+    check_order,
+    checked,
+    exact_or_pattern,
+    micros,
+    tags_of,
+)
 from workbench.catalog.tables import dataset_tags, datasets
 from workbench.models import DatasetRecord
 
@@ -30,6 +40,7 @@ FAMILY = Family(
     type=DatasetRecord,
     table=datasets,
     row=_row,
+    tags=dataset_tags,
     links={dataset_tags: lambda record: record.tags},
     orders={"created": ("created", "id"), "name": ("name", "created", "id")},
 )
@@ -51,8 +62,14 @@ class DatasetCatalog:
             return FAMILY.get(connection, ids)
 
     def newest_dataset(self, name: str) -> DatasetRecord | None:
-        """Return the newest dataset of that name."""
-        return next(iter(self.list_datasets(name=name, limit=1)[0]), None) if name else None
+        """Return the newest dataset of exactly that name."""
+        c = datasets.c
+        statement = (
+            sa.select(c.record).where(c.name == name, c.name != "").order_by(c.created.desc(), c.id.desc())
+        )
+        with self._database.read() as connection:
+            row = connection.execute(statement.limit(1)).first()
+        return None if row is None else FAMILY.parse(row)
 
     def list_datasets(
         self,
@@ -91,18 +108,16 @@ class DatasetCatalog:
         InvalidInputError
             For a wrong order, limit, time or cursor.
         """
-        equal = {"schema_name": schema, "run_id": run_id, "digest": digest}
-        tags = tags_of(tags)
-        first = [Walk(link=dataset_tags, value=tags[0])] if tags and order.endswith("created") else [Walk()]
+        check_order(order, FAMILY.orders)
+        exact, pattern = exact_or_pattern(name)
+        asked = {"digest": digest, "run_id": run_id, "name": exact, "schema_name": schema}
+        given = [(column, value) for column, value in asked.items() if value is not None]
         search = Search(
             family=FAMILY,
-            walks=first,
-            equal={column: value for column, value in equal.items() if value is not None},
-            where=[
-                has_value(FAMILY, dataset_tags, [tag])
-                for tag in (tags[1:] if first[0].link is not None else tags)
-            ],
-            name=name,
+            equal=dict(given[:1]),  # they stand in the order of how few datasets they leave
+            where=[checked(datasets.c[column]) == value for column, value in given[1:]],
+            tags=tags_of(tags),
+            pattern=pattern,
             since=since,
             until=until,
             order=order,

@@ -1,4 +1,4 @@
-"""The connection to the database: short transactions on SQLite and PostgreSQL, and errors in our own words."""
+"""The connection to SQLite or PostgreSQL: short transactions, and errors in our own words."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from workbench.errors import (
 )
 
 BUSY_S = 30.0
+_SQLITE = ("sqlite", "sqlite+pysqlite")
+_POSTGRESQL = ("postgresql", "postgresql+psycopg")
 Durability = Literal["process", "fsync"]
 
 
@@ -50,19 +52,14 @@ class Database:
     def __init__(self, url: str, durability: Durability = "process") -> None:
         parsed = parse_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        self.read_only = False
-        if self.is_sqlite:
-            self.file = None if parsed.database in {None, "", ":memory:"} else Path(str(parsed.database))
-            self.where = str(self.file or "in memory")
-            self.read_only = self.file is not None and not _writable(self.file)
-            if self.read_only and self.file is not None and not self.file.exists():
-                raise ReadOnlyError(
-                    f"There is no catalog {self.where} and it cannot be made: the folder {self.file.parent} is absent or"
-                    " read-only. Make the folder writable or open another workspace."
-                )
-        else:
-            self.file = None
-            self.where = parsed.render_as_string(hide_password=True)
+        self.file = Path(parsed.database) if self.is_sqlite and parsed.database else None
+        self.where = str(self.file or parsed.render_as_string(hide_password=True))
+        self.read_only = self.file is not None and not _writable(self.file)
+        if self.read_only and self.file is not None and not self.file.exists():
+            raise ReadOnlyError(
+                f"There is no catalog {self.where} and it cannot be made: the folder {self.file.parent} is absent"
+                " or read-only. Make the folder writable or open another workspace."
+            )
         # All threads share the one connection of a catalog in memory, so they take turns.
         self._turn = threading.RLock() if self.is_sqlite and self.file is None else nullcontext()
         self.engine = (
@@ -96,13 +93,13 @@ class Database:
             )
         with self._turn, self.in_our_words(), self.engine.begin() as connection:
             if self.is_sqlite:
-                # Python's sqlite3 leaves transactions alone (isolation_level=None). The write lock is taken at once:
-                # a transaction that reads first and asks for it later fails at once instead of waiting its turn.
+                # Python's sqlite3 leaves transactions alone (isolation_level=None). The write lock is taken now: a
+                # transaction that reads first and asks for it later fails at once instead of waiting its turn.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     def lock(self, connection: sa.Connection, name: str) -> None:
-        """Make other transactions with the same name wait until this one ends; SQLite has one writer anyway."""
+        """Make transactions with the same name wait until this one ends; SQLite has one writer anyway."""
         if not self.is_sqlite:
             connection.execute(
                 sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"workbench:{name}"}
@@ -127,7 +124,7 @@ class Database:
         elif not self.read_only:
             target = str(self.file)
         else:
-            # Without a WAL to merge the file cannot change under us, and immutable needs no lock files beside it.
+            # Without a WAL to merge the file cannot change under us; immutable needs no files beside it.
             merged = not _size(self.file.with_name(self.file.name + "-wal"))
             target = f"file:{quote(str(self.file))}?mode=ro" + ("&immutable=1" if merged else "")
 
@@ -174,19 +171,27 @@ def parse_url(url: str) -> sa.URL:
         If it is no SQLAlchemy URL; `UnsupportedError` if it is one of another database.
     """
     examples = "'sqlite:////path/catalog.sqlite' or 'postgresql+psycopg://user@host/database'"
+    kind, slashes, file = url.partition(":///")
+    if slashes and kind in _SQLITE:
+        # a path may hold what is special in a URL: "?", "%", "#"
+        return sa.URL.create("sqlite", database=None if file == ":memory:" else file)
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
         raise InvalidInputError(
             f"Catalog {url!r} is not an SQLAlchemy URL. Give one such as {examples}."
         ) from error
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}:
+    if parsed.drivername in _SQLITE:
+        if parsed.host or parsed.database:
+            raise InvalidInputError(
+                f"Catalog {url!r} needs more slashes before its path. Give one such as {examples}."
+            )
+        return parsed
+    if parsed.drivername not in _POSTGRESQL:
         raise UnsupportedError(
             f"Catalog of kind {parsed.drivername!r} is not supported. Give one such as {examples}."
         )
-    return (
-        parsed.set(drivername="postgresql+psycopg") if parsed.get_backend_name() == "postgresql" else parsed
-    )
+    return parsed.set(drivername="postgresql+psycopg")
 
 
 def translate(error: BaseException | None, where: str, file: Path | None) -> Exception:
@@ -207,7 +212,8 @@ def translate(error: BaseException | None, where: str, file: Path | None) -> Exc
         )
     if name.startswith("SQLITE_BUSY"):
         return StorageError(
-            f"Another process has kept the catalog {where} locked for {BUSY_S:.0f} s. End that process, or try again."
+            f"Another process has kept the catalog {where} locked for {BUSY_S:.0f} s."
+            " End that process, or try again."
         )
     if name.startswith("SQLITE_CANTOPEN"):
         return StorageError(

@@ -1,19 +1,19 @@
-"""What datasets, revisions and runs have in common in the catalog: a table of records, and link tables beside it."""
+"""What datasets, revisions and runs have in common: a table of records, and link tables beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from workbench.errors import DamagedError
-from workbench.models import Record
+from workbench.models import DatasetRecord, Revision, RunRecord
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", DatasetRecord, Revision, RunRecord)
 T = TypeVar("T")
 
 _CHUNK = 500  # ids in one statement; SQLite allows 32,766 variables
@@ -31,6 +31,8 @@ class Family(Generic[R]):
         Where records are kept whole.
     row : callable
         Returns the columns of a record.
+    tags : Table
+        The link table of tags.
     links : mapping
         Link table to a callable that returns the values which a record has in it.
     orders : mapping
@@ -44,6 +46,7 @@ class Family(Generic[R]):
     type: type[R]
     table: sa.Table
     row: Callable[[R], dict[str, Any]]
+    tags: sa.Table
     links: Mapping[sa.Table, Callable[[R], Iterable[str]]]
     orders: Mapping[str, tuple[str, ...]]
     extra: Sequence[str] = ()
@@ -76,23 +79,32 @@ class Family(Generic[R]):
         wanted = list(dict.fromkeys(ids))
         found: dict[str, R] = {}
         for some in chunks(wanted):
-            for id_, *row in connection.execute(_select_by_id(self), {"ids": some}):
+            statement = _select_one(self) if len(some) == 1 else _select_many(self)
+            for id_, *row in connection.execute(statement, {"id": some[0] if len(some) == 1 else some}):
                 found[id_] = self.parse(row)
         return {id_: found[id_] for id_ in wanted if id_ in found}
 
     def put(self, connection: sa.Connection, records: Iterable[R]) -> None:
         """Insert records or replace those of the same id, with their links."""
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        for some in chunks(list({self.row(record)["id"]: record for record in records}.values())):
-            rows = {row["id"]: row for row in map(self.row, some)}
-            old = self.get(connection, rows)
-            connection.execute(_upsert(self.table, insert), list(rows.values()))
-            moved = []
-            for record, (id_, row) in zip(some, rows.items(), strict=True):
-                before = old.get(id_)
-                if before is None or self._links(before) != self._links(record):
-                    moved.append((id_, row["created"], self._links(record)))
-            self._relink(connection, insert, moved, [id_ for id_, _, _ in moved if id_ in old])
+        insert = _insert(connection.dialect.name)
+        for some in chunks(list({record.id: record for record in records}.values())):
+            rows = [self.row(record) for record in some]
+            old = self.get(connection, (row["id"] for row in rows))
+            connection.execute(_upsert(self.table, insert), rows)
+            for link, values_of in self.links.items():
+                owner, value, created = link.c.keys()
+                stale, added = [], []
+                for record, row in zip(some, rows, strict=True):
+                    before, values = old.get(row["id"]), set(values_of(record))
+                    if before is not None:
+                        if values == set(values_of(before)) and record.created == before.created:
+                            continue
+                        stale.append(row["id"])
+                    added += [{owner: row["id"], value: v, created: row["created"]} for v in values]
+                if stale:
+                    connection.execute(sa.delete(link).where(link.c[owner].in_(stale)))
+                if added:
+                    connection.execute(_insert_link(link, insert), added)
 
     def delete(self, connection: sa.Connection, ids: Sequence[str]) -> list[bool]:
         """Delete records with their links and tell for each id whether it was there."""
@@ -101,22 +113,6 @@ class Family(Generic[R]):
             there |= set(connection.scalars(sa.select(self.table.c.id).where(self.table.c.id.in_(some))))
             connection.execute(sa.delete(self.table).where(self.table.c.id.in_(some)))
         return [id_ in there for id_ in ids]
-
-    def _links(self, record: R) -> list[set[str]]:
-        return [set(values(record)) for values in self.links.values()]
-
-    def _relink(self, connection: sa.Connection, insert: Any, moved: list[Any], stale: list[str]) -> None:
-        for position, link in enumerate(self.links):
-            if stale:
-                connection.execute(sa.delete(link).where(link.c[0].in_(stale)))
-            owner, value, created = link.c.keys()
-            rows = [
-                {owner: id_, value: v, created: time}
-                for id_, time, links in moved
-                for v in sorted(links[position])
-            ]
-            if rows:
-                connection.execute(_insert_link(link, insert), rows)
 
 
 def count(connection: sa.Connection, column: sa.ColumnElement[str], values: Iterable[str]) -> dict[str, int]:
@@ -149,9 +145,21 @@ def distinct(
 
 
 @cache
-def _select_by_id(family: Family[Any]) -> sa.Select[Any]:
+def _select_one(family: Family[Any]) -> sa.Select[Any]:
     id_ = family.table.c.id
-    return sa.select(id_, *family.shown).where(id_.in_(sa.bindparam("ids", expanding=True)))
+    return sa.select(id_, *family.shown).where(id_ == sa.bindparam("id"))
+
+
+@cache
+def _select_many(family: Family[Any]) -> sa.Select[Any]:
+    id_ = family.table.c.id
+    return sa.select(id_, *family.shown).where(id_.in_(sa.bindparam("id", expanding=True)))
+
+
+@cache
+def _insert(dialect: str) -> Any:
+    """Return the database's own INSERT, which can replace; only the dialect in use is imported."""
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert
 
 
 @cache

@@ -9,7 +9,18 @@ import sqlalchemy as sa
 
 from workbench.catalog.engine import Database
 from workbench.catalog.family import Family, count, distinct
-from workbench.catalog.search import Search, Walk, between, has_value, like, micros, one_of, tags_of
+from workbench.catalog.search import (
+    Search,
+    Walk,
+    between,
+    check_order,
+    checked,
+    exact_or_pattern,
+    has_value,
+    micros,
+    one_of,
+    tags_of,
+)
 from workbench.catalog.tables import aliases, revision_files, revision_tags, revisions
 from workbench.models import AlgorithmType, Revision
 
@@ -32,6 +43,7 @@ FAMILY = Family(
     type=Revision,
     table=revisions,
     row=_row,
+    tags=revision_tags,
     links={
         revision_tags: lambda revision: revision.tags,
         revision_files: lambda revision: [revision.package, *revision.assets.values()],
@@ -100,36 +112,34 @@ class RevisionCatalog:
         InvalidInputError
             For an unknown type, or a wrong order, limit or cursor.
         """
-        equal: dict[str, Any] = {"major": major, "minor": minor, "type": one_of(type, AlgorithmType, "type")}
-        equal["newest"] = 1 if newest_only else None
-        where = []
-        tags, any_tags = tags_of(tags), tags_of(any_tags)
-        walks = [Walk()]
-        if order.endswith("created") and tags:
-            walks, tags = [Walk(link=revision_tags, value=tags[0])], tags[1:]
-        elif order.endswith("created") and any_tags:
+        check_order(order, FAMILY.orders)
+        exact, pattern = exact_or_pattern(name)
+        any_tags, c = tags_of(any_tags), revisions.c
+        newest = {"newest": 1} if newest_only else {}
+        checks = {c.major: major, c.minor: minor, c.type: one_of(type, AlgorithmType, "type")}
+        where = [checked(column) == value for column, value in checks.items() if value is not None]
+        where += [~has_value(FAMILY, revision_tags, tags_of(without_tags))] if without_tags else []
+        where += [c.devices.contains(f" {device} ", autoescape=True)] if device is not None else []
+        if order.endswith("name"):
+            walks = [Walk(equal=newest)]
+        elif any_tags and not tags:
             walks = [
                 Walk(
-                    link=revision_tags,
-                    value=tag,
-                    where=[~has_value(FAMILY, revision_tags, any_tags[:i])] if i else [],
+                    newest, revision_tags, tag, [~has_value(FAMILY, revision_tags, any_tags[:i])] if i else []
                 )
                 for i, tag in enumerate(any_tags)
             ]
-            any_tags = []
-        where += [has_value(FAMILY, revision_tags, [tag]) for tag in tags]
-        if any_tags:
+        else:
+            walks = [Walk(equal={"newest": n}) for n in ([1] if newest_only else [1, 0])]
+        if any_tags and walks[0].link is None:
             where.append(has_value(FAMILY, revision_tags, any_tags))
-        if without_tags:
-            where.append(~has_value(FAMILY, revision_tags, tags_of(without_tags)))
-        if device is not None:
-            where.append(revisions.c.devices.like(f"% {like(device)} %", escape="\\"))
         search = Search(
             family=FAMILY,
             walks=walks,
-            equal={column: value for column, value in equal.items() if value is not None},
+            equal={} if exact is None else {"name": exact},
             where=where,
-            name=name,
+            tags=tags_of(tags),
+            pattern=pattern,
             order=order,
             limit=limit,
             after=after,
@@ -138,7 +148,7 @@ class RevisionCatalog:
             return search.page(connection)
 
     def find_revision(self, name: str, major: int | None = None, minor: int | None = None) -> Revision | None:
-        """Return the newest match: the highest ``major.minor`` as numbers, and of that the newest revision."""
+        """Return the newest match: the highest ``major.minor`` as numbers, of that the newest revision."""
         c = revisions.c
         wanted = [column == n for column, n in ((c.major, major), (c.minor, minor)) if n is not None]
         statement = (
@@ -194,9 +204,8 @@ class RevisionCatalog:
         """Return the aliases of an algorithm, in order."""
         statement = sa.select(_ALIASES.c.alias, _ALIASES.c.target).where(_ALIASES.c.name == name)
         with self._database.read() as connection:
-            return {
-                alias: target for alias, target in connection.execute(statement.order_by(_ALIASES.c.alias))
-            }
+            rows = connection.execute(statement.order_by(_ALIASES.c.alias))
+            return {row.alias: row.target for row in rows}
 
 
 _ALIASES = aliases

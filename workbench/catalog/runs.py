@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from workbench.catalog.engine import Database
 from workbench.catalog.family import Family
-from workbench.catalog.search import Search, Walk, checked, has_value, micros, one_of, tags_of
+from workbench.catalog.search import Search, Walk, check_order, checked, has_value, micros, one_of, tags_of
 from workbench.catalog.tables import run_inputs, run_outputs, run_tags, runs
 from workbench.models import Progress, RunRecord, RunStatus
 
@@ -40,10 +41,16 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
+def _algorithm_column(algorithm: str | None) -> str:
+    # a name has neither: "denoise@1.2" is a version, "work/denoise" the folder of a debug run
+    return "algorithm" if algorithm is not None and re.search(r"[@/\\]", algorithm) else "algorithm_name"
+
+
 FAMILY = Family(
     type=RunRecord,
     table=runs,
     row=_row,
+    tags=run_tags,
     links={
         run_tags: lambda record: record.tags,
         run_inputs: lambda record: record.inputs,
@@ -108,7 +115,7 @@ class RunCatalog:
         ----------
         status : RunStatus, str or several, optional
         algorithm : str, optional
-            ``"denoise"`` or ``"denoise@1.2"``.
+            ``"denoise"``, ``"denoise@1.2"``, or the folder of debug runs.
         revision : str, optional
             The id of a revision.
         dataset : str, optional
@@ -128,29 +135,33 @@ class RunCatalog:
         InvalidInputError
             For an unknown status, or a wrong order, limit, time or cursor.
         """
-        asked = [] if status is None else [status] if isinstance(status, str) else list(status)
-        statuses = list(dict.fromkeys(one_of(s, RunStatus, "status") for s in asked))
+        check_order(order, FAMILY.orders)
+        wanted = [] if status is None else [status] if isinstance(status, str) else list(status)
+        statuses = list(dict.fromkeys(one_of(s, RunStatus, "status") for s in wanted))
         if status is not None and not statuses:
             return [], None
-        equal: dict[str, Any] = {"revision": revision}
-        if algorithm is not None:
-            equal["algorithm" if "@" in algorithm else "algorithm_name"] = algorithm
-        tags = tags_of(tags)
-        where = []
-        if dataset is not None:
-            made = [~has_value(FAMILY, run_inputs, [dataset])]
-            walks = [Walk(link=run_inputs, value=dataset), Walk(link=run_outputs, value=dataset, where=made)]
-        elif tags:
-            walks, tags = [Walk(link=run_tags, value=tags[0])], tags[1:]
+        given = {"revision": revision, _algorithm_column(algorithm): algorithm}
+        equal = {column: value for column, value in given.items() if value is not None}
+        where: list[sa.ColumnElement[bool]] = []
+        if dataset is not None or revision is not None:
+            walks = [Walk()]
+            where += [checked(runs.c.status).in_(statuses)] if statuses else []
         else:
             walks = [Walk(equal={"status": s}) for s in statuses] or [Walk()]
-        if statuses and walks[0].link is not None:
-            where.append(checked(runs.c.status).in_(statuses))
+        if dataset is not None:
+            not_read = [~has_value(FAMILY, run_inputs, [dataset])]
+            walks = [
+                Walk(link=run_inputs, value=dataset),
+                Walk(link=run_outputs, value=dataset, where=not_read),
+            ]
+        elif revision is not None and algorithm is not None:
+            where.append(checked(runs.c[_algorithm_column(algorithm)]) == equal.popitem()[1])
         search = Search(
             family=FAMILY,
             walks=walks,
-            equal={column: value for column, value in equal.items() if value is not None},
-            where=where + [has_value(FAMILY, run_tags, [tag]) for tag in tags],
+            equal=equal,
+            where=where,
+            tags=tags_of(tags),
             since=since,
             until=until,
             order=order,

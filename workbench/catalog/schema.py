@@ -10,10 +10,9 @@ import sqlalchemy as sa
 import workbench
 from workbench.catalog import tables
 from workbench.catalog.engine import BUSY_S, Database
+from workbench.catalog.version import HEAD, VERSION_TABLE
 from workbench.errors import ReadOnlyError, WorkspaceError
 
-HEAD = "0001"  # the newest step in migrations/versions
-VERSION_TABLE = "catalog_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _version = sa.table(VERSION_TABLE, sa.column("version_num", sa.String()))
@@ -37,8 +36,8 @@ def prepare(database: Database) -> bool:
         return False
     if database.read_only:
         raise ReadOnlyError(
-            f"The catalog {database.where} has {_named(stored)}, this workbench needs {HEAD}, and the place is read-only."
-            " Open it once where it can be written."
+            f"The catalog {database.where} has {_named(stored)}, this workbench needs {HEAD}, and the place is"
+            " read-only. Open it once where it can be written."
         )
     if database.file is not None:
         _use_wal(database)
@@ -57,10 +56,11 @@ def prepare(database: Database) -> bool:
 def stored_version(connection: sa.Connection) -> str | None:
     """Return the version that the database has, or None where there are no tables of ours."""
     if connection.dialect.name == "sqlite":
-        known = sa.text("SELECT 1 FROM sqlite_master WHERE name = :name")
+        known = "SELECT 1 FROM sqlite_master WHERE name = :name"
     else:
-        known = sa.text("SELECT 1 WHERE to_regclass(:name) IS NOT NULL")
-    if connection.scalar(known, {"name": VERSION_TABLE}) is None:
+        # to_regclass() would answer from a cache that a wait for the lock does not refresh
+        known = "SELECT 1 FROM pg_tables WHERE tablename = :name AND schemaname = ANY(current_schemas(false))"
+    if connection.scalar(sa.text(known), {"name": VERSION_TABLE}) is None:
         return None
     return connection.scalar(sa.select(_version.c.version_num))
 
@@ -69,7 +69,8 @@ def _create(connection: sa.Connection, where: str) -> None:
     taken = sorted(set(sa.inspect(connection).get_table_names()) & set(tables.metadata.tables))
     if taken:
         raise WorkspaceError(
-            f"The database {where} has tables of something else: {', '.join(taken)}. Give the catalog an empty database."
+            f"The database {where} has tables of something else: {', '.join(taken)}."
+            " Give the catalog an empty database."
         )
     tables.metadata.create_all(connection, checkfirst=False)
     # as Alembic makes it
@@ -93,9 +94,9 @@ def _migrate(connection: sa.Connection, stored: str, where: str) -> None:
     steps = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
     if stored not in steps:
         raise WorkspaceError(
-            f"The catalog {where} has {_named(stored)}, written by a newer workbench; this one ({workbench.__version__}) knows"
-            f" up to {HEAD}. Run: pip install -U jupyter-workbench; or, where the older one must do, delete the catalog and"
-            " run: workbench reindex"
+            f"The catalog {where} has {_named(stored)}, written by a newer workbench; this one"
+            f" ({workbench.__version__}) knows up to {HEAD}. Run: pip install -U jupyter-workbench; or, where the older"
+            " one must do, delete the catalog and run: workbench reindex"
         )
     command.upgrade(config, "head")
 

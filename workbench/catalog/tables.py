@@ -1,11 +1,11 @@
-"""The tables of the catalog. A change here is a new step in ``migrations/versions`` and a new ``schema.HEAD``.
+"""The tables of the catalog. A change here is a new step in ``migrations/versions`` and a new ``version.HEAD``.
 
-Each record is kept whole, as JSON text in ``record``; the columns beside it are what lists are filtered and sorted by. What
-may be absent in a record is the empty text in its column, so that no comparison meets NULL. Times are whole microseconds
-since 1970 (UTC): they sort the same everywhere and lose nothing.
+Each record is kept whole, as JSON text in ``record``; the columns beside it are what lists are filtered and sorted
+by. What may be absent in a record is the empty text in its column, so that no comparison meets NULL. Times are whole
+microseconds since 1970 (UTC): they sort the same everywhere and lose nothing.
 
-Every index that serves a list ends with ``created, id``: the database walks it in the order of the list and stops after
-one page, whatever the size of the table.
+Every index that serves a list holds ``created, id`` after what is filtered: the database walks it in the order of the
+list and stops after one page, whatever the size of the table.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ datasets = Table(
     Column("run_id", Word, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("record", Text, nullable=False),
-    # list_datasets() and its name="*text*": the name is in the index so that rows that do not match are never read
+    # list_datasets(), also with name="*text*": the name is there so that rows that do not match are never read
     Index("ix_datasets_created", "created", "id", "name"),
     # list_datasets(name=...), order="name", newest_dataset, dataset_names
     Index("ix_datasets_name", "name", "created", "id"),
@@ -70,9 +70,7 @@ revisions = Table(
     Column("devices", Word, nullable=False),  # " cpu cuda "
     Column("created", BigInteger, nullable=False),
     Column("record", Text, nullable=False),
-    # list_revisions(newest_only=False)
-    Index("ix_revisions_created", "created", "id", "name"),
-    # list_revisions()
+    # list_revisions(); newest_only=False merges the walk of the newest with that of the others
     Index("ix_revisions_newest", "newest", "created", "id", "name"),
     # list_revisions(name=...)
     Index("ix_revisions_name", "name", "newest", "created", "id"),
@@ -110,8 +108,12 @@ runs = Table(
     Index("ix_runs_status", "status", "created", "id"),
     # list_runs(algorithm="name")
     Index("ix_runs_name", "algorithm_name", "created", "id"),
+    # list_runs(algorithm="name", status=...)
+    Index("ix_runs_name_status", "algorithm_name", "status", "created", "id"),
     # list_runs(algorithm="name@1.2")
     Index("ix_runs_algorithm", "algorithm", "created", "id"),
+    # list_runs(algorithm="name@1.2", status=...)
+    Index("ix_runs_algorithm_status", "algorithm", "status", "created", "id"),
     # list_runs(revision=...), runs_of_revision
     Index("ix_runs_revision", "revision", "created", "id"),
 )

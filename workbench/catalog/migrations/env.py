@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from workbench.catalog.schema import VERSION_TABLE
 from workbench.catalog.tables import metadata
+from workbench.catalog.version import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
