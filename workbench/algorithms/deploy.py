@@ -179,7 +179,7 @@ class Deployer:
             revision = plan.revision
             newest = self._catalog.find_revision(revision.name, revision.major, revision.minor)
             if newest is not None and newest.content == revision.content:
-                if revision.verdict is None or newest.verdict is not None:
+                if revision.verdict is None or _report_of(newest) is not None:
                     return newest
                 revision = newest.model_copy(
                     update={"verdict": revision.verdict, "declared": revision.declared}
@@ -236,14 +236,8 @@ class Deployer:
 
 
 def _report_of(revision: Revision) -> gate.GateReport | None:
-    """Return the report that a revision's verdict stands for, if it was given by this Python and this workbench."""
-    import sys
-
-    from workbench import __version__
-
+    """Return the report that a revision's verdict stands for, if it would be given again today."""
     verdict = revision.verdict
-    if verdict is None or not verdict.ok:
-        return None
-    if (verdict.python, verdict.workbench) != (sys.version.split()[0], __version__):
+    if verdict is None or not verdict.ok or not gate.is_current(verdict):
         return None
     return gate.GateReport(verdict=verdict, type=revision.type, parameters=revision.parameters)

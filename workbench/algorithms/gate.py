@@ -12,16 +12,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from workbench import __version__
 from workbench.algorithms.declarations import Findings
 from workbench.algorithms.manifest import Manifest
 from workbench.models import AlgorithmType, ParameterSpec, Record, Verdict, now
 
-#: Seconds an import may take: torch from a cold, slow disk needs half of it.
-TIMEOUT_S = 60.0
+#: Seconds an import may take: torch from a cold disk on a busy machine needs a good part of it.
+TIMEOUT_S = 120.0
 _OUTPUT_KEPT = 64 * 1024
 _START = (
     "import json, sys; request = json.load(open('request.json', encoding='utf-8')); sys.path[:] = request['path']; "
@@ -99,10 +100,29 @@ def check(
         warnings=tuple(findings.warnings),
         checked=now(),
         seconds=round(time.perf_counter() - begin, 3),
-        python=sys.version.split()[0],
-        workbench=__version__,
+        python=python_version(),
+        workbench=workbench_version(),
     )
     return GateReport(verdict=verdict, type=type_, parameters=parameters)
+
+
+def is_current(verdict: Verdict) -> bool:
+    """Tell whether a verdict was given by this Python and this workbench."""
+    return (verdict.python, verdict.workbench) == (python_version(), workbench_version())
+
+
+def python_version() -> str:
+    """Return the version of this Python, such as ``3.12.4``."""
+    return sys.version.split()[0]
+
+
+@lru_cache(maxsize=1)
+def workbench_version() -> str:
+    """Return the version of the installed workbench, or an empty text where it runs from its sources."""
+    try:
+        return metadata.version("jupyter-workbench")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 class _Ended:

@@ -1,0 +1,108 @@
+"""From a reference in text to the revision it names, or to an error that names what is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.algorithms.algorithm import Algorithm
+from workbench.algorithms.refs import Ref, parse_ref
+from workbench.catalog import Catalog
+from workbench.errors import InvalidInputError, NotFoundError, did_you_mean, nearest
+from workbench.models import Revision
+
+HINT = "Deploy one: ws.algorithms.deploy('folder')."
+
+
+class Lookup:
+    """Finds revisions in the catalog by reference.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def revisions(self, revision: Revision) -> list[Revision]:
+        """Return every revision of a version that the catalog knows."""
+        filters: dict[str, Any] = {"name": revision.name, "major": revision.major, "minor": revision.minor}
+        out: list[Revision] = []
+        cursor: str | None = None
+        while True:
+            found, cursor = self._catalog.list_revisions(
+                **filters, newest_only=False, limit=1000, after=cursor
+            )
+            out += found
+            if cursor is None:
+                return out
+
+    def find(self, ref: str | Algorithm) -> Revision:
+        """Return the revision that a reference names; of several the newest version.
+
+        Raises
+        ------
+        NotFoundError
+            With the nearest names or versions.
+        """
+        if isinstance(ref, Algorithm):
+            return ref.revision
+        if not isinstance(ref, str):
+            raise InvalidInputError(
+                f"{ref!r} names no algorithm. Pass text such as 'denoise@1.0', or an Algorithm."
+            )
+        parsed = parse_ref(ref)
+        if parsed.id is not None and (found := self._catalog.get_revision(parsed.id)) is not None:
+            return found
+        name = self.spelled(parsed.name)
+        if parsed.alias is not None:
+            return self._aliased(parsed, name)
+        found = self._catalog.find_revision(name, parsed.major, parsed.minor)
+        if found is None or (parsed.id is not None and parsed.id != parsed.name):
+            raise self._absent(parsed, name)
+        return found
+
+    def _aliased(self, parsed: Ref, name: str) -> Revision:
+        known = self._catalog.get_aliases(name)
+        folded = {alias.casefold(): alias for alias in known}
+        spelled = parsed.alias if parsed.alias in known else folded.get(str(parsed.alias).casefold())
+        if spelled is None:
+            raise self._absent(parsed, name)
+        target = known[spelled]
+        if (found := self._catalog.get_revision(target)) is not None:
+            return found
+        aim = parse_ref(f"{name}@{target}")
+        found = self._catalog.find_revision(name, aim.major, aim.minor)
+        if found is None:
+            raise NotFoundError(
+                f"Alias {name}@{spelled} names {target!r}, which is gone. Move it: ws.algorithms.alias('{name}@1.0', {spelled!r})."
+            )
+        return found
+
+    def _absent(self, parsed: Ref, name: str) -> NotFoundError:
+        names = self._catalog.algorithm_names()
+        if name not in names:
+            known = f" There are: {', '.join(names[:10])}." if names else f" There are none yet. {HINT}"
+            near = did_you_mean(parsed.name, names)
+            return NotFoundError(
+                f"There is no algorithm {parsed.name!r}.{near or known}", near=nearest(parsed.name, names)
+            )
+        refs = self.refs(name)
+        near_refs = nearest(parsed.text, refs) or refs[-3:]
+        return NotFoundError(
+            f"Algorithm {name!r} has no {parsed.text.partition('@')[2]!r}. It has: {', '.join(refs)}.",
+            near=near_refs,
+        )
+
+    def refs(self, name: str) -> list[str]:
+        """Return every reference to versions and aliases of an algorithm."""
+        versions = [f"{name}@{a}.{b}" for a, b in self._catalog.algorithm_versions(name)]
+        return [*versions, *(f"{name}@{alias}" for alias in self._catalog.get_aliases(name))]
+
+    def spelled(self, name: str) -> str:
+        """Return the name as it is deployed, if it differs in upper and lower case only."""
+        if "*" in name or "?" in name or self._catalog.find_revision(name) is not None:
+            return name
+        return next(
+            (known for known in self._catalog.algorithm_names() if known.casefold() == name.casefold()), name
+        )
