@@ -324,11 +324,11 @@ def test_presets_are_saved_chosen_and_deleted(form: Form) -> None:
     assert bar._choice.value == "soft"
     form._presets.widget.children[-1].click()  # Defaults
     assert form.values["sigma"] == 1.5
-    bar._choice.value = None
+    bar._choice.value = ""
     bar._choice.value = "soft"
     assert form.values["sigma"] == 4.0
     bar._delete.click()
-    assert bar._choice.options == (("No presets", None),)
+    assert bar._choice.options == (("No presets", ""),)
 
 
 def test_form_works_where_nothing_can_be_remembered(ws: Workspace, variables: dict[str, Any]) -> None:

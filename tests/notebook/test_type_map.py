@@ -7,9 +7,9 @@ import math
 import pytest
 
 from workbench.models import ParameterSpec
-from workbench.notebook.fields import RangeField
+from workbench.notebook.fields import RangeField, TypedField
 from workbench.notebook.type_map import FIELDS, field_for
-from workbench.notebook.typed_text import option_label, parse_lines, show_lines
+from workbench.notebook.typed_text import NoValueError, option_label, parse_lines, show_lines
 
 TEXTS = [
     "",
@@ -165,11 +165,28 @@ def test_slider_moves_the_box_in_clean_steps_and_the_box_moves_the_slider() -> N
     slider, box = field.widget.children
     seen: list[object] = []
     field.on_change(lambda: seen.append(field.read()))
-    slider.value = 0.1 + 0.2  # what a browser sends
+    slider.value = 3
     assert box.value == "0.3"
-    box.value = "0.123456789"
-    assert slider.value == 0.123456789
-    assert seen == [0.3, 0.123456789]
+    box.value = "0.523456789"
+    assert slider.value == 5
+    assert seen == [0.3, 0.523456789]
+
+
+def test_slider_reaches_both_ends_whatever_the_step() -> None:
+    for declared in (
+        spec("float_range", 0.0, min=-0.1, max=1.0, step=0.3),
+        spec("int_range", 0, min=-3, max=10, step=4),
+    ):
+        field = field_for(declared)
+        slider = field.widget.children[0]
+        slider.value = slider.max
+        assert field.read() == declared.max
+        slider.value = 0
+        assert field.read() == declared.min
+
+
+def test_range_of_too_many_steps_has_only_the_box() -> None:
+    assert isinstance(field_for(spec("int_range", 5, min=0, max=2**60, step=1)), TypedField)
 
 
 def test_value_outside_the_range_is_kept_and_the_slider_stays() -> None:
@@ -197,6 +214,14 @@ def test_unticking_an_optional_field_keeps_what_was_typed_for_later() -> None:
     tick.value = True
     assert field.read() == 2.5
     assert not box.disabled
+
+
+def test_ticked_optional_field_without_a_value_says_so() -> None:
+    field = field_for(spec("float", optional=True))
+    field.widget.children[0].value = True
+    with pytest.raises(ValueError, match="take the tick away") as caught:
+        field.read()
+    assert not isinstance(caught.value, NoValueError)
 
 
 def test_writing_tells_the_listener_once() -> None:

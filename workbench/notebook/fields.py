@@ -6,6 +6,7 @@ as another number, and an empty box as 0.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -195,23 +196,55 @@ class ChoiceField(Field):
         self.widget.disabled = not enabled
 
 
-class RangeField(Field):
-    """A number box that is exact, and a slider that follows it and moves it in whole steps."""
+class Steps:
+    """The numbers that a slider can stand at: from min in whole steps, and max.
 
-    def __init__(self, spec: ParameterSpec, number: TypedField, slider: Any) -> None:
+    >>> steps = Steps(ParameterSpec(name="p", type="float_range", min=0.0, max=1.0, step=0.3))
+    >>> [steps.value(i) for i in range(steps.count + 1)], steps.nearest(0.65)
+    ([0.0, 0.3, 0.6, 0.9, 1.0], 2)
+    """
+
+    def __init__(self, spec: ParameterSpec) -> None:
+        # decimal, because 0.1 three times is 0.30000000000000004 in binary
+        self._low, self._high = Decimal(repr(spec.min)), Decimal(repr(spec.max))
+        step = Decimal(repr(spec.step)) if spec.step is not None else Decimal(0)
+        self._step = abs(step) or (
+            Decimal(1) if spec.type.startswith("int") else (self._high - self._low) / 100
+        )
+        self._type = int if spec.type.startswith("int") else float
+        self.count = math.ceil((self._high - self._low) / self._step)
+
+    def value(self, position: int) -> int | float:
+        """Return the number at a position, counted from 0."""
+        return self._type(self._high if position >= self.count else self._low + position * self._step)
+
+    def nearest(self, value: float) -> int:
+        """Return the position that is nearest to a number in the range."""
+        exact = Decimal(repr(value))
+        return self.count if exact >= self._high else min(self.count, round((exact - self._low) / self._step))
+
+    def __contains__(self, value: float) -> bool:
+        return math.isfinite(value) and self._low <= Decimal(repr(value)) <= self._high
+
+
+class RangeField(Field):
+    """A number box that is exact, and a slider that follows it and moves it in whole steps.
+
+    The slider holds positions, not numbers: a browser moves numbers that lie between its steps, and tells so.
+    """
+
+    def __init__(self, number: TypedField, steps: Steps) -> None:
         super().__init__()
-        self._spec, self._number, self._slider = spec, number, slider
-        number.widget.layout.width = "96px"
-        for name, value in {
-            "flex": "1 1 auto",
-            "width": "auto",
-            "min_width": "80px",
-            "margin": "2px 8px",
-        }.items():
-            setattr(slider.layout, name, value)
-        self.widget = widgets.HBox([slider, number.widget], layout={"width": "100%", "align_items": "center"})
+        self._number, self._steps = number, steps
+        layout = {"flex": "1 1 auto", "width": "auto", "min_width": "80px", "margin": "2px 8px"}
+        self._slider = widgets.IntSlider(min=0, max=steps.count, readout=False, layout=layout)
+        number.widget.layout.width = "110px"
+        number.widget.layout.flex = "0 0 auto"
+        self.widget = widgets.HBox(
+            [self._slider, number.widget], layout={"width": "100%", "align_items": "center"}
+        )
         number.on_change(self._typed)
-        slider.observe(self._moved, "value")
+        self._slider.observe(self._moved, "value")
 
     def read(self) -> Any:
         """Return the number in the box."""
@@ -222,16 +255,16 @@ class RangeField(Field):
             value = self._number.read()
         except ValueError:
             value = None
-        if value is not None and self._spec.min <= value <= self._spec.max:
+        if value is not None and value in self._steps:
             with self._writing():
-                self._slider.value = value
+                self._slider.value = self._steps.nearest(value)
         self._changed()
 
     def _moved(self, change: Any) -> None:
         if self._is_writing:
             return
         with self._writing():
-            self._number.write(_on_step(self._spec, change["new"]))
+            self._number.write(self._steps.value(change["new"]))
         self._changed()
 
     def _show(self, value: Any) -> None:
@@ -253,7 +286,7 @@ class TupleField(Field):
         super().__init__()
         self._boxes = list(boxes)
         for box in self._boxes:
-            box.widget.layout.width = "auto"
+            box.widget.layout.width = "60px"
             box.widget.layout.flex = "1 1 60px"
             box.on_change(self._changed)
         self.widget = widgets.HBox(
@@ -309,6 +342,8 @@ class OptionalField(Field):
         self._tick.observe(self._ticked, "value")
         inner.on_change(self._changed)
         inner.set_enabled(False)
+        if inner.widget.has_trait("placeholder"):
+            inner.widget.placeholder = "None"
 
     def _ticked(self, change: Any) -> None:
         self._inner.set_enabled(self._enabled and self._tick.value)
@@ -316,7 +351,12 @@ class OptionalField(Field):
 
     def read(self) -> Any:
         """Return None, or the value of the field."""
-        return self._inner.read() if self._tick.value else None
+        if not self._tick.value:
+            return None
+        try:
+            return self._inner.read()
+        except NoValueError:
+            raise ValueError("needs a value, or take the tick away for None") from None
 
     def _show(self, value: Any) -> None:
         self._tick.value = value is not None
@@ -339,13 +379,3 @@ def _same(option: Any, value: Any) -> bool:
     if isinstance(option, bool) or isinstance(value, bool) or option is None:
         return option is value
     return bool(option == value) or (option != option and value != value)
-
-
-def _on_step(spec: ParameterSpec, value: float) -> int | float:
-    """Return the slider's position without the noise of binary steps: 0.3, not 0.30000000000000004."""
-    if spec.type.startswith("int"):
-        return int(value)
-    low, high = Decimal(repr(spec.min)), Decimal(repr(spec.max))
-    step = abs(Decimal(repr(spec.step or (high - low) / 100)))
-    near = low + step * round((Decimal(repr(value)) - low) / step)
-    return float(near if abs(float(near) - value) < float(step) * 1e-6 else Decimal(repr(value)))

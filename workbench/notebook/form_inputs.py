@@ -73,6 +73,7 @@ class InputRows:
         self._offers: dict[str, str] = {}  # offer -> word
         self._rows: list[InputRow] = []
         self._add = widgets.Button(description="Add input", icon="plus", layout={"width": "110px"})
+        self._add.add_class("wb-add")
         self._add.on_click(lambda button: self.add())
         self.grid = widgets.GridBox()
         self.grid.add_class("wb-grid")

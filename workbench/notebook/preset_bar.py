@@ -53,7 +53,7 @@ class PresetBar:
         defaults.on_click(lambda button: reset())
         parts = [self._choice, self._name, self._save, self._delete, defaults]
         self.widget = widgets.HBox(parts, layout={"flex_flow": "row wrap", "align_items": "center"})
-        self._list(None)
+        self._list("")
 
     def refresh(self) -> None:
         """Bring the buttons in line with the values and the typed name."""
@@ -61,20 +61,20 @@ class PresetBar:
         self._save.disabled = not name or self._values() is None
         self._delete.disabled = not name or name not in dict(self._choice.options)
 
-    def _list(self, chosen: str | None) -> None:
+    def _list(self, chosen: str) -> None:
         names = list(self._memory.presets(self._algorithm))
         self._is_listing = True
         self._choice.options = [
-            ("Presets" if names else "No presets", None),
+            ("Presets" if names else "No presets", ""),
             *((name, name) for name in names),
         ]
-        self._choice.value = chosen if chosen in names else None
+        self._choice.value = chosen if chosen in names else ""
         self._is_listing = False
         self.refresh()
 
     def _choose(self, change: Any) -> None:
         name = change["new"]
-        if self._is_listing or name is None:
+        if self._is_listing or not name:
             return
         self._name.value = name
         self._chosen(self._memory.presets(self._algorithm).get(name, {}))
@@ -87,4 +87,4 @@ class PresetBar:
 
     def _delete_clicked(self) -> None:
         self._memory.delete_preset(self._algorithm, self._name.value.strip())
-        self._list(None)
+        self._list("")

@@ -32,6 +32,7 @@ CSS = f"""<style>
 .wb-grid {{ display: grid; grid-template-columns: 130px minmax(180px, 380px) 60px minmax(150px, 1fr);
   column-gap: 10px; row-gap: 2px; align-items: start; overflow: visible; }}
 .wb-grid > * {{ min-width: 0; margin-left: 0; margin-right: 0; }}
+.wb-add {{ margin-left: 140px !important; }}
 .wb-label .widget-html-content {{ line-height: 28px !important; text-align: right; overflow-wrap: anywhere; }}
 .wb-unit .widget-html-content {{ line-height: 28px !important; color: {MUTED}; white-space: nowrap; }}
 .wb-say .widget-html-content {{ min-height: 32px; font-size: 12px; display: grid; align-content: center; }}
@@ -41,7 +42,8 @@ CSS = f"""<style>
 .wb-area textarea {{ field-sizing: content; min-height: 28px; max-height: 160px; resize: vertical; line-height: 17px;
   padding: 4px 8px; width: 100%; box-sizing: border-box; }}
 .wb-area.jupyter-widgets {{ height: auto; }}
-.wb-fold button, button.wb-fold {{ text-align: left; background: none; box-shadow: none !important; padding: 0; color: {MUTED}; }}
+button.wb-fold {{ align-self: flex-start; text-align: left; background: none !important; box-shadow: none !important;
+  padding: 0; color: {MUTED} !important; }}
 .wb-run {{ display: flex; align-items: center; gap: 10px; height: 26px; }}
 .wb-badge {{ color: #fff; border-radius: 3px; padding: 1px 7px; font-size: 11px; font-weight: 600; letter-spacing: .03em; }}
 .wb-bar {{ flex: 0 0 180px; height: 8px; border-radius: 4px; background: var(--jp-layout-color3, #ddd); overflow: hidden; }}

@@ -13,6 +13,7 @@ from workbench.notebook.fields import (
     Field,
     OptionalField,
     RangeField,
+    Steps,
     SwitchField,
     TupleField,
     TypedField,
@@ -28,7 +29,7 @@ from workbench.notebook.typed_text import (
     show_number,
 )
 
-_SAFE_INT = 2**53  # a slider is a double in the browser
+MAX_STEPS = 1_000_000
 
 
 def _line(**options: Any) -> Any:
@@ -59,22 +60,15 @@ def _bool(spec: ParameterSpec) -> Field:
     return SwitchField() if spec.default is not None and not spec.optional else _choice(spec, (True, False))
 
 
-def _int_range(spec: ParameterSpec) -> Field:
-    low, high, step = spec.min, spec.max, spec.step
-    if low is None or high is None or max(abs(low), abs(high)) >= _SAFE_INT:
-        return _int(spec)
-    slider = widgets.IntSlider(value=low, min=low, max=high, step=abs(step or 1), readout=False)
-    return RangeField(spec, _int(spec), slider)
+def _range(number: Callable[[ParameterSpec], TypedField]) -> Callable[[ParameterSpec], Field]:
+    def make(spec: ParameterSpec) -> Field:
+        if spec.min is None or spec.max is None:
+            return number(spec)
+        steps = Steps(spec)
+        # no mouse can choose among more
+        return RangeField(number(spec), steps) if steps.count <= MAX_STEPS else number(spec)
 
-
-def _float_range(spec: ParameterSpec) -> Field:
-    low, high, step = spec.min, spec.max, spec.step
-    if low is None or high is None:
-        return _float(spec)
-    slider = widgets.FloatSlider(
-        value=low, min=low, max=high, step=abs(step or (high - low) / 100), readout=False
-    )
-    return RangeField(spec, _float(spec), slider)
+    return make
 
 
 def _choice(spec: ParameterSpec, options: Sequence[Any] | None = None) -> Field:
@@ -106,8 +100,8 @@ FIELDS: dict[str, Callable[[ParameterSpec], Field]] = {
     "int": _int,
     "float": _float,
     "bool": _bool,
-    "int_range": _int_range,
-    "float_range": _float_range,
+    "int_range": _range(_int),
+    "float_range": _range(_float),
     "string_enum": _choice,
     "int_enum": _choice,
     "float_enum": _choice,
