@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workbench.version import __version__
+
 if TYPE_CHECKING:
     from workbench.workspace import Workspace as Workspace
     from workbench.workspace import current as current
     from workbench.workspace import open as open
 
-__version__ = "0.1.0"
 __all__ = ["Workspace", "__version__", "current", "open"]
 
 

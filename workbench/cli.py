@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench import __version__
 from workbench.errors import InvalidInputError, WorkbenchError
+from workbench.version import __version__
 
 if TYPE_CHECKING:
     from workbench.workspace import Workspace

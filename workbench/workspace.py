@@ -20,6 +20,7 @@ from workbench.storage.store import Store
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
+    from workbench.algorithms.runnable import Runnable
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor
     from workbench.execution.run import Run
@@ -83,7 +84,7 @@ class Workspace:
 
     def run(
         self,
-        algorithm: str | os.PathLike[str] | Algorithm,
+        algorithm: str | os.PathLike[str] | Algorithm | Runnable,
         inputs: Any = (),
         parameters: Mapping[str, Any] | None = None,
         *,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-import workbench
 from workbench.catalog import tables
 from workbench.catalog.engine import BUSY_S, Database
 from workbench.catalog.version import HEAD, VERSION_TABLE
 from workbench.errors import ReadOnlyError, WorkspaceError
+from workbench.version import __version__
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -95,7 +95,7 @@ def _migrate(connection: sa.Connection, stored: str, where: str) -> None:
     if stored not in steps:
         raise WorkspaceError(
             f"The catalog {where} has {_named(stored)}, written by a newer workbench; this one"
-            f" ({workbench.__version__}) knows up to {HEAD}. Run: pip install -U jupyter-workbench; or, where the older"
+            f" ({__version__}) knows up to {HEAD}. Run: pip install -U jupyter-workbench; or, where the older"
             " one must do, delete the catalog and run: workbench reindex"
         )
     command.upgrade(config, "head")
