@@ -9,6 +9,10 @@ INSTALLED := .venv/installed
 INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode \
 	$${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} $(1) || $(BIN)/python -m pip install $(1)
 
+# The modules that users and authors of algorithms meet.
+DOCUMENTED := workspace runners schemas library algorithms.algorithm algorithms.algorithms algorithms.parameters \
+	execution.run execution.runs notebook.viewer catalog storage models settings errors
+
 # Where this is set nothing would ever be compiled, and every kernel start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -39,9 +43,12 @@ check: $(INSTALLED)  ## Lint, format, types, layers
 docs: $(INSTALLED)  ## Write the guide and the API reference to build/docs
 	@mkdir -p build/docs
 	@$(call INSTALL,'pdoc>=15')
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs/api workbench
-	for name in README ARCHITECTURE CHANGELOG; do \
-		$(BIN)/python -m mistune -p table -f $$name.md -o build/docs/$$name.html; done
+	$(BIN)/python -W ignore -m pdoc --docformat numpy --output-directory build/docs/api workbench $(DOCUMENTED:%=workbench.%)
+	for name in README ARCHITECTURE CHANGELOG; do { \
+		echo '<!doctype html><meta charset="utf-8"><title>'$$name'</title>'; \
+		echo '<style>body { max-width: 52em; margin: 2em auto; font-family: sans-serif; line-height: 1.5 }</style>'; \
+		$(BIN)/python -m mistune -p table -f $$name.md | sed 's/"\([A-Z]*\)\.md"/"\1.html"/g'; \
+	} > build/docs/$$name.html; done
 	$(BIN)/jupyter nbconvert --log-level WARN --to html --output-dir build/docs notebooks/*.ipynb
 	@echo "Open build/docs/README.html and build/docs/api/index.html"
 

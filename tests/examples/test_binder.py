@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_repo2docker_accepts_the_environment():
-    program = shutil.which("jupyter-repo2docker") or pytest.skip("jupyter-repo2docker is not installed")
+    program = shutil.which("jupyter-repo2docker", path=Path(sys.executable).parent) or pytest.skip(
+        "jupyter-repo2docker is not installed"
+    )
     done = subprocess.run(
         [program, "--no-build", "--debug", str(ROOT)],
         capture_output=True,

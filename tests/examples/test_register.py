@@ -45,7 +45,7 @@ def test_whole_pixels_are_within_rounding(bench, stack, drift):
 
 
 def test_improbable_shift_is_a_warning_in_the_log(bench, stack):
-    run = bench.run("register", stack, {"max_shift": 5.0})
+    run = bench.run("register", stack, {"max_shift": 8.0})
     warned = [line for line in str(run.log).splitlines() if "WARNING" in line]
     assert len(warned) == 1
     assert "slice 4" in warned[0]
