@@ -441,20 +441,23 @@ def test_a_closed_workspace_says_so(tmp_path: Path) -> None:
 def test_progress_is_seen_from_another_workspace_while_it_runs(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:
-    code = generic("""
-        import time
+    go = tmp_path / "go"
+    code = generic(f"""
+        import pathlib, time
         self.set_progress(0.5, "half way")
         self.log_message("working")
-        time.sleep(1.0)
+        while not pathlib.Path({str(go)!r}).exists():
+            time.sleep(0.02)
         return []
     """)
     run = ws.run(write_algorithm(tmp_path / "slow", "slow", code, type="Generic"), np.zeros(2), wait=False)
     with workbench.open(tmp_path / "ws") as other:
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while time.monotonic() < end and other.runs.get(run.id).progress < 0.5:
             time.sleep(0.02)
         seen = other.runs.get(run.id)
         assert (seen.progress, seen.message) == (0.5, "half way")
         assert seen.status in {"STARTED", "RUNNING"}
         assert "working" in seen.log
+        go.touch()
         assert seen.wait(10).status == "COMPLETED"

@@ -26,6 +26,7 @@ figure { margin: 0 } img { max-width: 100%; border-radius: 4px; display: block }
 pre { background: #f6f8fa; padding: .6rem .8rem; overflow-x: auto; border-radius: 6px; font-size: .85rem }
 @media (prefers-color-scheme: dark) { body { background: #0d1117; color: #e6edf3 } pre { background: #161b22 }
   .facts, figcaption { color: #9198a1 } }
+table { border-collapse: collapse; font-size: .9rem } th, td { padding: .2rem .9rem .2rem 0 }
 """
 
 
@@ -118,13 +119,19 @@ def _need(module: str, install: str) -> None:
 
 
 def _execute(source: Path, folder: Path) -> Path:
-    """Execute a notebook into the folder and return it as HTML."""
+    """Execute a notebook into the folder and return it as HTML, with a picture where a widget was."""
     import nbconvert
+    import nbformat
     import papermill
 
     done = folder / source.name
     papermill.execute_notebook(source, done, cwd=str(folder), progress_bar=False, kernel_name="python3")
-    text, _ = nbconvert.HTMLExporter().from_filename(str(done))
+    notebook = nbformat.read(done, as_version=4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {})) > 1:  # a page without a kernel shows what stands beside the widget
+                output["data"].pop("application/vnd.jupyter.widget-view+json", None)
+    text, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
     target = done.with_suffix(".html")
     target.write_text(text, encoding="utf-8")
     return target

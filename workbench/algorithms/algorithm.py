@@ -101,7 +101,7 @@ class Algorithm:
         Parameters
         ----------
         *inputs : array, Dataset, id, name or path
-            One input is passed on as it is, so a 3-D array is a stack.
+            Each as it is, so a 3-D array is a stack; a colour image (3, H, W) is given in a list.
         run_options : dict, optional
             Options of ``Workspace.run``: ``{"executor": "kernel", "device": "cpu", "timeout_s": 60, "wait": False}``.
         **parameters
@@ -116,7 +116,7 @@ class Algorithm:
             raise WorkspaceError(
                 f"Algorithm {self.ref!r} belongs to no workspace. Get it from one: ws.algorithms.get(...)."
             )
-        given: Any = inputs[0] if len(inputs) == 1 else list(inputs)
+        given: Any = inputs[0] if len(inputs) == 1 else inputs
         return self._run(self, given, parameters, **(run_options or {}))
 
     @property

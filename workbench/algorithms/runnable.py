@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.algorithms.algorithm import Algorithm
+from workbench.algorithms.package import digest
 from workbench.algorithms.parameters import Parameters
 from workbench.errors import NotFoundError, did_you_mean
-from workbench.models import AlgorithmType, Revision, now
-from workbench.names import new_id
+from workbench.models import AlgorithmType, Revision
 
 if TYPE_CHECKING:
     from workbench.algorithms.algorithms import Algorithms
@@ -85,65 +85,31 @@ def from_folder(folder: Path) -> Runnable:
 
     Its modules are imported from the files themselves, so breakpoints and ``%debug`` work.
     """
+    from workbench.algorithms.folder import read_folder
     from workbench.algorithms.loader import FolderSource, load_runner_class
-    from workbench.algorithms.manifest import read_manifest
-    from workbench.algorithms.package import build_zip, collect, digest, hash_file
 
-    folder = folder.resolve()
-    if not folder.is_dir():
-        near = (
-            did_you_mean(folder.name, [p.name for p in folder.parent.iterdir()])
-            if folder.parent.is_dir()
-            else ""
-        )
-        raise NotFoundError(
-            f"There is no algorithm folder {folder}.{near} Give a folder with a pyproject.toml."
-        )
-    manifest, _ = read_manifest(folder)
-    contents = collect(folder)
-    package = digest(build_zip(contents.code))
-    assets = {path: hash_file(file)[0] for path, file in contents.assets.items()}
-    content = digest(f"{folder} {package} {sorted(assets.items())}".encode())
-    source = FolderSource(folder, content)
-
-    def load() -> type[Any]:
-        return load_runner_class(source, manifest.runner, manifest.runner_class, compox=manifest.compox)
-
-    kind, parameters = manifest.type, Parameters(manifest.parameters, str(folder), manifest.compox)
-    cls = load()
-    if kind is AlgorithmType.UNDEFINED:
-        kind = AlgorithmType(getattr(cls, "algorithm_type", AlgorithmType.GENERIC))
-    if not manifest.parameters and isinstance(getattr(cls, "Parameters", None), type):
-        parameters = Parameters.from_model(cls.Parameters, str(folder))
-    revision = Revision(
-        id=new_id(),
-        name=manifest.name,
-        major=manifest.major,
-        minor=manifest.minor,
-        type=kind,
-        description=manifest.description,
-        tags=manifest.tags,
-        supported_devices=manifest.supported_devices,
-        default_device=manifest.default_device,
-        parameters=parameters.specs,
-        package=package,
-        assets=assets,
-        runner=manifest.runner,
-        runner_class=manifest.runner_class,
-        compox=manifest.compox,
-        settings=manifest.settings,
-        created=now(),
-        source=str(folder),
-        content=content,
+    read = read_folder(folder)
+    manifest, files = read.manifest, read.contents.assets
+    # by content and place: an edit is picked up, and the frames are those of this folder's files
+    key = digest(f"{read.folder} {read.declared}".encode())
+    cls = load_runner_class(
+        FolderSource(read.folder, key), manifest.runner, manifest.runner_class, compox=manifest.compox
     )
+    declared = getattr(cls, "Parameters", None)
+    of_class = Parameters.from_model(declared).specs if isinstance(declared, type) else ()
+    revision = read.revision(AlgorithmType(cls.algorithm_type), of_class)
+    revision = revision.model_copy(update={"content": key})
+    label = str(read.folder)
 
     def asset(path: str) -> bytes:
-        key = path.replace("\\", "/").removeprefix("/")
-        if key not in contents.assets:
+        name = path.replace("\\", "/").removeprefix("/")
+        if name not in files:
             raise NotFoundError(
-                f"Asset {path!r} is not in {folder}.{did_you_mean(key, contents.assets)} "
-                f"It has: {', '.join(sorted(contents.assets)) or 'no assets'}."
+                f"Asset {path!r} is not in {label}.{did_you_mean(name, files)} "
+                f"It has: {', '.join(sorted(files)) or 'no assets'}."
             )
-        return contents.assets[key].read_bytes()
+        return files[name].read_bytes()
 
-    return Runnable(revision, parameters, str(folder), False, lambda: cls, asset)
+    return Runnable(
+        revision, Parameters(revision.parameters, label, manifest.compox), label, False, lambda: cls, asset
+    )
