@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -328,7 +329,7 @@ def _mark(node: Any, name: str, text: str) -> None:
 
 
 def _fill(path: Path, entries: list[Entry], places: list[int | None]) -> str:
-    """Write the contiguous bytes to their places and return the digest; hashing and writing share each block."""
+    """Write the contiguous bytes to their places and return the digest; a second thread writes while this one hashes."""
     import blake3
 
     hasher = blake3.blake3(header(entries))
@@ -338,19 +339,22 @@ def _fill(path: Path, entries: list[Entry], places: list[int | None]) -> str:
         for entry, at in zip(entries, places, strict=True):
             if isinstance(entry, Group):
                 continue
-            writing: Future[None] | None = None
+            # what lies in one piece needs no copies, so that neither thread has to wait for the other
+            is_whole = entry.array.flags.c_contiguous and not entry.is_text
+            writing: deque[Future[None]] = deque()
+            if is_whole and at is not None:
+                writing.append(
+                    pool.submit(_pwrite, fd, at, next(blocks(entry.array, entry.array.nbytes)).data)
+                )
             for block in blocks(entry.array):
-                data = block.data
-                if writing is not None:
-                    writing.result()
-                if at is not None and len(data) < BLOCK:
-                    _pwrite(fd, at, data)
-                elif at is not None:
-                    writing = pool.submit(_pwrite, fd, at, data)
-                hasher.update(data)
-                at = None if at is None else at + len(data)
-            if writing is not None:
-                writing.result()
+                if not is_whole and at is not None:
+                    writing.append(pool.submit(_pwrite, fd, at, block.data))
+                    at += block.size
+                    if len(writing) > 2:
+                        writing.popleft().result()
+                hasher.update(block.data)
+            for part in writing:
+                part.result()
     finally:
         pool.shutdown()
         os.close(fd)
