@@ -331,13 +331,13 @@ class View {
   sync() {
     const { model, controls, facts } = this;
     const index = model.get("index");
-    if (this.slider) {
-      this.slider.value = index;
-      if (document.activeElement !== this.position) this.position.value = index;
-    }
     const put = (input, value) => {
-      if (input && document.activeElement !== input) input.value = value;
+      if (document.activeElement !== input && input.value !== String(value)) input.value = value;
     };
+    if (this.slider) {
+      if (Number(this.slider.value) !== index) this.slider.value = index;
+      put(this.position, index);
+    }
     if (controls?.low) {
       const [below, above] = model.get("percentiles");
       const manual = model.get("limits") !== null;
@@ -670,8 +670,8 @@ class View {
       this.edges = message.edges;
       this.drawHistogram(new Uint32Array(buffers[1].buffer.slice(buffers[1].byteOffset, buffers[1].byteOffset + buffers[1].byteLength)));
       this.drawLimits();
+      this.sync();
     }
-    this.sync();
     this.pictures += 1;
     Object.assign(this.root.dataset, { pictures: this.pictures, index: message.index, step, format: message.format, took: message.took_ms });
   }

@@ -117,8 +117,9 @@ def to_gray(values: Array, low: float, high: float) -> NDArray[np.uint8]:
             )
         gray *= gray.dtype.type(255.0 / (high - low))
         np.clip(gray, 0, 255, out=gray)
-        if values.dtype.kind == "f":
-            np.nan_to_num(gray, copy=False, nan=0.0)
+        missing = np.isnan(gray)
+        if missing.any():
+            gray[missing] = 0
         return gray.astype(np.uint8)
 
 
@@ -130,6 +131,8 @@ def to_label_index(labels: Array) -> NDArray[np.uint8]:
         labels = np.nan_to_num(real(labels)).astype(np.int64)
     if labels.dtype == np.uint8:
         return labels
+    if labels.min() >= 0 and labels.max() <= 255:
+        return labels.astype(np.uint8)
     turned = (labels - 1) % 255 + 1
     return np.where(labels == 0, 0, turned).astype(np.uint8)
 

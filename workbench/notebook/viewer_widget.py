@@ -317,9 +317,8 @@ class Viewer(anywidget.AnyWidget):  # type: ignore[misc]
             pixels, counts = image.to_label_index(view), b""
         else:
             pixels, counts = self._contrast(slices, view, index, request, answer)
-        moving = bool(request.get("moving"))
-        small = view.shape[0] * view.shape[1] <= 1 << 14
-        lossless = self._is_labels or small or (step == 1 and not moving)
+        lossless = pixels.size <= (1 << 18 if step == 1 and not request.get("moving") else 1 << 14)
+        lossless = lossless or self._is_labels
         answer["format"], encoded = image.encode(pixels, lossless)
         buffers = [encoded, counts]
         if self._mask is not None and request.get("mask", True):
