@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RunModel", "RunView", "run_html", "run_text"]
 SHOWN_LINES = 200
 KEPT_LINES = 5000
+MOST_ROWS = 9  # of the log, before it scrolls
 
 
 class RunModel:
@@ -49,6 +50,11 @@ class RunModel:
     def record(self) -> RunRecord:
         """The run's record as it is now."""
         return self.run.record
+
+    @property
+    def count(self) -> int:
+        """How many lines of the log are kept."""
+        return len(self._lines)
 
     def lines(self, search: str = "") -> list[str]:
         """Return the last lines of the log, of those that contain the text."""
@@ -121,7 +127,7 @@ class RunView(widgets.VBox):  # type: ignore[misc]
         self._search = widgets.Text(placeholder="search the log", layout={"width": "180px", "margin": "0"})
         self._search.add_class("wb-search")
         self._search.observe(lambda change: self._painter.ask(self), "value")
-        self._log = widgets.HTML(layout={"max_height": "170px", "overflow": "auto", "margin": "2px 0"})
+        self._log = widgets.HTML(layout={"overflow": "auto", "margin": "2px 0", "flex": "0 0 auto"})
         self._log.add_class("wb-log")
         self._result = widgets.HTML(layout={"margin": "0"})
         self._style = widgets.HTML(CSS)
@@ -174,8 +180,11 @@ class RunView(widgets.VBox):  # type: ignore[misc]
                 self._painted_log = wanted
                 lines = model.lines(self._search.value)
                 self._log.value = log_html(lines, self._search.value)
-                self._log.layout.display = None if lines or self._search.value else "none"
-                self._search.layout.visibility = "visible" if lines or self._search.value else "hidden"
+                # as high as all of the log wants, so that a search does not move what is below
+                height = min(MOST_ROWS, model.count) * 17 + 6
+                self._log.layout.height = f"{height}px"
+                self._log.layout.display = None if model.count else "none"
+                self._search.layout.visibility = "visible" if model.count else "hidden"
 
     def close(self) -> None:
         """Listen no more and take the widgets away; the run goes on."""

@@ -52,8 +52,9 @@ button.wb-fold {{ align-self: flex-start; text-align: left; background: none !im
 .wb-now {{ color: {MUTED}; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .wb-log {{ display: flex !important; flex-direction: column-reverse; border: 1px solid {LINE}; border-radius: 3px;
   background: var(--jp-layout-color0, #fff); padding: 2px 6px; }}
+.wb-log > .widget-html-content {{ margin-bottom: auto; }}
 .wb-log pre {{ margin: 0; font-family: {MONO}; font-size: 12px; line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere; }}
 .wb-outputs {{ display: flex; flex-wrap: wrap; gap: 12px; margin-top: 6px; }}
 .wb-view details pre {{ font-family: {MONO}; font-size: 12px; overflow: auto; max-height: 320px; margin: 4px 0; }}
-.wb-view mark {{ background: var(--jp-warn-color3, #fff3b0); color: inherit; }}
+.wb-view mark {{ background: #ffe08a; color: #000; }}
 </style>"""
