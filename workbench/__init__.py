@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from workbench.version import __version__
 
 if TYPE_CHECKING:
+    from workbench.notebook.viewer import show as show
     from workbench.workspace import Workspace as Workspace
     from workbench.workspace import current as current
     from workbench.workspace import open as open
 
-__all__ = ["Workspace", "__version__", "current", "open"]
+__all__ = ["Workspace", "__version__", "current", "open", "show"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from workbench import workspace
 
         return getattr(workspace, name)
+    if name == "show":
+        from workbench.notebook.viewer import show
+
+        return show
     raise AttributeError(f"module 'workbench' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from workbench.catalog import Catalog
-from workbench.errors import DamagedError, InvalidInputError, NotFoundError, UnsupportedError
+from workbench.errors import DamagedError, InvalidInputError, NotFoundError
 from workbench.library import Dataset, Datasets
-from workbench.library.dataset import human_size, set_viewer
+from workbench.library.dataset import human_size
 from workbench.library.open_files import OpenFiles
 from workbench.library.preview import picture
 from workbench.settings import Settings
@@ -98,17 +98,6 @@ def test_a_damaged_dataset_still_shows_itself(datasets: Datasets, tmp_path: Path
     assert "are gone" in ds._repr_mimebundle_()["text/html"]
     with pytest.raises(DamagedError):
         ds.thumbnail()
-
-
-def test_the_viewer_is_given_by_the_notebook(datasets: Datasets) -> None:
-    ds = datasets.put({"image": IMAGE})
-    with pytest.raises(UnsupportedError, match="%load_ext workbench"):
-        ds.view()
-    set_viewer(lambda dataset: ("viewer", dataset))
-    try:
-        assert ds.view() == ("viewer", ds)
-    finally:
-        set_viewer(None)
 
 
 def test_sizes_are_for_people() -> None:
@@ -260,7 +249,7 @@ datasets = Datasets(store, Catalog.open(f"sqlite:///{sys.argv[1]}/catalog.sqlite
 small = datasets.get(datasets.put({"volume": np.zeros((2, 600, 600), "f4")}))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
-array = np.ones((64, 1024, 1024), "f4")
+array = np.ones((48, 1024, 1024), "f4")
 given = array[:, ::-1] if sys.argv[2] == "strided" else array
 ds = datasets.put({"volume": given})
 print((peak() - before) / array.nbytes)

@@ -23,7 +23,7 @@ from skimage import data
 
 import workbench
 from workbench.errors import InvalidDataError, NotFoundError
-from workbench.notebook.viewer import Viewer, install, show
+from workbench.notebook.viewer import Viewer, show
 from workbench.notebook.viewer_widget import Latest, as_text, fit
 
 
@@ -285,7 +285,6 @@ def test_a_dataset_is_shown_by_its_keys_and_its_mask_laid_over(tmp_path: Path) -
             "profile": coins[0],
         }
         dataset = ws.datasets.put(content, name="coins")
-        install()
         viewer = dataset.view()
         assert viewer.key == "image"
         assert sorted(viewer._facts["keys"]) == ["image", "mask", "smooth"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, UnsupportedError, WorkbenchError
+from workbench.errors import InvalidInputError, WorkbenchError
 from workbench.models import DatasetRecord, KeyInfo
+from workbench.registry import Registry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,13 +24,8 @@ if TYPE_CHECKING:
 #: the order in which a dataset's main array is looked for
 MAIN_KEYS = ("image", "volume", "data", "mask", "features", "vertices")
 _MOST_PICTURES = 4
-_viewer: Callable[[Dataset], Any] | None = None
-
-
-def set_viewer(viewer: Callable[[Dataset], Any] | None) -> None:
-    """Say what `Dataset.view` makes: the notebook layer gives its widget."""
-    global _viewer
-    _viewer = viewer
+#: Named as text: the widget belongs to the notebook, which lies above and is imported when something is viewed.
+VIEWERS = Registry("viewer", "workbench.viewers", {"notebook": "workbench.notebook.viewer:show"})
 
 
 class Dataset:
@@ -169,19 +165,9 @@ class Dataset:
         with self.open() as file:
             return picture(file[key], key)
 
-    def view(self) -> Any:
-        """Return a viewer: slices, contrast, histogram, mask overlay.
-
-        Raises
-        ------
-        UnsupportedError
-            Outside of a notebook.
-        """
-        if _viewer is None:
-            raise UnsupportedError(
-                "The viewer needs a notebook. Run %load_ext workbench in one; here, ds.thumbnail() gives PNG bytes."
-            )
-        return _viewer(self)
+    def view(self, **options: Any) -> Any:
+        """Return a viewer: slices, contrast, histogram, overlay of a mask; options are those of ``workbench.show``."""
+        return VIEWERS.get("notebook")(self, **options)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and other.id == self.id

@@ -263,7 +263,7 @@ def read_body(cell: str | None) -> dict[str, Any]:
 
 
 def register(shell: Any) -> None:
-    """Register magics, completion and the viewer with a shell."""
+    """Register magics and completion with a shell."""
     from workbench.notebook.completion import install
 
     shell.register_magics(WorkbenchMagics)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.notebook.viewer_widget import Viewer as Viewer
 
-__all__ = ["Viewer", "install", "show"]
+__all__ = ["Viewer", "show"]
 
 
 def show(source: Any, **options: Any) -> Viewer:
@@ -19,13 +19,6 @@ def show(source: Any, **options: Any) -> Viewer:
     from workbench.notebook.viewer_widget import Viewer
 
     return Viewer(source, **options)
-
-
-def install() -> None:
-    """Make ``Dataset.view()`` show this viewer."""
-    from workbench.library.dataset import set_viewer
-
-    set_viewer(show)
 
 
 def __getattr__(name: str) -> Any:
