@@ -59,7 +59,6 @@ def write_algorithm(folder: Path, toml: str = TOML) -> Path:
 
 @pytest.fixture
 def ws(tmp_path: Path) -> Iterator[Workspace]:
-    (tmp_path / "ws").mkdir()
     with workbench.open(tmp_path / "ws") as opened:
         opened.algorithms.deploy(write_algorithm(tmp_path / "smooth"), check=False)
         yield opened

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anywidget
-import traitlets
 
 from workbench.algorithms.parameters import Parameters
 from workbench.commands import split_words, write_call
@@ -52,7 +51,6 @@ class CellInserter(anywidget.AnyWidget):  # type: ignore[misc]
     """Asks the front end for a new cell below the cell that shows a form."""
 
     _esm = _ESM
-    form = traitlets.Unicode()
 
     def __init__(self, answered: Callable[[bool], None]) -> None:
         super().__init__(layout={"display": "none"})
