@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from workbench.execution.events import Events, RunEvent
+from workbench.execution.run_html import elapsed, log_html, outputs_html
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.notebook.painter import Painter
-from workbench.notebook.run_html import elapsed, log_html, outputs_html
 from workbench.notebook.run_view import RunView, run_html, run_text
 
 STAMP = "2026-03-01 09:30:00.123+0100"

@@ -15,6 +15,7 @@ from workbench.errors import (
 )
 from workbench.execution.events import RunEvent
 from workbench.execution.live import LiveRun
+from workbench.execution.run_html import run_html
 from workbench.models import RunRecord, RunStatus
 
 if TYPE_CHECKING:
@@ -201,39 +202,7 @@ class Run:
         return text
 
     def _repr_html_(self) -> str:
-        record = self.record
-        color = {"COMPLETED": "#1a7f37", "FAILED": "#cf222e", "LOST": "#cf222e", "CANCELLED": "#9a6700"}.get(
-            record.status, "#0969da"
-        )
-        head = (
-            f"<b>{html.escape(record.algorithm)}</b> <span style='color:{color};font-weight:600'>{record.status}</span>"
-            f" <code>{record.id}</code>"
-        )
-        facts = ", ".join(f"{k}={v!r}" for k, v in record.parameters.items())
-        if record.seconds is not None:
-            facts = f"{record.seconds:.2f} s on {record.device}" + (f" · {facts}" if facts else "")
-        lines = [f"<div>{head}</div>", f"<div style='opacity:.75'>{html.escape(facts)}</div>"]
-        if record.error is not None:
-            lines.append(
-                f"<div style='color:#cf222e'>{html.escape(record.error.type)}: {html.escape(record.error.message)}</div>"
-                f"<details><summary>Traceback</summary><pre>{html.escape(record.error.traceback)}</pre></details>"
-            )
-        lines += [f"<div>{html.escape(w)}</div>" for w in record.warnings]
-        shown = self.outputs[:6]
-        if shown:
-            cells = "".join(f"<div>{_output_html(o)}</div>" for o in shown)
-            more = f"<div>… {len(record.outputs) - 6} more</div>" if len(record.outputs) > 6 else ""
-            lines.append(
-                f"<div style='display:flex;flex-wrap:wrap;gap:12px;margin-top:6px'>{cells}{more}</div>"
-            )
-        return f"<div style='line-height:1.5'>{''.join(lines)}</div>"
-
-
-def _output_html(output: Dataset | str) -> str:
-    if isinstance(output, str):
-        return f"<pre>{html.escape(output)}</pre>"
-    bundle = output._repr_mimebundle_()
-    return str(bundle.get("text/html") or f"<pre>{html.escape(bundle['text/plain'])}</pre>")
+        return run_html(self.record, self.outputs)
 
 
 def combine(outputs: list[Any]) -> Any:

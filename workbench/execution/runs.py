@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from workbench.catalog import Catalog
-from workbench.errors import ConflictError, NotFoundError, UnsupportedError
+from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError
 from workbench.execution.live import LiveRun
 from workbench.execution.log_file import log_key, read_log
 from workbench.execution.run import Run
@@ -220,7 +220,10 @@ class Runs:
                         kind="run_lost",
                     ),
                 }
-                self.save(record.model_copy(update=lost))
+                try:
+                    self.save(record.model_copy(update=lost))
+                except StorageError:  # a workspace that can only be read is shown as it is
+                    return
 
     def records(self) -> Iterator[RunRecord]:
         """Yield every stored record, for reindex; unreadable ones are skipped with a warning."""

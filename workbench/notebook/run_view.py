@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from workbench.execution.run_html import error_html, head_html, log_html, outputs_html, run_html, run_text
 from workbench.models import RunRecord, RunStatus
 from workbench.notebook.painter import PAINTER, Painter
-from workbench.notebook.run_html import error_html, head_html, log_html, outputs_html, run_html, run_text
 from workbench.notebook.style import CSS
 from workbench.notebook.widget_tree import close_below
 

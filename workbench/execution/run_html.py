@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.models import RunRecord, RunStatus, now
-from workbench.notebook.style import COLORS, ERROR, MONO, MUTED
+from workbench.theme import COLORS, ERROR, MONO, MUTED
 
 if TYPE_CHECKING:
     from workbench.library.dataset import Dataset
