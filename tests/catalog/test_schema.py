@@ -126,19 +126,19 @@ def test_processes_that_open_a_new_catalog_at_once_all_succeed(tmp_path: Path) -
     code = """
 import os, sys, time
 from workbench.catalog.catalog import Catalog
-start = time.monotonic() + 0.3
-for number in range(6):
-    if os.fork() == 0:
-        time.sleep(max(0, start - time.monotonic()))
-        with Catalog.open(sys.argv[1]) as catalog:
-            os.write(1, f"{catalog.is_new} {catalog.list_runs()}\\n".encode())
-        os._exit(0)
-sys.exit(max(os.waitstatus_to_exitcode(os.wait()[1]) for number in range(6)))
+for round in range(4):
+    start = time.monotonic() + 0.1
+    for number in range(6):
+        if os.fork() == 0:
+            time.sleep(max(0, start - time.monotonic()))
+            with Catalog.open(f"sqlite:///{sys.argv[1]}/{round}.sqlite") as catalog:
+                os.write(1, f"{round} {catalog.is_new} {catalog.list_runs()}\\n".encode())
+            os._exit(0)
+    assert not any(os.wait()[1] for number in range(6))
 """
-    for number in range(3):
-        url = f"sqlite:///{tmp_path}/{number}.sqlite"
-        answers = subprocess.check_output([sys.executable, "-c", code, url], text=True).splitlines()
-        assert sorted(answers) == ["False ([], None)"] * 5 + ["True ([], None)"]
+    answers = subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], text=True).splitlines()
+    expected = [f"{round} {is_new} ([], None)" for round in range(4) for is_new in [False] * 5 + [True]]
+    assert sorted(answers) == expected
 
 
 def test_threads_that_open_a_new_catalog_at_once_all_succeed(new_url: Callable[[], str]) -> None:

@@ -89,6 +89,9 @@ class Search(Generic[R]):
         start = None if self.after is None else decode_cursor(self.after, self.order, len(columns))
         walks, tags, is_small = self._plan(connection)
         selects = [self._select(walk, columns, tags, is_small, start) for walk in walks]
+        if len(selects) > 1 and connection.dialect.name == "postgresql":
+            # its planner would sort each walk as a whole before it merges them; SQLite reads them side by side
+            selects = [sa.select(select.limit(self.limit + 1).subquery()) for select in selects]
         statement = selects[0] if len(selects) == 1 else self._merge(selects, columns)
         rows = connection.execute(statement.limit(self.limit + 1)).all()
         records = [self.family.parse(row) for row in rows[: self.limit]]
@@ -159,8 +162,8 @@ class Search(Generic[R]):
         return statement.order_by(*(c.desc() if descending else c.asc() for c in sort))
 
     def _merge(self, selects: Sequence[sa.Select[Any]], columns: Sequence[str]) -> sa.CompoundSelect[Any]:
-        """Merge sorted walks: both databases read them side by side and stop when the page is full."""
-        merged = sa.union_all(*(s.order_by(None) for s in selects))
+        """Merge walks that are each in the order of the list."""
+        merged = sa.union_all(*(select.order_by(None) for select in selects))
         by = [merged.selected_columns[name] for name in columns]
         return merged.order_by(*(c.desc() if self.order.startswith("-") else c.asc() for c in by))
 
