@@ -290,7 +290,7 @@ from workbench.storage.fsspec_store import FsspecStore
 store = FsspecStore(sys.argv[2])
 datasets = Datasets(store, Catalog.open(f"sqlite:///{sys.argv[3]}/catalog.sqlite"), Settings())
 kept = []
-for i in range(24):
+for i in range(15):
     ds = datasets.put({"image": np.zeros((4, 4))})
     datasets.get(ds)
     if i % 3:

@@ -48,12 +48,14 @@ class OpenFiles:
         DamagedError
             If it is no HDF5 file or is truncated.
         """
+        from workbench.library.shared_file import SharedFile
+
         found = path.stat()
         key = (str(path), found.st_ino, found.st_mtime_ns, found.st_size)
         with self._lock:
             entry = self._entries.pop(key, None)
             if entry is None or not entry.file:  # a reader may have closed it
-                entry = _Entry(hdf5.open_file(path, what))
+                entry = _Entry(hdf5.open_file(path, what, SharedFile))
             entry.users += 1
             self._entries[key] = entry
             self._shrink(self._most)

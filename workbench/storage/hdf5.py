@@ -172,8 +172,10 @@ def verify(path: Path, digest: str, what: str = "") -> None:
         )
 
 
-def open_file(source: Path | BinaryIO, what: str = "") -> h5py.File:
-    """Return a read-only ``h5py.File`` over a path or a file object.
+def open_file(
+    source: Path | BinaryIO, what: str = "", make: Callable[..., h5py.File] | None = None
+) -> h5py.File:
+    """Return a read-only ``h5py.File``, or what ``make`` makes, over a path or a file object.
 
     Raises
     ------
@@ -187,7 +189,7 @@ def open_file(source: Path | BinaryIO, what: str = "") -> h5py.File:
     if isinstance(source, Path) and not source.is_file():
         raise NotFoundError(f"{what or source} is not there: no file {str(source)!r}.")
     with _damage(source, what):
-        return h5py.File(source, "r")
+        return (make or h5py.File)(source, "r")
 
 
 # -- writing
