@@ -20,9 +20,11 @@ from workbench.errors import (
     InvalidInputError,
     InvalidParameterError,
     NotFoundError,
+    ReadOnlyError,
     RunCancelledError,
     RunFailedError,
     RunTimeoutError,
+    StorageFullError,
     UnsupportedError,
     WorkspaceError,
 )
@@ -424,6 +426,61 @@ def test_a_workspace_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     marker.write_text(json.dumps({**json.loads(marker.read_text()), "format": 99}))
     with pytest.raises(WorkspaceError, match="format 99"):
         workbench.open(tmp_path / "ws")
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """Give a workspace with one run on a file system that is mounted read-only."""
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+        ws.run("invert", np.ones((4, 4), np.float32))
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    for options in (["--bind", str(tmp_path / "ws")], ["-o", "remount,ro,bind"]):
+        if subprocess.run(["mount", *options, str(mount)], capture_output=True, check=False).returncode:
+            pytest.skip("this machine does not let the tests mount a folder read-only")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_a_read_only_workspace_is_read_and_refuses_changes(read_only: Path, tmp_path: Path) -> None:
+    with workbench.open(read_only) as ws:
+        assert ws.runs.list()[0].result().shape == (4, 4)
+        assert len(ws.datasets.list()) == 2
+        for change in (
+            lambda: ws.datasets.put({"data": np.ones(3)}),
+            lambda: ws.run("invert", np.ones((4, 4), np.float32)),
+            lambda: ws.algorithms.deploy(tmp_path / "invert"),
+            ws.reindex,
+        ):
+            with pytest.raises(ReadOnlyError):
+                change()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 2 MB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let the tests mount a small file system")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_a_full_disk_stores_nothing_and_the_next_run_works(small_disk: Path, tmp_path: Path) -> None:
+    with workbench.open(small_disk / "ws") as ws:
+        invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+        with pytest.raises(StorageFullError):
+            invert(np.ones((900, 900)))
+        assert len(ws.datasets.list()) == len(ws.runs.list()) == 0
+        assert [i.key for i in ws.store.list("objects")] == []
+        big = generic("import numpy as np\nreturn [np.ones(1_000_000)]")
+        failed = ws.run(write_algorithm(tmp_path / "big", "big", big, type="Generic"), np.zeros(3))
+        assert failed.status == "FAILED"
+        assert "No space is left" in str(failed.error)
+        assert invert(np.ones((40, 40), np.float32)).status == "COMPLETED"
 
 
 def test_current_is_the_workspace_opened_last(tmp_path: Path) -> None:
