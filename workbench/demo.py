@@ -213,6 +213,17 @@ def _labels(images: np.ndarray, run: Run) -> list[tuple[str, np.ndarray, str]]:
     return [("input", images, "image"), (f"{int(mask.max())} objects", mask, "mask")]
 
 
+def _unseen_halves() -> np.ndarray:
+    """Return the halves of three pictures that the network was not trained on, side by side."""
+    import numpy as np
+
+    return np.hstack([_grey(name)[:, 256:] for name in ("brick", "gravel", "grass")])
+
+
+def _textures(images: np.ndarray, run: Run) -> list[tuple[str, np.ndarray, str]]:
+    return [("brick, gravel, grass", images, "image"), ("found by texture", run.result(), "mask")]
+
+
 def _aligned(images: np.ndarray, run: Run) -> list[tuple[str, np.ndarray, str]]:
     import numpy as np
 
@@ -237,7 +248,5 @@ EXAMPLES = (
         _labels,
     ),
     Example("register", "Register a drifting stack", lambda: _drifting("hubble_deep_field"), {}, _aligned),
-    Example(
-        "restore", "Restore with a small network (torch)", lambda: _noisy("moon", 20.0), {}, _before_after
-    ),
+    Example("texture", "Tell textures apart with a small network (torch)", _unseen_halves, {}, _textures),
 )
