@@ -1,0 +1,105 @@
+"""The command line: the same things as the magics, from a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from algorithm_folders import GAIN, generic, write_algorithm
+from click.testing import CliRunner, Result
+
+import workbench
+from workbench.cli import main
+
+
+@pytest.fixture
+def call(tmp_path: Path):
+    """Return a function that calls the command on a workspace of its own."""
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["-w", str(tmp_path / "ws"), *arguments], catch_exceptions=False)
+
+    return run
+
+
+def test_deploy_run_and_find_again(call, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "invert", extra=GAIN)
+    assert "invert@1.0" in call("deploy", str(folder), "--no-check").output
+    assert "invert@1.0" in call("ls").output
+    assert "gain" in call("describe", "invert").output
+    image = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    np.save(tmp_path / "image.npy", image)
+    done = call("run", "invert", str(tmp_path / "image.npy"), "gain=2", "-o", str(tmp_path / "out.npy"))
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), (11.0 - image) * 2)
+    with workbench.open(tmp_path / "ws") as ws:
+        run_id = ws.runs.list()[0].id
+    assert run_id in call("jobs").output
+    assert "inverting" in call("jobs", run_id, "log").output
+
+
+def test_a_dry_run_says_what_would_be_stored(call, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "invert", files={"weights.bin": b"123", ".env/secret": b"x"})
+    output = call("deploy", str(folder), "--dry-run").output
+    assert all(word in output for word in ("Runner.py", "weights.bin", ".env"))
+    assert "No algorithms" in call("ls").output
+
+
+def test_an_error_is_one_message_and_exit_code_1(call) -> None:
+    done = call("run", "nothing")
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: ")
+    assert "Traceback" not in done.output
+
+
+def test_a_failed_run_shows_its_traceback_and_exits_with_1(call, tmp_path: Path) -> None:
+    folder = write_algorithm(
+        tmp_path / "bad", "bad", generic("raise ValueError('the true error')"), type="Generic"
+    )
+    done = call("run", str(folder))
+    assert done.exit_code == 1
+    assert "the true error" in done.output
+    assert "Runner.py" in done.output
+
+
+def test_import_list_and_export(call, tmp_path: Path) -> None:
+    np.save(tmp_path / "scan.npy", np.arange(6.0).reshape(2, 3))
+    assert call("import", str(tmp_path / "scan.npy"), "--name", "scan", "--tag", "raw").exit_code == 0
+    assert "scan" in call("data", "--tag", "raw").output
+    assert "No datasets" in call("data", "--tag", "other").output
+    call("export", "scan", str(tmp_path / "again.npy"))
+    np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), np.arange(6.0).reshape(2, 3))
+
+
+def test_reindex_counts_what_it_found(call, tmp_path: Path) -> None:
+    np.save(tmp_path / "scan.npy", np.zeros((2, 3)))
+    call("import", str(tmp_path / "scan.npy"))
+    assert call("reindex").output == "reindexed 1 datasets, 0 algorithms, 0 runs\n"
+
+
+def test_settings_show_value_and_origin(call, tmp_path: Path) -> None:
+    lines = call("settings").output.splitlines()
+    assert any(
+        line.startswith("url") and str(tmp_path / "ws") in line and "argument" in line for line in lines
+    )
+
+
+def test_the_doctor_finds_a_catalog_that_lags_behind(call, tmp_path: Path) -> None:
+    np.save(tmp_path / "scan.npy", np.zeros((2, 3)))
+    call("import", str(tmp_path / "scan.npy"))
+    assert call("doctor").exit_code == 0
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.catalog.clear()
+    sick = call("doctor")
+    assert sick.exit_code == 1
+    assert "!!  catalog: 0 datasets indexed, 1 stored; run: workbench reindex" in sick.output
+    call("reindex")
+    assert call("doctor").exit_code == 0
+
+
+def test_the_doctor_names_a_folder_that_is_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    done = CliRunner().invoke(main, ["-w", str(tmp_path), "doctor"])
+    assert done.exit_code == 1
+    assert "!!  workspace" in done.output
