@@ -413,6 +413,32 @@ def test_the_same_calls_work_on_s3(s3: object, tmp_path: Path, stack: np.ndarray
         assert "inverting" in ws.runs.get(run.id).log
 
 
+def test_a_catalog_whose_filling_was_killed_is_filled_at_the_next_open(tmp_path: Path) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.datasets.put({"data": np.zeros(3)}, name="kept")
+    for left in (tmp_path / "ws").glob("catalog.sqlite*"):
+        left.unlink()
+    script = f"""
+import os, workbench
+from workbench.workspace import Workspace
+Workspace.reindex = lambda self: os._exit(9)
+workbench.open({str(tmp_path / "ws")!r})
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    for _ in range(2):
+        with workbench.open(tmp_path / "ws") as ws:
+            assert [d.name for d in ws.datasets.list()] == ["kept"]
+
+
+def test_a_damaged_catalog_is_kept_aside_and_built_anew(tmp_path: Path) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.datasets.put({"data": np.zeros(3)}, name="kept")
+    (tmp_path / "ws" / "catalog.sqlite").write_bytes(b"this is no database" * 100)
+    with pytest.warns(UserWarning, match="built anew"), workbench.open(tmp_path / "ws") as ws:
+        assert [d.name for d in ws.datasets.list()] == ["kept"]
+    assert len(list((tmp_path / "ws").glob("catalog.sqlite.damaged-*"))) == 1
+
+
 def test_a_folder_that_is_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(WorkspaceError, match="not a workspace and not empty"):

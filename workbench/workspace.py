@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +12,7 @@ from workbench.catalog import Catalog
 from workbench.errors import InvalidInputError, UnsupportedError, WorkspaceError
 from workbench.models import RunRecord, now
 from workbench.names import new_id
+from workbench.opening import claim, open_index
 from workbench.settings import Settings, default_url, load
 from workbench.storage.fsspec_store import FsspecStore
 from workbench.storage.store import Store
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
     from workbench.library import Datasets
-
-#: Version of what lies in the store. A newer one is refused, an older one is read.
-FORMAT = 1
-MARKER = "workbench.json"
-COLLECTIONS = ("objects", "datasets", "packages", "assets", "algorithms", "runs", "forms", "environments")
 
 _current: Workspace | None = None
 _lock = threading.RLock()
@@ -372,14 +366,15 @@ def open(
         threads=configured.threads,
     )
     try:
-        is_new = _claim(store)
-        index, must_fill = _open_catalog(store, configured, is_new)
+        is_new = claim(store)
+        index = open_index(store, configured, is_new)
     except BaseException:
         store.close()
         raise
-    workspace = Workspace(store, index, configured)
-    if must_fill:
+    workspace = Workspace(store, index.catalog, configured)
+    if index.must_fill:
         workspace.reindex()
+        index.filled()
     with _lock:
         _current = workspace
     return workspace
@@ -389,55 +384,3 @@ def current() -> Workspace:
     """Return the workspace that was opened last and is not closed; open the default one if there is none."""
     with _lock:
         return _current if _current is not None else open()
-
-
-def _claim(store: FsspecStore) -> bool:
-    """Make the place a workspace, or check that it is one we can read; return True if it is new."""
-    marker = store.read_marker(MARKER)
-    if marker is None:
-        if not store.is_empty():
-            raise WorkspaceError(
-                f"{store.url} is not a workspace and not empty (it has no workbench.json). "
-                f"Open a folder of its own, for example {store.url.rstrip('/')}/workbench."
-            )
-        # the mark first: whoever opens it at the same moment must not take our folders for something else
-        store.write_marker(
-            MARKER, json.dumps({"format": FORMAT, "created": now().isoformat()}, indent=1).encode()
-        )
-        store.create_collections(COLLECTIONS)
-        return True
-    try:
-        found = json.loads(marker)["format"]
-    except (ValueError, KeyError, TypeError):
-        raise WorkspaceError(
-            f"{store.url}/workbench.json is damaged: it names no format. If this is a workspace, restore the file: "
-            f'{{"format": {FORMAT}}}'
-        ) from None
-    if not isinstance(found, int) or found > FORMAT:
-        raise WorkspaceError(
-            f"Workspace {store.url} has format {found}, this version reads up to {FORMAT}: a newer workbench wrote it. "
-            "Update: pip install -U jupyter-workbench."
-        )
-    if not store.collections_exist(COLLECTIONS[-1:])[0]:  # the last one made
-        store.create_collections(COLLECTIONS)
-    return False
-
-
-def _open_catalog(store: FsspecStore, settings: Settings, is_new: bool) -> tuple[Catalog, bool]:
-    """Open the catalog; return it and whether it must be filled from the store first."""
-    catalog = Catalog.open(settings.catalog or _catalog_url(store), durability=settings.durability)
-    return catalog, catalog.is_new and not is_new
-
-
-def _catalog_url(store: FsspecStore) -> str:
-    """Return where the catalog of a store lies: in its folder, in memory with it, or privately in the user's cache."""
-    if store.is_local:
-        return f"sqlite:///{Path(store.root) / 'catalog.sqlite'}"
-    if not store.is_shared:
-        return "sqlite://"
-    import platformdirs
-    from blake3 import blake3
-
-    folder = Path(platformdirs.user_cache_dir("workbench", appauthor=False)) / "catalogs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / blake3(store.url.encode()).hexdigest()[:24]}.sqlite"
