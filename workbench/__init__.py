@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from workbench.version import __version__
 
+TYPE_CHECKING = False  # type checkers take it for true; importing typing would cost more than all the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from workbench.notebook.viewer import show as show
     from workbench.workspace import Workspace as Workspace
     from workbench.workspace import current as current

@@ -20,7 +20,7 @@ def now() -> datetime:
 class Record(BaseModel):
     """A frozen record; unknown fields are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True, ser_json_inf_nan="constants")
 
     def to_json(self) -> str:
         """Return the record as indented JSON text that reads well in a diff."""

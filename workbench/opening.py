@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from workbench.catalog import Catalog
+from workbench.catalog import is_current
 from workbench.errors import DamagedError, WorkspaceError
 from workbench.models import now
 from workbench.settings import Settings
 from workbench.storage.fsspec_store import FsspecStore
+
+if TYPE_CHECKING:
+    from workbench.catalog import Catalog
 
 #: Version of what lies in the store. A newer one is refused, an older one is read.
 FORMAT = 1
@@ -59,9 +64,9 @@ def claim(store: FsspecStore) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A catalog, and whether it must be filled from the store before it is used."""
+    """How to get the catalog, and whether it must be filled from the store before it is used."""
 
-    catalog: Catalog
+    catalog: Callable[[], Catalog]
     must_fill: bool
     unfilled: Path | None  # stands on disk while a catalog is being filled, so that a kill is noticed
 
@@ -74,24 +79,35 @@ class Index:
 def open_index(store: FsspecStore, settings: Settings, is_new: bool) -> Index:
     """Open the catalog of a store: the one in the settings, else SQLite beside it.
 
-    A file that is absent, damaged or half filled is built anew; a damaged one is kept under another name.
+    A file that is absent, damaged or half filled is built anew; a damaged one is kept under another name. One that is in
+    order is opened on first use: the SQL library takes longer to import than all the rest of opening a workspace.
     """
     file = None if settings.catalog else _catalog_file(store)
     url = settings.catalog or ("sqlite://" if file is None else f"sqlite:///{file}")
     unfilled = None if file is None else file.with_name(f"{file.name}.filling")
     must_fill = unfilled is not None and unfilled.exists()
+    if file is not None and not must_fill and is_current(file):
+        return Index(lambda: _open(url, settings), False, None)
     if file is not None and unfilled is not None and not is_new and not file.exists():
         unfilled.touch()
     try:
-        catalog = Catalog.open(url, durability=settings.durability)
+        catalog = _open(url, settings)
     except DamagedError as error:
         if file is None or unfilled is None:
             raise
         unfilled.touch()
+        from workbench.catalog import Catalog
+
         aside = Catalog.set_aside(url)
         warnings.warn(f"{error} It was kept as {aside} and built anew from the store.", stacklevel=3)
-        catalog = Catalog.open(url, durability=settings.durability)
-    return Index(catalog, must_fill or (catalog.is_new and not is_new), unfilled)
+        catalog = _open(url, settings)
+    return Index(lambda: catalog, must_fill or (catalog.is_new and not is_new), unfilled)
+
+
+def _open(url: str, settings: Settings) -> Catalog:
+    from workbench.catalog import Catalog
+
+    return Catalog.open(url, durability=settings.durability)
 
 
 def _catalog_file(store: FsspecStore) -> Path | None:

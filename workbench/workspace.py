@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from workbench.catalog import Catalog
 from workbench.errors import InvalidInputError, UnsupportedError, WorkspaceError
 from workbench.models import RunRecord, now
 from workbench.names import new_id
@@ -20,8 +19,12 @@ from workbench.storage.store import Store
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
     from workbench.algorithms.runnable import Runnable
+    from workbench.catalog import Catalog
+    from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor
+    from workbench.execution.live import LiveRun
+    from workbench.execution.perform import RunnerCache
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
     from workbench.library import Datasets
@@ -36,20 +39,38 @@ class Workspace:
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, settings: Settings) -> None:
-        from workbench.library import Datasets
-
+    def __init__(self, store: Store, catalog: Callable[[], Catalog], settings: Settings) -> None:
         self.store = store
-        self.catalog = catalog
         self.settings = settings
-        self.datasets: Datasets = Datasets(store, catalog, settings)
+        self._open_catalog = catalog
         self._executors: dict[str, Executor] = {}
         self._lock = threading.RLock()
         self._closed = False
+        self._catalog: Catalog | None = None
+        self._datasets: Datasets | None = None
         self._algorithms: Algorithms | None = None
         self._runs: Runs | None = None
-        self._environment: Any = None
-        self._runners: Any = None
+        self._environment: Environment | None = None
+        self._runners: RunnerCache | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The index of everything; opened on first use."""
+        with self._lock:
+            if self._catalog is None:
+                self._check_open()
+                self._catalog = self._open_catalog()
+            return self._catalog
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets."""
+        with self._lock:
+            if self._datasets is None:
+                from workbench.library import Datasets
+
+                self._datasets = Datasets(self.store, self.catalog, self.settings)
+            return self._datasets
 
     @property
     def url(self) -> str:
@@ -242,8 +263,10 @@ class Workspace:
             executor.shutdown()
         if self._runners is not None:
             self._runners.clear()
-        self.datasets.close()
-        self.catalog.close()
+        if self._datasets is not None:
+            self._datasets.close()
+        if self._catalog is not None:
+            self._catalog.close()
         self.store.close()
         with _lock:
             if _current is self:
@@ -284,7 +307,7 @@ class Workspace:
                 self._executors[name] = cls()
             return self._executors[name]
 
-    def _environment_of_process(self) -> Any:
+    def _environment_of_process(self) -> Environment:
         with self._lock:
             if self._environment is None:
                 from workbench.execution.environment import Environment
@@ -293,7 +316,7 @@ class Workspace:
             self._environment.prepare()
             return self._environment
 
-    def _loaded_runners(self) -> Any:
+    def _loaded_runners(self) -> RunnerCache:
         with self._lock:
             if self._runners is None:
                 from workbench.execution.perform import RunnerCache
@@ -302,7 +325,7 @@ class Workspace:
             return self._runners
 
 
-def _handle(live: Any, runs: Runs) -> Run:
+def _handle(live: LiveRun, runs: Runs) -> Run:
     from workbench.execution.run import Run
 
     return Run(live.record, runs, live)

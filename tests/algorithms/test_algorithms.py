@@ -264,10 +264,10 @@ def test_calling_an_algorithm_runs_it(algorithms: Algorithms, tmp_path: Path) ->
     algorithm = deploy(algorithms, tmp_path / "a")
     assert algorithm("x", sigma=2.0) == ((algorithm, "x", {"sigma": 2.0}), {})
     assert algorithm("x", "y", run_options={"device": "cpu"}) == (
-        (algorithm, ["x", "y"], {}),
+        (algorithm, ("x", "y"), {}),
         {"device": "cpu"},
     )
-    assert algorithm() == ((algorithm, [], {}), {})
+    assert algorithm() == ((algorithm, (), {}), {})
     from workbench.algorithms import Algorithm
 
     with pytest.raises(WorkspaceError, match="belongs to no workspace"):

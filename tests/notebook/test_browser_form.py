@@ -64,6 +64,7 @@ parameters = [
 """
 RUNNER = """
 import time
+from pathlib import Path
 from workbench.runners import Image2ImageRunner
 
 class Runner(Image2ImageRunner):
@@ -73,6 +74,8 @@ class Runner(Image2ImageRunner):
             time.sleep(0.1)
             self.log_message(f"pass {step + 1} of 10")
             self.set_progress((step + 1) / 10, f"pass {step + 1} of 10")
+            while step == 5 and not Path("go").exists():  # until the test has seen it run
+                time.sleep(0.02)
         self.log_message("some pixels were clipped", "WARNING")
         return data
 """
@@ -208,7 +211,7 @@ def _shot(page: Any, shots: Path | None, name: str) -> None:
         page.screenshot(path=shots / f"{name}.png")
 
 
-def test_form_refuses_runs_repeats_and_remembers(page: Any, shots: Path | None) -> None:
+def test_form_refuses_runs_repeats_and_remembers(page: Any, shots: Path | None, tmp_path: Path) -> None:
     expect = playwright.expect
     form = _run_all(page)
     run = _button(form, "Run")
@@ -239,6 +242,7 @@ def test_form_refuses_runs_repeats_and_remembers(page: Any, shots: Path | None) 
     expect(_button(form, "Cancel")).to_be_enabled()
     expect(form.locator(".wb-now")).to_contain_text("of 10")
     _shot(page, shots, "3-running")
+    (tmp_path / "root" / "go").touch()
     expect(form.locator(".wb-badge")).to_have_text("COMPLETED")
     expect(form.locator(".wb-outputs img").first).to_be_visible(timeout=PATIENCE_MS)
     expect(form.locator(".wb-log")).to_contain_text("sigma is 2.25")
