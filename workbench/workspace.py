@@ -223,7 +223,7 @@ class Workspace:
             live.subscribe(on_event)
         self.runs.add(live)
         if not wait:
-            self.runs.save(record)
+            live.save()
         if device_choice.warning:
             live.write_log("WARNING", device_choice.warning)
         try:

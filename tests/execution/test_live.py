@@ -25,7 +25,8 @@ class History:
         self.saved: list[RunRecord] = []
         self.progress: list[float] = []
 
-    def save(self, record: RunRecord, *, to_store: bool = True) -> None:
+    def save(self, record: RunRecord, *, before: RunRecord | None = None, to_store: bool = True) -> None:
+        assert before == (self.saved[-1] if self.saved else None)
         self.saved.append(record)
 
     def save_progress(self, id: str, fraction: float, message: str) -> None:

@@ -58,8 +58,11 @@ class DatasetCatalog:
 
     def get_datasets(self, ids: Iterable[str]) -> dict[str, DatasetRecord]:
         """Return the datasets that are there, by id, in the order of the ids."""
+        wanted = list(ids)
+        if not wanted:
+            return {}
         with self._database.read() as connection:
-            return FAMILY.get(connection, ids)
+            return FAMILY.get(connection, wanted)
 
     def newest_dataset(self, name: str) -> DatasetRecord | None:
         """Return the newest dataset of exactly that name."""

@@ -84,12 +84,17 @@ class Family(Generic[R]):
                 found[id_] = self.parse(row)
         return {id_: found[id_] for id_ in wanted if id_ in found}
 
-    def put(self, connection: sa.Connection, records: Iterable[R]) -> None:
-        """Insert records or replace those of the same id, with their links."""
+    def put(
+        self, connection: sa.Connection, records: Iterable[R], known: Mapping[str, R] | None = None
+    ) -> None:
+        """Insert records or replace those of the same id, with their links.
+
+        ``known`` holds what is there of those ids, for a caller who knows; otherwise it is looked up.
+        """
         insert = _insert(connection.dialect.name)
         for some in chunks(list({record.id: record for record in records}.values())):
             rows = [self.row(record) for record in some]
-            old = self.get(connection, (row["id"] for row in rows))
+            old = self.get(connection, (row["id"] for row in rows)) if known is None else known
             connection.execute(_upsert(self.table, insert), rows)
             for link, values_of in self.links.items():
                 owner, value, created = link.c.keys()

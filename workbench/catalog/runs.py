@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -75,9 +75,20 @@ class RunCatalog:
 
     _database: Database
 
-    def put_run(self, record: RunRecord) -> None:
-        """Record a run, or replace the one of the same id, with its tags, inputs and outputs."""
-        self.put_runs([record])
+    def put_run(
+        self, record: RunRecord, *, before: RunRecord | Literal["unknown"] | None = "unknown"
+    ) -> None:
+        """Record a run, or replace the one of the same id, with its tags, inputs and outputs.
+
+        Parameters
+        ----------
+        record : RunRecord
+        before : RunRecord or None, optional
+            What the caller recorded last of this run, None for nothing; it need not be looked up then.
+        """
+        known = None if before == "unknown" else {record.id: before} if before is not None else {}
+        with self._database.write() as connection:
+            FAMILY.put(connection, [record], known)
 
     def put_runs(self, records: Sequence[RunRecord]) -> None:
         """Record runs, or replace those of the same id, in one transaction."""

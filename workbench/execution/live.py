@@ -59,7 +59,8 @@ class LiveRun:
         self._cancelled = threading.Event()
         self._deadline: float | None = None
         self._lowest = LEVELS[lowest_level]
-        self._stored = False
+        self._saved: RunRecord | None = None
+        self._is_stored = False
         self._fraction = record.progress.fraction
         self._message = record.progress.message
         self._save_progress = Throttle(SAVE_PROGRESS_S)
@@ -113,10 +114,8 @@ class LiveRun:
                     self._deadline = time.monotonic() + self.record.timeout_s
             self.record = self.record.model_copy(update={"status": status, **changes})
             if save:
-                self._runs.save(self.record, to_store=not self._stored)
-                self._stored = (
-                    True  # in between, the catalog is enough: the process is alive to write the end
-                )
+                # in between, the catalog is enough: the process is alive to write the end
+                self._save(to_store=not self._is_stored)
         self._emit("state")
         return True
 
@@ -135,7 +134,7 @@ class LiveRun:
             }
             self.record = self.record.model_copy(update={"status": status, **changes})
             try:
-                self._runs.save(self.record)
+                self._save(to_store=True)
             finally:
                 self._ended.set()
         self._emit("state")
@@ -188,6 +187,16 @@ class LiveRun:
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
         """Call the listener for every later event; return a function that ends it."""
         return self.events.subscribe(listener)
+
+    def save(self) -> None:
+        """Save the record as it is, for a run that waits to be started."""
+        with self._lock:
+            self._save(to_store=True)
+
+    def _save(self, *, to_store: bool) -> None:
+        self._runs.save(self.record, before=self._saved, to_store=to_store)
+        self._saved = self.record
+        self._is_stored = self._is_stored or to_store
 
     def _emit(self, kind: Any, text: str = "") -> None:
         self.events.emit(

@@ -27,17 +27,15 @@ class LogFile:
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
+        self._run_id = run_id
         self._key = log_key(run_id)
         self._lock = threading.Lock()
-        path = store.local_path(COLLECTION, self._key)
-        self._spooled = path is None
-        if path is None:
-            descriptor, name = tempfile.mkstemp(prefix=f"workbench-{run_id}-", suffix=".log")
-            self._path = Path(name)
-            self._descriptor: int | None = descriptor
-        else:
-            self._path = path
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._path = store.local_path(COLLECTION, self._key)
+        self._is_spooled = self._path is None
+        self._descriptor: int | None = (
+            None  # opened by the first line: a run that says nothing leaves no file
+        )
+        self._is_closed = False
 
     def write(self, level: str, message: str) -> str:
         """Write a message, stamped with local time and zone; return the lines as written.
@@ -48,29 +46,40 @@ class LogFile:
         first = f"{stamp:%Y-%m-%d %H:%M:%S}.{stamp.microsecond // 1000:03d}{stamp:%z} {level} "
         text = first + message.rstrip("\n").replace("\n", "\n    ") + "\n"
         with self._lock:
-            if self._descriptor is not None:
+            if not self._is_closed:
                 data = memoryview(text.encode("utf-8", "backslashreplace"))
                 while data:
-                    data = data[os.write(self._descriptor, data) :]
+                    data = data[os.write(self._open(), data) :]
         return text
 
     def read(self) -> str:
         """Return all that was written so far."""
-        try:
-            return self._path.read_text(encoding="utf-8")
-        except FileNotFoundError:  # published and removed meanwhile
-            return self._store.get(COLLECTION, self._key).decode("utf-8", "replace")
+        with self._lock:
+            if self._is_closed or self._path is None:
+                return read_log(self._store, self._run_id)
+            return self._path.read_text(encoding="utf-8") if self._descriptor is not None else ""
 
     def close(self) -> None:
         """End the log; publish it where it was spooled."""
         with self._lock:
-            if self._descriptor is None:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            if self._descriptor is None or self._path is None:
                 return
             os.close(self._descriptor)
-            self._descriptor = None
-        if self._spooled:
-            self._store.put(COLLECTION, self._key, self._path.read_bytes())
-            self._path.unlink()
+            if self._is_spooled:
+                self._store.put(COLLECTION, self._key, self._path.read_bytes())
+                self._path.unlink()
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            if self._path is None:
+                self._descriptor, name = tempfile.mkstemp(prefix=f"workbench-{self._run_id}-", suffix=".log")
+                self._path = Path(name)
+            else:
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        return self._descriptor
 
 
 def read_log(store: Store, run_id: str) -> str:

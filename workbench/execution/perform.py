@@ -197,6 +197,8 @@ def _outputs(result: Any, task: Task) -> tuple[list[OutputRef], list[str]]:
             "Return what self.post_data(...) gives you."
         )
     texts = [str(getattr(item, "id", item)) for item in result]
+    if not texts:
+        return [], []
     known = task.datasets.exist(texts)
     outputs, warnings = [], []
     for text, is_dataset in zip(texts, known, strict=True):

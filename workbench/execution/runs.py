@@ -145,11 +145,20 @@ class Runs:
         """Drop a run of this process that has ended."""
         self._live.pop(id, None)
 
-    def save(self, record: RunRecord, *, to_store: bool = True) -> None:
-        """Keep a record: the file first, then the catalog."""
+    def save(self, record: RunRecord, *, before: RunRecord | None = None, to_store: bool = True) -> None:
+        """Keep a record: the file first, then the catalog.
+
+        Parameters
+        ----------
+        record : RunRecord
+        before : RunRecord, optional
+            What was saved last of this run, by the one process that saves it.
+        to_store : bool
+            False keeps it in the catalog only.
+        """
         if to_store:
             self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
-        self._catalog.put_run(record)
+        self._catalog.put_run(record, before=before)
 
     def save_progress(self, id: str, fraction: float, message: str) -> None:
         """Keep the progress of a run in the catalog, for other kernels to see."""
@@ -221,7 +230,7 @@ class Runs:
                     ),
                 }
                 try:
-                    self.save(record.model_copy(update=lost))
+                    self.save(record.model_copy(update=lost), before=record)
                 except StorageError:  # a workspace that can only be read is shown as it is
                     return
 

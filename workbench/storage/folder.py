@@ -137,7 +137,9 @@ class Folder:
 
     def discard(self, path: str) -> None:
         """Remove a temporary file if it is there."""
-        with contextlib.suppress(OSError):  # what cannot be removed now is swept later; the first error counts
+        with contextlib.suppress(
+            OSError
+        ):  # what cannot be removed now is swept later; the first error counts
             os.unlink(path)
 
     def _publish(self, temporary: str, collection: str, key: str, overwrite: bool) -> None:
