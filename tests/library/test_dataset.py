@@ -284,3 +284,9 @@ def test_an_absent_dataset_has_no_handle(datasets: Datasets) -> None:
     datasets.delete(ds)
     with pytest.raises(NotFoundError):
         datasets.find(ds)
+
+
+def test_a_small_matrix_is_shown_as_numbers_and_an_image_as_a_picture(datasets: Datasets) -> None:
+    page = datasets.put({"transform_matrix": np.eye(3), "image": IMAGE})._repr_mimebundle_()["text/html"]
+    assert "[[1. 0. 0.]\n [0. 1. 0.]" in page
+    assert page.count("data:image/png") == 1

@@ -17,6 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import workbench
+from workbench.errors import RunFailedError
 from workbench.notebook.completion import complete
 from workbench.notebook.magics import split_line
 
@@ -135,6 +136,15 @@ def test_a_background_run_returns_at_once(deployed: InteractiveShell, tmp_path: 
     assert run.status in {"PENDING", "STARTED", "RUNNING"}
     assert deployed.user_ns["later"] is run
     assert run.wait(10).status == "COMPLETED"
+
+
+def test_a_failed_run_raises_when_its_result_was_asked_for(
+    deployed: InteractiveShell, tmp_path: Path
+) -> None:
+    write_algorithm(tmp_path / "bad", "bad", generic("raise ValueError('look here')"), type="Generic")
+    assert deployed.run_line_magic("algorun", "./bad volume").status == "FAILED"
+    with pytest.raises(RunFailedError, match="look here"):
+        deployed.run_line_magic("algorun", "./bad volume -o clean")
 
 
 def test_debug_raises_what_the_algorithm_raised(deployed: InteractiveShell, tmp_path: Path) -> None:

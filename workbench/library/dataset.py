@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 #: the order in which a dataset's main array is looked for
 MAIN_KEYS = ("image", "volume", "data", "mask", "features", "vertices")
 _MOST_PICTURES = 4
+_NUMBERS = 8
 #: Named as text: the widget belongs to the notebook, which lies above and is imported when something is viewed.
 VIEWERS = Registry("viewer", "workbench.viewers", {"notebook": "workbench.notebook.viewer:show"})
 
@@ -198,9 +199,13 @@ class Dataset:
     def _html(self) -> str:
         order = [k for k in MAIN_KEYS if k in self.keys]
         order += [k for k in self.keys if k not in order]
-        pictures, problem = self._pictures([k for k in order if self.keys[k].kind == "array"])
+        numbers = self._numbers([k for k in order if is_small(self.keys[k])])
+        drawn = [k for k in order if self.keys[k].kind == "array" and k not in numbers]
+        pictures, problem = self._pictures(drawn)
         order.sort(key=lambda key: key not in pictures)
-        cells = "".join(_key_html(key, self.keys[key], pictures.get(key)) for key in order)
+        cells = "".join(
+            _key_html(key, self.keys[key], pictures.get(key), numbers.get(key, "")) for key in order
+        )
         tags = "".join(f'<span style="{_TAG}">{html.escape(tag)}</span>' for tag in self.tags)
         title = f"<b>{html.escape(self.name or 'Dataset')}</b> <code>{self.id}</code>"
         below = "".join(f'<div style="opacity:.75">{html.escape(line)}</div>' for line in self._lineage())
@@ -229,6 +234,15 @@ class Dataset:
             return found, str(error)
         return found, ""
 
+    def _numbers(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return small arrays, such as matrices, as text; what cannot be read is left to the pictures to report."""
+        if not keys:
+            return {}
+        try:
+            return {key: str(value) for key, value in self._datasets.get(self, *keys).items()}
+        except (WorkbenchError, OSError):
+            return {}
+
     def _lineage(self) -> list[str]:
         lines = []
         if self.run_id:
@@ -246,8 +260,18 @@ _TAG = "border:1px solid rgba(128,128,128,.5);border-radius:9px;padding:0 7px;ma
 _IMAGE = "max-width:256px;max-height:256px;border:1px solid rgba(128,128,128,.35);border-radius:3px"
 
 
-def _key_html(key: str, info: KeyInfo, content: bytes | None) -> str:
-    image = ""
+def is_small(info: KeyInfo) -> bool:
+    """Tell whether an array is better read as numbers than looked at: at most eight rows and columns."""
+    return (
+        info.kind == "array"
+        and 1 <= len(info.shape) <= 2
+        and max(info.shape) <= _NUMBERS
+        and info.dtype[0] in "fiub"
+    )
+
+
+def _key_html(key: str, info: KeyInfo, content: bytes | None, numbers: str = "") -> str:
+    image = f'<pre style="margin:0 0 4px">{html.escape(numbers)}</pre>' if numbers else ""
     if content is not None:
         source = base64.b64encode(content).decode()
         image = f'<img style="{_IMAGE}" alt="{html.escape(key)}" src="data:image/png;base64,{source}"><br>'

@@ -130,6 +130,14 @@ class Form(widgets.VBox):  # type: ignore[misc]
         """Return the cell that repeats a click on Run, with all values, also those that are defaults today."""
         return cell_code(self._reference(), self._inputs.words(), self.values, self._algorithm.parameters)
 
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
+        return f"Form of {self._algorithm.label}" + (f": {values}" if values else "")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        data = super()._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self)} if isinstance(data, dict) else data
+
     def close(self) -> None:
         """Write what is to be remembered and take the widgets away."""
         self._memory.flush()

@@ -157,7 +157,11 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         "-b", "--background", action="store_true", help="Return at once; the run goes on in a worker thread."
     )
     @argument(
-        "-o", "--output", default=None, metavar="VAR", help="Variable for the result (with -b: for the run)."
+        "-o",
+        "--output",
+        default=None,
+        metavar="VAR",
+        help="Variable for run.result() (with -b: for the run).",
     )
     @argument(
         "--timeout", type=float, default=None, metavar="S", help="Seconds after which the run is ended."
@@ -192,11 +196,10 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 retries=args.retries,
                 on_event=live_line.show,
             )
-        if args.output is not None:
-            if args.background:
-                self.shell.user_ns[args.output] = run
-            elif run.status == "COMPLETED":
-                self.shell.user_ns[args.output] = run.result()
+        if (
+            args.output is not None
+        ):  # a run that did not complete has no result: its error is raised, as result() does
+            self.shell.user_ns[args.output] = run if args.background else run.result()
         return run
 
     @magic_arguments()

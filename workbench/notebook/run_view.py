@@ -186,6 +186,13 @@ class RunView(widgets.VBox):  # type: ignore[misc]
                 self._log.layout.display = None if model.count else "none"
                 self._search.layout.visibility = "visible" if model.count else "hidden"
 
+    def __repr__(self) -> str:
+        return run_text(self._model.run.record) if self._model is not None else "No run yet"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        data = super()._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self)} if isinstance(data, dict) else data
+
     def close(self) -> None:
         """Listen no more and take the widgets away; the run goes on."""
         self._painter.forget(self)
