@@ -88,6 +88,6 @@ def test_a_key_that_is_accepted_stays_inside_its_folder(key: str) -> None:
         check_key(key)
     except InvalidNameError:
         return
-    joined = posixpath.normpath(posixpath.join("/root/collection", key))
-    assert joined.startswith("/root/collection/")
-    assert joined == f"/root/collection/{key}"
+    joined = posixpath.normpath(posixpath.join("/top/collection", key))
+    assert joined.startswith("/top/collection/")
+    assert joined == f"/top/collection/{key}"

@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> FsspecStore:
 def start(store: FsspecStore, **facts: object) -> tuple[LiveRun, History, list[RunEvent]]:
     record = RunRecord(id=new_id(), algorithm="a@1.0", algorithm_name="a", created=now(), **facts)
     history: History = History()
-    live = LiveRun(record, history, LogFile(store, record.id))  # type: ignore[arg-type]
+    live = LiveRun(record, history, LogFile(store, record.id))
     events: list[RunEvent] = []
     live.subscribe(events.append)
     return live, history, events

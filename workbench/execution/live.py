@@ -5,16 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from workbench.errors import RunCancelledError, RunTimeoutError
 from workbench.execution.events import Events, RunEvent
 from workbench.execution.log_file import LogFile
 from workbench.execution.progress import Throttle
 from workbench.models import Progress, RunRecord, RunStatus, now
-
-if TYPE_CHECKING:
-    from workbench.execution.runs import Runs
 
 #: Which state may follow which. A final state is never left.
 FOLLOWS: dict[RunStatus, frozenset[RunStatus]] = {
@@ -29,6 +26,14 @@ EMIT_PROGRESS_S = 0.05
 LEVELS = {"DEBUG": 10, "INFO": 20, "PRINT": 20, "STDERR": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 
+class Keeper(Protocol):
+    """Keeps the record of a run as it changes: ``ws.runs``."""
+
+    def save(self, record: RunRecord, *, before: RunRecord | None, to_store: bool) -> None: ...
+
+    def save_progress(self, id: str, fraction: float, message: str) -> None: ...
+
+
 class LiveRun:
     """A run of this process, safe to be told things from any thread.
 
@@ -36,7 +41,7 @@ class LiveRun:
     ----------
     record : RunRecord
         In state PENDING, saved already.
-    runs : Runs
+    runs : Keeper
         Saves the record as it changes.
     log : LogFile
     lowest_level : str
@@ -46,7 +51,7 @@ class LiveRun:
     """
 
     def __init__(
-        self, record: RunRecord, runs: Runs, log: LogFile, *, lowest_level: str = "INFO", echo: bool = False
+        self, record: RunRecord, runs: Keeper, log: LogFile, *, lowest_level: str = "INFO", echo: bool = False
     ) -> None:
         self.record = record
         self.events = Events()
