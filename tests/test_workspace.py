@@ -181,6 +181,16 @@ def test_an_import_inside_a_method_that_finds_nothing_says_what_to_install(
     assert "pip install package_that_is_not_here" in str(run.error)
 
 
+def test_an_algorithm_that_exits_ends_its_run_and_not_the_kernel(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    folder = write_algorithm(tmp_path / "bad", "bad", generic("import sys\nsys.exit(3)"), type="Generic")
+    run = ws.run(folder, np.zeros(3))
+    assert run.status == "FAILED"
+    assert run.record.error is not None
+    assert (run.record.error.type, run.record.error.message) == ("SystemExit", "3")
+
+
 def test_debug_raises_in_the_frame_of_the_runner(ws: workbench.Workspace, tmp_path: Path) -> None:
     folder = write_algorithm(
         tmp_path / "bad", "bad", generic("raise ValueError('look here')"), type="Generic"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import InvalidInputError, UnsupportedError, WorkspaceError
 from workbench.models import RunRecord, now
-from workbench.names import new_id
+from workbench.names import check_name, new_id
 from workbench.opening import claim, open_index
 from workbench.settings import Settings, default_url, load
 from workbench.storage.fsspec_store import FsspecStore
@@ -111,7 +111,7 @@ class Workspace:
         reuse: str = "never",
         wait: bool = True,
         debug: bool = False,
-        tags: tuple[str, ...] = (),
+        tags: Sequence[str] = (),
         echo: bool | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
     ) -> Run:
@@ -139,7 +139,7 @@ class Workspace:
             False returns at once; the run goes on in a worker thread.
         debug : bool
             Raise what the algorithm raises, so that ``%debug`` lands in its frame.
-        tags : tuple of str
+        tags : sequence of str
             Labels to find the run by.
         echo : bool, optional
             Whether what the algorithm prints also appears here; default: only when the run is waited for.
@@ -157,7 +157,7 @@ class Workspace:
             Before anything is stored or started: an unknown algorithm, dataset or parameter, a wrong value, array or device.
         """
         from workbench.algorithms.runnable import resolve
-        from workbench.execution.devices import choose_device
+        from workbench.execution.devices import choose_device, preferred_device
         from workbench.execution.executor import Job
         from workbench.execution.inputs import Inputs
         from workbench.execution.live import LiveRun
@@ -171,11 +171,12 @@ class Workspace:
         revision = chosen.revision
         values = chosen.parameters.validate(dict(parameters or {}))
         device_choice = choose_device(
-            device or (None if self.settings.device == "auto" else self.settings.device),
+            device or preferred_device(self.settings.device, revision.supported_devices),
             revision.supported_devices,
             revision.default_device,
             revision.ref,
         )
+        labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
         place = self._executor(executor or self.settings.executor)
         given = Inputs(inputs, revision.type, self.datasets)
 
@@ -195,7 +196,7 @@ class Workspace:
             debug=debug,
             timeout_s=timeout_s,
             retries=retries,
-            tags=tuple(tags),
+            tags=labels,
             pid=pid,
             pid_started=pid_started,
             host=host,
@@ -226,11 +227,7 @@ class Workspace:
             live.save()
         if device_choice.warning:
             live.write_log("WARNING", device_choice.warning)
-        try:
-            place.submit(Job(live, task, wait=wait, debug=debug))
-        finally:
-            if wait:
-                self.runs.forget(run_id)
+        place.submit(Job(live, task, wait=wait, debug=debug))
         return _handle(live, self.runs)
 
     def reindex(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.errors import UnsupportedError
-from workbench.execution.devices import DeviceChoice, choose_device
+from workbench.execution.devices import DeviceChoice, choose_device, preferred_device
 
 CPU = frozenset({"cpu"})
 GPU = frozenset({"cpu", "cuda", "cuda:0", "cuda:1"})
@@ -61,3 +61,9 @@ def test_a_device_that_the_algorithm_does_not_support_is_refused_before_anything
 def test_the_reason_says_who_wanted_it() -> None:
     assert choose_device("cpu", ["cpu"], "cpu", "a@1.0", CPU) == DeviceChoice("cpu", "asked for")
     assert choose_device(None, ["cpu"], "cpu", "a@1.0", CPU) == DeviceChoice("cpu", "the algorithm's default")
+
+
+def test_a_preferred_device_is_taken_only_where_it_is_supported() -> None:
+    assert preferred_device("cuda:1", ["cpu", "gpu"]) == "cuda:1"
+    assert preferred_device("gpu", ["cpu"]) is None
+    assert preferred_device("auto", ["cpu", "gpu"]) is None

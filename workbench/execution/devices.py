@@ -81,6 +81,13 @@ def choose_device(
     )
 
 
+def preferred_device(setting: str, supported: Sequence[str]) -> str | None:
+    """Return the device of the settings if the algorithm supports it; None leaves the choice to the algorithm."""
+    if setting == "auto" or _family(setting) not in {_family(s) for s in supported}:
+        return None
+    return setting
+
+
 def _canonical(device: str) -> str:
     return device.replace("gpu", "cuda")
 

@@ -142,7 +142,8 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
                 )
                 continue
             _settle_error(live, error, phases, task)
-            if raise_errors or not isinstance(error, Exception):
+            # sys.exit() in an algorithm ends its run, not the kernel
+            if isinstance(error, KeyboardInterrupt) or (raise_errors and isinstance(error, Exception)):
                 raise
             return
         live.end(

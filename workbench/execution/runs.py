@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from workbench.catalog import Catalog
 from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError
+from workbench.execution.events import RunEvent
 from workbench.execution.live import LiveRun
 from workbench.execution.log_file import log_key, read_log
 from workbench.execution.run import Run
@@ -139,11 +140,13 @@ class Runs:
 
     def add(self, live: LiveRun) -> None:
         """Remember a run of this process until it ends."""
-        self._live[live.record.id] = live
 
-    def forget(self, id: str) -> None:
-        """Drop a run of this process that has ended."""
-        self._live.pop(id, None)
+        def forget(event: RunEvent) -> None:
+            if event.status.is_final:
+                self._live.pop(event.run_id, None)
+
+        self._live[live.record.id] = live
+        live.subscribe(forget)
 
     def save(self, record: RunRecord, *, before: RunRecord | None = None, to_store: bool = True) -> None:
         """Keep a record: the file first, then the catalog.
