@@ -39,6 +39,16 @@ def test_deploy_run_and_find_again(call, tmp_path: Path) -> None:
     assert "inverting" in call("jobs", run_id, "log").output
 
 
+def test_several_outputs_are_numbered_files_or_a_folder(call, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "invert")
+    np.save(tmp_path / "stack.npy", np.ones((2, 8, 8), np.float32))
+    call("deploy", str(folder), "--no-check")
+    assert call("run", "invert", str(tmp_path / "stack.npy"), "-o", str(tmp_path / "o.tif")).exit_code == 0
+    assert sorted(p.name for p in tmp_path.glob("o*.tif")) == ["o-000.tif", "o-001.tif"]
+    call("run", "invert", str(tmp_path / "stack.npy"), "-o", str(tmp_path / "out"))
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["000.h5", "001.h5"]
+
+
 def test_a_dry_run_says_what_would_be_stored(call, tmp_path: Path) -> None:
     folder = write_algorithm(tmp_path / "invert", files={"weights.bin": b"123", ".env/secret": b"x"})
     output = call("deploy", str(folder), "--dry-run").output

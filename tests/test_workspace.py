@@ -128,24 +128,75 @@ def test_what_is_refused_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (
-            {"volume": np.zeros((4, 8, 8), np.float32)},
-            r"no key 'image'.*'volume' \(4, 8, 8\) float32.*\.array",
-        ),
-        ({"image": np.zeros((4, 8, 8), np.float32)}, r"has shape \(4, 8, 8\), expected \(H, W\)"),
+        ({"data": np.zeros((8, 8), np.float32)}, r"no key 'image'.*'data' \(8, 8\) float32.*\.array"),
+        ({"image": np.zeros((2, 3, 8, 8), np.float32)}, r"has shape \(2, 3, 8, 8\), expected \(H, W\)"),
         ({"image": np.zeros((8, 8), np.int64)}, r"is int64.*astype\('float32'\)"),
+        ({"image": np.zeros((8, 8, 3), np.uint8)}, "moveaxis"),
+        ({"image": np.zeros((0, 8), np.float32)}, "is empty"),
     ],
 )
 def test_a_dataset_that_does_not_fit_the_type_is_refused_before_the_run(
     ws: workbench.Workspace, tmp_path: Path, data: dict[str, np.ndarray], match: str
 ) -> None:
     ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
-    dataset = ws.datasets.put(data, name="given")
+    ws.datasets.put(data, name="given")
     with pytest.raises(InvalidDataError, match=match):
         ws.run("invert", "given")
     assert len(ws.runs.list()) == 0
-    if "volume" in data:
-        assert len(ws.run("invert", dataset.array).outputs) == 4
+
+
+@pytest.mark.parametrize("key", ["volume", "image"])
+def test_a_stack_in_a_dataset_is_taken_apart_as_an_array_is(
+    ws: workbench.Workspace, tmp_path: Path, stack: np.ndarray, key: str
+) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+    dataset = ws.datasets.put({key: stack}, name="given")
+    run = ws.run("invert", "given")
+    np.testing.assert_array_equal(run.result(), stack.max() - stack)
+    assert {d.parents for d in run.inputs} == {(dataset.id,)}
+
+
+def test_a_file_is_an_input_and_nothing_is_stored_if_another_is_refused(
+    ws: workbench.Workspace, tmp_path: Path, stack: np.ndarray
+) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+    np.save(tmp_path / "stack.npy", stack)
+    with pytest.raises(NotFoundError):
+        ws.run("invert", [tmp_path / "stack.npy", "nowhere"])
+    assert len(ws.datasets.list()) == 0
+    run = ws.run("invert", str(tmp_path / "stack.npy"))
+    assert len(run.outputs) == 4
+    assert run.inputs[0].source == str(tmp_path / "stack.npy")
+
+
+def test_colour_with_its_channels_last_is_refused_with_the_way_out(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+    for given in (np.zeros((64, 60, 3), np.uint8), [np.zeros((64, 60, 3), np.uint8)]):
+        with pytest.raises(InvalidDataError, match="moveaxis"):
+            invert(given)
+
+
+def test_a_typed_algorithm_without_inputs_is_refused_before_the_run(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+    for call in (invert, lambda: invert([])):
+        with pytest.raises(InvalidInputError, match="no input"):
+            call()
+    assert len(ws.runs.list()) == 0
+
+
+def test_an_option_of_the_run_is_not_taken_for_a_parameter(ws: workbench.Workspace, tmp_path: Path) -> None:
+    invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+    with pytest.raises(InvalidParameterError, match=r"run_options=\{'device': 'cpu'\}"):
+        invert(np.ones((8, 8)), device="cpu")
+
+
+def test_an_empty_listing_of_a_mistyped_algorithm_says_so(ws: workbench.Workspace, tmp_path: Path) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)
+    assert "Did you mean 'invert'" in repr(ws.runs.list(algorithm="invrt"))
 
 
 def test_a_failed_run_keeps_the_true_error_first(ws: workbench.Workspace, tmp_path: Path) -> None:

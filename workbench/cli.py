@@ -89,9 +89,19 @@ def describe(ctx: click.Context, algorithm: str) -> None:
 @click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=VALUE]...")
 @click.option("-d", "--device", help="cpu, gpu, cuda, cuda:1, mps.")
 @click.option("-x", "--executor", help="Where it runs.")
-@click.option("--timeout", "timeout_s", type=float, help="Seconds after which the run is ended.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    help="Seconds after which it is ended, at its next log, progress or fetch.",
+)
 @click.option("--retries", type=int, default=0, help="How often a failed run is tried again.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder or file for the outputs.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File for the output (several are numbered), or a folder for .h5 files.",
+)
 @click.option("--debug", is_flag=True, help="Show the full traceback of the algorithm.")
 @click.pass_context
 def run(
@@ -113,13 +123,20 @@ def run(
         if output is None:
             click.echo(repr(dataset))
         else:
-            target = output / f"{number:03d}.h5" if output.is_dir() or len(done.outputs) > 1 else output
+            target = _target(output, number, len(done.datasets))
             target.parent.mkdir(parents=True, exist_ok=True)
             click.echo(f"wrote {dataset.export(target)}")
     if done.status != "COMPLETED":
         if done.record.error is not None:
             click.echo(done.record.error.traceback, err=True)
         ctx.exit(1)
+
+
+def _target(output: Path, number: int, count: int) -> Path:
+    """Return the file of one of several outputs: in a folder, or beside each other with their numbers."""
+    if output.is_dir() or not output.suffix:
+        return output / f"{number:03d}.h5"
+    return output if count == 1 else output.with_name(f"{output.stem}-{number:03d}{output.suffix}")
 
 
 @main.command()

@@ -88,8 +88,11 @@ def read_inputs(
 def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any]) -> Any:
     if word.isidentifier() and word in namespace:
         return namespace[word]
+    path = Path(word).expanduser()
     expression = _EXPRESSION.match(word)
-    if expression and expression.group(1) in namespace:
+    if (
+        expression and expression.group(1) in namespace and not path.exists()
+    ):  # coins.png beside a variable coins
         try:
             ast.parse(word, mode="eval")
             return eval(word, dict(namespace))  # the user's own expression in the user's own namespace
@@ -100,7 +103,6 @@ def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any]) -
     try:
         return workspace.datasets.find(word)
     except (NotFoundError, InvalidInputError):
-        path = Path(word).expanduser()
         if path.exists():
             return path
     arrays = [k for k, v in namespace.items() if hasattr(v, "shape") and not k.startswith("_")]

@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from workbench.errors import WorkbenchError
 
@@ -41,8 +42,13 @@ def examine(url: str | None = None) -> Iterator[Finding]:
     from workbench.execution.devices import available_devices
 
     yield Finding("devices", True, ", ".join(sorted(available_devices())))
+    from workbench.settings import default_url, load
     from workbench.workspace import open as open_workspace
 
+    place = load({"url": url} if url else None)[0].url or default_url()
+    if "://" not in place and not Path(place).expanduser().exists():
+        yield Finding("workspace", True, f"{place} is not there yet; it is made when it is first opened")
+        return
     try:
         workspace = open_workspace(url)
     except WorkbenchError as error:

@@ -40,11 +40,13 @@ class GenericSchema(DataSchema):
 
 def image_problem(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:
     """Return why an array of this shape and dtype is no image, and what to do; None if it is one."""
+    if 0 in shape:
+        return f"has shape {shape}: it is empty; check how it was cut or loaded"
     if len(shape) == 3 and shape[0] != 3:
         if shape[2] in {3, 4}:
             fix = "colour comes first: use numpy.moveaxis(image[..., :3], -1, 0)"
         else:
-            fix = "for a stack use VolumeSchema with key 'volume', or put each slice as a dataset"
+            fix = "for a stack use VolumeSchema with key 'volume'"
         return f"has shape {shape}, expected (H, W) or (3, H, W); {fix}"
     if len(shape) not in {2, 3}:
         is_squeezable = sum(n != 1 for n in shape) == 2

@@ -42,6 +42,7 @@ class Workspace:
     def __init__(self, store: Store, catalog: Callable[[], Catalog], settings: Settings) -> None:
         self.store = store
         self.settings = settings
+        self.is_new = False  # opening it made it: perhaps its name was mistyped
         self._open_catalog = catalog
         self._executors: dict[str, Executor] = {}
         self._lock = threading.RLock()
@@ -282,7 +283,8 @@ class Workspace:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Workspace {self.url}" + (" (closed)" if self._closed else "")
+        state = " (closed)" if self._closed else " (new)" if self.is_new else ""
+        return f"Workspace {self.url}{state}"
 
     def _check_open(self) -> None:
         if self._closed:
@@ -392,6 +394,7 @@ def open(
         store.close()
         raise
     workspace = Workspace(store, index.catalog, configured)
+    workspace.is_new = is_new
     if index.must_fill:
         workspace.reindex()
         index.filled()

@@ -70,6 +70,21 @@ def test_an_expression_over_a_variable_is_an_input(deployed: InteractiveShell) -
     assert len(run.outputs) == 1
 
 
+def test_a_file_is_not_taken_for_an_attribute_of_a_variable(
+    deployed: InteractiveShell, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "volume.npy", np.ones((8, 8), np.float32))
+    assert len(deployed.run_line_magic("algorun", "invert volume.npy").outputs) == 1
+
+
+def test_a_form_that_was_refused_leaves_nothing_to_complain_about(deployed: InteractiveShell) -> None:
+    import gc
+
+    with pytest.raises(UsageError, match="invert"):
+        deployed.run_line_magic("algoform", "invrt volume")
+    gc.collect()  # an error in the clean-up would be raised as a warning here
+
+
 @pytest.mark.parametrize(
     ("magic", "line", "words"),
     [

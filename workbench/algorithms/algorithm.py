@@ -10,12 +10,26 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.algorithms.parameters import Parameters
-from workbench.errors import WorkspaceError
+from workbench.errors import InvalidParameterError, WorkspaceError
 from workbench.models import AlgorithmType, Revision
 from workbench.pages import cell_text, html_table, text_table
 
 if TYPE_CHECKING:
     from workbench.runners import BaseRunner
+
+
+_RUN_OPTIONS = {
+    "device",
+    "executor",
+    "timeout_s",
+    "retries",
+    "wait",
+    "debug",
+    "tags",
+    "echo",
+    "session",
+    "reuse",
+}
 
 
 class Code(Protocol):
@@ -115,6 +129,13 @@ class Algorithm:
         if self._run is None:
             raise WorkspaceError(
                 f"Algorithm {self.ref!r} belongs to no workspace. Get it from one: ws.algorithms.get(...)."
+            )
+        options = sorted(_RUN_OPTIONS & parameters.keys() - set(self.parameters.names))
+        if options:
+            raise InvalidParameterError(
+                f"{options[0]!r} is no parameter of {self.ref!r} but an option of the run. "
+                f"Pass run_options={{{options[0]!r}: {parameters[options[0]]!r}}}.",
+                problems=dict.fromkeys(options, "is an option of the run"),
             )
         given: Any = inputs[0] if len(inputs) == 1 else inputs
         return self._run(self, given, parameters, **(run_options or {}))

@@ -112,9 +112,10 @@ def missing_package(
         What else may be wrong; begins with a space.
     """
     package = (error.name or str(error)).partition(".")[0]
+    # where a module of the folder was meant, installing a stranger of that name would do harm
+    install = "" if hint else f" Install it: pip install {_DISTRIBUTIONS.get(package, package)}"
     return MissingPackageError(
-        f"{where} imports {error.name!r}, but package {package!r} is not installed.{hint} "
-        f"Install it: pip install {_DISTRIBUTIONS.get(package, package)}",
+        f"{where} imports {error.name!r}, but package {package!r} is not installed.{hint}{install}",
         package=package,
     )
 

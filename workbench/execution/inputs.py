@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidDataError, InvalidInputError
+from workbench.errors import InvalidDataError, InvalidInputError, NotFoundError
 from workbench.models import AlgorithmType
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class _New:
     """A dataset to be stored for the run."""
 
     data: Mapping[str, Any]
+    parent: str | None = None  # the dataset it is a slice of
+    source: str | None = None  # the file it was read from
 
 
 class Inputs:
@@ -58,27 +61,50 @@ class Inputs:
         new = [item.data for item in self._items if isinstance(item, _New)]
         if new:
             datasets.check_many(new, self._schema)
+        if not self._items and self._schema is not None:
+            raise InvalidInputError(
+                f"There is no input, and an {type} algorithm reads at least one. Pass an array, a dataset's id or name, "
+                "or a file, as the first argument."
+            )
 
     def __len__(self) -> int:
         return len(self._items)
 
     def store(self) -> list[str]:
-        """Store the arrays and return the ids of all inputs in their order."""
-        new = [item.data for item in self._items if isinstance(item, _New)]
-        stored = iter(self._datasets.put_many(new, schema=self._schema, parallel=len(new) > 1) if new else [])
-        return [next(stored).id if isinstance(item, _New) else item.id for item in self._items]
+        """Store what is new and return the ids of all inputs in their order."""
+        ids: list[str] = []
+        for kind, group in groupby(
+            self._items, lambda i: (i.parent, i.source) if isinstance(i, _New) else None
+        ):
+            items = list(group)
+            if kind is None:
+                ids += [item.id for item in items if not isinstance(item, _New)]
+                continue
+            parent, source = kind
+            stored = self._datasets.put_many(
+                [item.data for item in items if isinstance(item, _New)],
+                schema=self._schema,
+                parents=(parent,) if parent else (),
+                source=source,
+                parallel=len(items) > 1,
+            )
+            ids += [dataset.id for dataset in stored]
+        return ids
 
     def _add(self, item: Item, what: str, *, in_list: bool) -> None:
         from workbench.library.dataset import Dataset
 
         if isinstance(item, (str, Dataset)):
-            self._items.append(self._fitting(self._datasets.find(item)))
+            try:
+                dataset = self._datasets.find(item)
+            except NotFoundError:
+                if not (isinstance(item, str) and Path(item).is_file()):
+                    raise
+                self._add_file(Path(item))
+            else:
+                self._add_dataset(dataset)
         elif isinstance(item, (Path, os.PathLike)):
-            as_slices = self._type.input_key != "data"
-            found = self._datasets.import_file(Path(item), as_slices=as_slices)
-            self._items += [
-                self._fitting(dataset) for dataset in (found if isinstance(found, list) else [found])
-            ]
+            self._add_file(Path(item))
         elif isinstance(item, Mapping):
             self._items.append(_New(dict(item)))
         elif isinstance(item, (list, tuple)):
@@ -94,18 +120,27 @@ class Inputs:
                 "Convert it first, for example with numpy.asarray(value)."
             )
 
-    def _fitting(self, dataset: Dataset) -> Dataset:
-        """Return the dataset if it holds what an algorithm of this type reads; only its description is looked at."""
+    def _add_file(self, path: Path) -> None:
+        from workbench.library.importers import Content, load
+
+        found = load(path, as_slices=self._type.input_key != "data")
+        contents = [found] if isinstance(found, Content) else found
+        self._items += [_New(content.data, source=str(path)) for content in contents]
+
+    def _add_dataset(self, dataset: Dataset) -> None:
+        """Add a dataset that holds what an algorithm of this type reads; a stack is taken apart into its slices."""
         key = self._type.input_key
         if key == "data":  # generic algorithms say in their code what they read
-            return dataset
-        info = dataset.keys.get(key)
+            self._items.append(dataset)
+            return
         what = f"Dataset {dataset.name or dataset.id!r}"
+        found = key if key in dataset.keys else "volume" if key == "image" else key
+        info = dataset.keys.get(found)
         if info is None:
             held = ", ".join(f"{k!r} {i.shape} {i.dtype}" for k, i in dataset.keys.items())
             raise InvalidDataError(
                 f"{what} has no key {key!r}, which an {self._type} algorithm reads; it has {held}. "
-                f"Pass its array instead: ws.datasets.find({dataset.id!r}).array; a stack is split into slices.",
+                f"Pass its array instead: ws.datasets.find({dataset.id!r}).array.",
                 key=key,
             )
         if key == "image":
@@ -113,10 +148,16 @@ class Inputs:
 
             from workbench.schemas import image_problem
 
-            problem = image_problem(info.shape, np.dtype(info.dtype))
+            is_stack = (
+                len(info.shape) == 3 and (found == "volume" or info.shape[0] != 3) and info.shape[2] > 4
+            )
+            problem = image_problem(info.shape[1:] if is_stack else info.shape, np.dtype(info.dtype))
             if problem:
-                raise InvalidDataError(f"{what}: {key!r} {problem}.", key=key)
-        return dataset
+                raise InvalidDataError(f"{what}: {found!r} {problem}.", key=found)
+            if is_stack:
+                self._items += [_New({key: plane}, parent=dataset.id) for plane in dataset[found]]
+                return
+        self._items.append(dataset)
 
     def _add_array(self, array: Any, what: str, *, in_list: bool) -> None:
         key = self._type.input_key
@@ -130,6 +171,12 @@ class Inputs:
         elif len(shape) == 3:
             if shape[0] == 0:
                 raise InvalidDataError(f"{what} has shape {shape}: a stack of no slices.", key=key)
+            if shape[2] in {3, 4} and min(shape[:2]) > 4:
+                raise InvalidDataError(
+                    f"{what} has shape {shape}: a colour picture with its channels last, or slices {shape[2]} px wide. "
+                    "Colour comes first and in a list: [numpy.moveaxis(image[..., :3], -1, 0)].",
+                    key=key,
+                )
             self._items += [_New({key: array[i]}) for i in range(shape[0])]
         else:
             raise InvalidDataError(

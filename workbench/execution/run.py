@@ -199,6 +199,11 @@ class Run:
         text = "  ".join(parts)
         if record.error is not None:
             text += f"\n{record.error.type}: {record.error.message}"
+            text += (
+                f"\nin {record.error.phase}; traceback: run.error.traceback_text"
+                if record.error.phase
+                else ""
+            )
         return text
 
     def _repr_html_(self) -> str:

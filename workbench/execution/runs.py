@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from workbench.catalog import Catalog
-from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError
+from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError, did_you_mean
 from workbench.execution.events import RunEvent
 from workbench.execution.live import LiveRun
 from workbench.execution.log_file import log_key, read_log
@@ -87,9 +87,7 @@ class Runs:
         if cursor is not None:
             given = {**filters, "limit": size, "after": cursor}
             again = lambda: self.list(**given)  # noqa: E731
-        return Page(
-            [self._handle(r) for r in records], _row, again, "runs", "Start one with ws.run(...) or %algorun."
-        )
+        return Page([self._handle(r) for r in records], _row, again, "runs", self._hint(algorithm))
 
     def get(self, id: str) -> Run:
         """Return a run by its id.
@@ -205,7 +203,8 @@ class Runs:
         elif not self.record(id).status.is_final:
             record = self.record(id)
             raise UnsupportedError(
-                f"Run {id} belongs to process {record.pid} on {record.host!r}: interrupt that kernel to cancel it."
+                f"Run {id} belongs to process {record.pid} on {record.host!r}. Cancel it there: "
+                f"ws.runs.get({id!r}).cancel() or %algojobs {id} cancel; an interrupt does if a cell waits for it."
             )
 
     def settle(self, *, again: bool = False) -> None:
@@ -250,8 +249,20 @@ class Runs:
                         f"runs/{info.key} is not a run record and is skipped: {error}", stacklevel=2
                     )
 
+    def _hint(self, algorithm: str | None) -> str:
+        """Return what to do when a listing is empty: a name that was mistyped looks like lost work."""
+        if algorithm is None:
+            return "Start one with ws.run(...) or %algorun."
+        name = algorithm.partition("@")[0]
+        known = self._catalog.algorithm_names()
+        return f"Algorithm {algorithm!r} has none.{'' if name in known else did_you_mean(name, known)}"
+
     def _handle(self, record: RunRecord) -> Run:
         return Run(record, self, self._live.get(record.id))
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -259,6 +270,7 @@ def _row(run: Run) -> dict[str, Any]:
     return {
         "id": record.id,
         "algorithm": record.algorithm,
+        "parameters": _shortened(", ".join(f"{k}={v}" for k, v in record.parameters.items())),
         "status": str(record.status),
         "progress": f"{run.progress:.0%}",
         "created": record.created,

@@ -140,6 +140,8 @@ class Form(widgets.VBox):  # type: ignore[misc]
 
     def close(self) -> None:
         """Write what is to be remembered and take the widgets away."""
+        if not hasattr(self, "_view"):  # refused before it was built, and now collected
+            return
         self._memory.flush()
         if self._shell is not None:
             self._shell.events.unregister("post_run_cell", self._cell_ran)

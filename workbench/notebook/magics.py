@@ -164,7 +164,11 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         help="Variable for run.result() (with -b: for the run).",
     )
     @argument(
-        "--timeout", type=float, default=None, metavar="S", help="Seconds after which the run is ended."
+        "--timeout",
+        type=float,
+        default=None,
+        metavar="S",
+        help="Seconds after which it is ended, at its next log, progress or fetch.",
     )
     @argument("--retries", type=int, default=0, metavar="N", help="How often a failed run is tried again.")
     @needs_local_scope
