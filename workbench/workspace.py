@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from workbench.errors import InvalidInputError, UnsupportedError, WorkspaceError
+from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError, WorkspaceError
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.opening import claim, open_index
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
     from workbench.algorithms.runnable import Runnable
     from workbench.catalog import Catalog
+    from workbench.execution.active import ActiveRun
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
-    from workbench.execution.executor import Executor
-    from workbench.execution.live import LiveRun
+    from workbench.execution.executor import Executor, Services
     from workbench.execution.perform import RunnerCache
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
@@ -95,7 +95,7 @@ class Workspace:
             if self._runs is None:
                 from workbench.execution.runs import Runs
 
-                self._runs = Runs(self.store, self.catalog, self.datasets, self.settings)
+                self._runs = Runs(self.store, self.catalog, self.datasets, self.settings, attach=self._attach)
             return self._runs
 
     def run(
@@ -161,10 +161,8 @@ class Workspace:
         from workbench.execution.devices import choose_device, preferred_device
         from workbench.execution.executor import Job
         from workbench.execution.inputs import Inputs
-        from workbench.execution.live import LiveRun
-        from workbench.execution.log_file import LogFile
-        from workbench.execution.perform import Task
         from workbench.execution.process_identity import this_process
+        from workbench.execution.run import Run
 
         self._check_open()
         _refuse_what_is_not_here(session, reuse, timeout_s, retries)
@@ -204,32 +202,8 @@ class Workspace:
             user=user,
             created=now(),
         )
-        environment = self._environment_of_process()
-        live = LiveRun(
-            record,
-            self.runs,
-            LogFile(self.store, run_id),
-            lowest_level="DEBUG" if debug else self.settings.log_level,
-            echo=wait if echo is None else echo,
-        )
-        task = Task(
-            key=(revision.content, device_choice.device),
-            runner_class=chosen.runner_class,
-            asset=chosen.asset,
-            device=device_choice.device,
-            datasets=self.datasets,
-            facts=environment.facts,
-            runners=self._loaded_runners(),
-        )
-        if on_event is not None:
-            live.subscribe(on_event)
-        self.runs.add(live)
-        if not wait:
-            live.save()
-        if device_choice.warning:
-            live.write_log("WARNING", device_choice.warning)
-        place.submit(Job(live, task, wait=wait, debug=debug))
-        return _handle(live, self.runs)
+        job = Job(record, chosen, wait, echo=wait if echo is None else echo, listener=on_event)
+        return Run(record, self.runs, place.submit(job))
 
     def reindex(self) -> dict[str, int]:
         """Build the catalog anew from the store; return how many records of each kind it holds."""
@@ -303,8 +277,27 @@ class Workspace:
                         f"Executor {name!r} needs a store that other processes see; {self.url} lives in this one. "
                         "Open a folder: workbench.open('data/bench')."
                     )
-                self._executors[name] = cls()
+                self._executors[name] = cls(self._services())
             return self._executors[name]
+
+    def _services(self) -> Services:
+        from workbench.execution.executor import Services
+
+        return Services(
+            store=self.store,
+            settings=self.settings,
+            datasets=self.datasets,
+            runs=self.runs,
+            environment=self._environment_of_process(),
+            runners=self._loaded_runners(),
+        )
+
+    def _attach(self, record: RunRecord) -> ActiveRun | None:
+        """Follow a run that another process started, if its executor can."""
+        try:
+            return self._executor(record.executor).attach(record)
+        except (UnsupportedError, NotFoundError):  # an executor that is not installed here
+            return None
 
     def _environment_of_process(self) -> Environment:
         with self._lock:
@@ -322,12 +315,6 @@ class Workspace:
 
                 self._runners = RunnerCache(self.settings.runner_cache)
             return self._runners
-
-
-def _handle(live: LiveRun, runs: Runs) -> Run:
-    from workbench.execution.run import Run
-
-    return Run(live.record, runs, live)
 
 
 def _refuse_what_is_not_here(session: str | None, reuse: str, timeout_s: float | None, retries: int) -> None:

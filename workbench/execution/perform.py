@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import (
     InvalidDataError,
@@ -22,6 +22,8 @@ from workbench.execution.live import LiveRun
 from workbench.models import ErrorRecord, OutputRef, RunStatus
 
 if TYPE_CHECKING:
+    from workbench.algorithms.runnable import Runnable
+    from workbench.execution.executor import Services
     from workbench.library.datasets import Datasets
     from workbench.runners import BaseRunner
 
@@ -52,6 +54,19 @@ class Task:
     datasets: Datasets
     facts: Callable[[], dict[str, Any]]
     runners: RunnerCache
+
+    @classmethod
+    def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
+        """Return the task of running an algorithm in this process."""
+        return cls(
+            key=(algorithm.revision.content, device),
+            runner_class=algorithm.runner_class,
+            asset=algorithm.asset,
+            device=device,
+            datasets=services.datasets,
+            facts=services.environment.facts,
+            runners=services.runners,
+        )
 
 
 @dataclass

@@ -13,8 +13,8 @@ from workbench.errors import (
     RunLostError,
     RunTimeoutError,
 )
+from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
-from workbench.execution.live import LiveRun
 from workbench.execution.run_html import run_html
 from workbench.models import RunRecord, RunStatus
 
@@ -45,7 +45,7 @@ class Run:
     It is a handle: it can be made again from the id at any time with ``ws.runs.get(id)``, in any kernel.
     """
 
-    def __init__(self, record: RunRecord, runs: Runs, live: LiveRun | None = None) -> None:
+    def __init__(self, record: RunRecord, runs: Runs, live: ActiveRun | None = None) -> None:
         self._record = record
         self._runs = runs
         self._live = live
@@ -58,6 +58,12 @@ class Run:
         elif not self._record.status.is_final:
             self._record = self._runs.record(self._record.id)
         return self._record
+
+    def _attached(self) -> ActiveRun | None:
+        """Follow the run where it happens, from now on."""
+        if self._live is None and not self._record.status.is_final:
+            self._live = self._runs.active(self.record)
+        return self._live
 
     @property
     def id(self) -> str:
@@ -143,8 +149,9 @@ class Run:
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Wait until the run has ended, or the time is over, and return it."""
-        if self._live is not None:
-            self._live.wait(timeout_s)
+        live = self._attached()
+        if live is not None:
+            live.wait(timeout_s)
         else:
             self._runs.wait(self.id, timeout_s)
         return self
@@ -177,15 +184,20 @@ class Run:
 
     def cancel(self) -> Run:
         """Ask the run to end and return it. A run in the kernel ends at its next log, progress or fetch call."""
-        if self._live is not None:
-            self._live.request_cancel()
+        live = self._attached()
+        if live is not None:
+            live.request_cancel()
         else:
             self._runs.cancel(self.id)
         return self
 
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
-        """Call the listener for every later event of a run in this process; return a function that ends it."""
-        return self._live.subscribe(listener) if self._live is not None else lambda: None
+        """Call the listener for every later event; return a function that ends it.
+
+        A run that another kernel works on in its own process sends no events here.
+        """
+        live = self._attached()
+        return live.subscribe(listener) if live is not None else lambda: None
 
     def __repr__(self) -> str:
         record = self.record

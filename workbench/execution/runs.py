@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from workbench.catalog import Catalog
 from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError, did_you_mean
+from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
-from workbench.execution.live import LiveRun
 from workbench.execution.log_file import log_key, read_log
 from workbench.execution.run import Run
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
@@ -33,12 +33,20 @@ POLL_S = 0.1  # only for runs of other processes on stores that send no events
 class Runs:
     """Lists, finds and keeps runs: ``ws.runs``."""
 
-    def __init__(self, store: Store, catalog: Catalog, datasets: Datasets, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        datasets: Datasets,
+        settings: Settings,
+        attach: Callable[[RunRecord], ActiveRun | None] = lambda record: None,
+    ) -> None:
         self._store = store
         self._catalog = catalog
         self._datasets = datasets
         self._settings = settings
-        self._live: dict[str, LiveRun] = {}
+        self._attach = attach
+        self._live: dict[str, ActiveRun] = {}
         self._settled = False
 
     # -- for scientists
@@ -136,8 +144,15 @@ class Runs:
             raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
         return found
 
-    def add(self, live: LiveRun) -> None:
-        """Remember a run of this process until it ends."""
+    def active(self, record: RunRecord) -> ActiveRun | None:
+        """Return the run that sends events, attached to where it happens; None where it cannot be followed."""
+        live = self._live.get(record.id)
+        if live is None and not record.status.is_final:
+            live = self._attach(record)
+        return live
+
+    def add(self, live: ActiveRun) -> None:
+        """Remember a run that sends events until it ends."""
 
         def forget(event: RunEvent) -> None:
             if event.status.is_final:
@@ -197,11 +212,11 @@ class Runs:
 
     def cancel(self, id: str) -> None:
         """Cancel a run; one of another kernel can only be cancelled there."""
-        live = self._live.get(id)
+        record = self.record(id)
+        live = self.active(record)
         if live is not None:
             live.request_cancel()
-        elif not self.record(id).status.is_final:
-            record = self.record(id)
+        elif not record.status.is_final:
             raise UnsupportedError(
                 f"Run {id} belongs to process {record.pid} on {record.host!r}. Cancel it there: "
                 f"ws.runs.get({id!r}).cancel() or %algojobs {id} cancel; an interrupt does if a cell waits for it."
