@@ -227,8 +227,11 @@ class RunRecord(Record):
     pid: int | None = None
     pid_started: float | None = None  # start time of that process: pid alone is no identity
     host: str = ""
+    worker_pid: int | None = None  # the process that computed it, where that is not `pid`
+    worker_started: float | None = None
     user: str = ""
     tags: tuple[str, ...] = ()
+    priority: int = 0
     created: datetime
     started: datetime | None = None
     finished: datetime | None = None

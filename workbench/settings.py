@@ -39,6 +39,26 @@ class Settings(BaseModel):
         "INFO", description="Lowest level kept in run logs"
     )
     runner_cache: int = Field(4, ge=1, description="Loaded Runners kept warm in a process")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, le=1000, description="Background runs at once"
+    )
+    memory_budget: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes that background runs may declare together; default: all of the machine's",
+    )
+    share_gpu: bool = Field(False, description="Let several background runs use one GPU at a time")
+    cancel_grace_s: float = Field(
+        5.0, gt=0, description="Seconds that a cancelled background run gets before it is killed"
+    )
+    host_idle_s: float = Field(600.0, gt=0, description="Seconds without a run after which the run host ends")
+    host_folder: str | None = Field(
+        None, description="Private folder for the run host's socket; default: in the system's runtime folder"
+    )
+    host_environment: tuple[str, ...] = Field(
+        ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+        description="Environment variables that a background run takes from the kernel",
+    )
     page_size: int = Field(50, ge=1, le=1000, description="Items on a page of a listing")
     threads: int = Field(
         default_factory=lambda: min(8, os.cpu_count() or 1),
@@ -135,6 +155,8 @@ def find_file(start: Path) -> Path | None:
 
 
 def _parse(key: str, text: str) -> Any:
+    if key == "host_environment":
+        return tuple(name.strip() for name in text.split(",") if name.strip())
     if key != "storage_options":
         return text
     try:

@@ -53,6 +53,7 @@ class Workspace:
         self._runs: Runs | None = None
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
+        self._wired: Services | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -112,6 +113,7 @@ class Workspace:
         reuse: str = "never",
         wait: bool = True,
         debug: bool = False,
+        priority: int = 0,
         tags: Sequence[str] = (),
         echo: bool | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
@@ -129,17 +131,19 @@ class Workspace:
         parameters : mapping, optional
             Values by name; the rest take their defaults.
         executor : str, optional
-            ``kernel`` (in this process).
+            ``kernel`` (in this process) or ``process`` (in a background process that outlives this one).
         device : str, optional
             ``cpu``, ``gpu``, ``cuda``, ``cuda:1``, ``mps``; default: the setting ``device``, then the algorithm's default.
         timeout_s : float, optional
-            Seconds after which the run is ended, at its next log, progress or fetch call.
+            Seconds after which the run is ended: in the kernel at its next log, progress or fetch call, in a process anyway.
         retries : int
             How often a failed run is tried again.
         wait : bool
-            False returns at once; the run goes on in a worker thread.
+            False returns at once; the run goes on in a worker thread, or in its process.
         debug : bool
             Raise what the algorithm raises, so that ``%debug`` lands in its frame.
+        priority : int
+            Of background runs that wait, those with a higher one start first.
         tags : sequence of str
             Labels to find the run by.
         echo : bool, optional
@@ -176,7 +180,7 @@ class Workspace:
             revision.ref,
         )
         labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
-        place = self._executor(executor or self.settings.executor)
+        place = self.executor(executor or self.settings.executor)
         given = Inputs(inputs, revision.type, self.datasets)
 
         run_id = new_id()
@@ -196,6 +200,7 @@ class Workspace:
             timeout_s=timeout_s,
             retries=retries,
             tags=labels,
+            priority=priority,
             pid=pid,
             pid_started=pid_started,
             host=host,
@@ -266,7 +271,14 @@ class Workspace:
                 f"Workspace {self.url} is closed. Open it again: workbench.open({self.url!r})."
             )
 
-    def _executor(self, name: str) -> Executor:
+    def executor(self, name: str) -> Executor:
+        """Return the executor of that name, made on first use.
+
+        Raises
+        ------
+        UnsupportedError
+            If it needs a store that other processes see, and this one lives in memory.
+        """
         with self._lock:
             if name not in self._executors:
                 from workbench.execution.executor import EXECUTORS
@@ -277,25 +289,29 @@ class Workspace:
                         f"Executor {name!r} needs a store that other processes see; {self.url} lives in this one. "
                         "Open a folder: workbench.open('data/bench')."
                     )
-                self._executors[name] = cls(self._services())
+                self._executors[name] = cls(self.services())
             return self._executors[name]
 
-    def _services(self) -> Services:
-        from workbench.execution.executor import Services
+    def services(self) -> Services:
+        """Return what executors work with, for those that live outside of this module."""
+        with self._lock:
+            if self._wired is None:
+                from workbench.execution.executor import Services
 
-        return Services(
-            store=self.store,
-            settings=self.settings,
-            datasets=self.datasets,
-            runs=self.runs,
-            environment=self._environment_of_process(),
-            runners=self._loaded_runners(),
-        )
+                self._wired = Services(
+                    store=self.store,
+                    settings=self.settings,
+                    datasets=self.datasets,
+                    runs=self.runs,
+                    environment=self._environment_of_process(),
+                    runners=self._loaded_runners(),
+                )
+            return self._wired
 
     def _attach(self, record: RunRecord) -> ActiveRun | None:
         """Follow a run that another process started, if its executor can."""
         try:
-            return self._executor(record.executor).attach(record)
+            return self.executor(record.executor).attach(record)
         except (UnsupportedError, NotFoundError):  # an executor that is not installed here
             return None
 

@@ -98,6 +98,11 @@ class RunnerCache:
     def __contains__(self, key: object) -> bool:
         return key in self._loaded
 
+    def keys(self) -> list[tuple[str, str]]:
+        """Return the keys of all loaded Runners."""
+        with self._lock:
+            return list(self._loaded)
+
     def clear(self) -> None:
         """Let go of all loaded Runners."""
         with self._lock:

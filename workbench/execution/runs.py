@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from workbench.catalog import Catalog
 from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError, did_you_mean
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
-from workbench.execution.log_file import log_key, read_log
+from workbench.execution.log_file import LogFile, log_key, log_path, read_log
 from workbench.execution.run import Run
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.pages import Page
@@ -91,6 +92,8 @@ class Runs:
         }
         size = self._settings.page_size if limit is None else limit
         records, cursor = self._catalog.list_runs(**filters, limit=size, after=after)
+        if self._settle_gone(records):
+            records, cursor = self._catalog.list_runs(**filters, limit=size, after=after)
         again: Callable[[], Page[Run]] | None = None
         if cursor is not None:
             given = {**filters, "limit": size, "after": cursor}
@@ -184,6 +187,10 @@ class Runs:
         """Return the log of a run."""
         return read_log(self._store, id)
 
+    def log_path(self, id: str) -> Path:
+        """Return the file that a run of this machine writes its log to."""
+        return log_path(self._store, id)
+
     def datasets_of(self, ids: Iterable[str]) -> builtins.list[Dataset]:
         """Return the handles of datasets that a run names; one that was deleted since is left out."""
         return self._datasets.find_many([*ids])
@@ -206,9 +213,8 @@ class Runs:
     def wait(self, id: str, timeout_s: float | None) -> None:
         """Wait for a run of another process."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self.record(id).status.is_final and (end is None or time.monotonic() < end):
+        while not self.settle_if_gone(id).status.is_final and (end is None or time.monotonic() < end):
             time.sleep(POLL_S)
-            self.settle(again=True)
 
     def cancel(self, id: str) -> None:
         """Cancel a run; one of another kernel can only be cancelled there."""
@@ -229,27 +235,61 @@ class Runs:
         self._settled = True
         open_states = [s.value for s in RunStatus if not s.is_final]
         unsettled, _ = self._catalog.list_runs(status=open_states, limit=1000)
-        if not unsettled:
-            return
+        self._settle_gone(unsettled)
+
+    def settle_if_gone(self, id: str) -> RunRecord:
+        """Return the record of a run, LOST now if its processes have vanished."""
+        record = self.record(id) if id not in self._live else self._catalog.get_run(id) or self.record(id)
+        return next(iter(self._settle_gone([record], even_followed=True)), record)
+
+    def end(self, id: str, status: RunStatus, error: ErrorRecord | None) -> RunRecord:
+        """Bring a run whose process is gone to a final state and return its record.
+
+        One that it had brought to an end itself stays as it was, also if the catalog does not know that yet.
+        """
+        record = self.stored(id) or self.record(id)
+        log = LogFile(self._store, id)
+        log.publish()
+        if not record.status.is_final:
+            record = record.model_copy(update={"status": status, "finished": now(), "error": error})
+            self.save(record, before=self._catalog.get_run(id))
+        else:
+            self._catalog.put_run(record)
+        return record
+
+    def stored(self, id: str) -> RunRecord | None:
+        """Return the record as it lies in the store, or None if it is absent or unreadable."""
+        try:
+            return RunRecord.model_validate_json(self._store.get(COLLECTION, f"{id}.json"))
+        except (NotFoundError, ValidationError):
+            return None
+
+    def _settle_gone(
+        self, records: Sequence[RunRecord], *, even_followed: bool = False
+    ) -> builtins.list[RunRecord]:
+        """Settle those whose processes are gone; return their records."""
         from workbench.execution.process_identity import is_gone
 
-        for record in unsettled:
-            if record.id not in self._live and is_gone(record.pid, record.pid_started, record.host):
-                lines = self.read_log(record.id).splitlines()
-                last = f"; last log line: {lines[-1]}" if lines else ""
-                lost = {
-                    "status": RunStatus.LOST,
-                    "finished": now(),
-                    "error": ErrorRecord(
-                        type="ProcessGone",
-                        message=f"process {record.pid} on {record.host!r} ended without finishing it{last}",
-                        kind="run_lost",
-                    ),
-                }
-                try:
-                    self.save(record.model_copy(update=lost), before=record)
-                except StorageError:  # a workspace that can only be read is shown as it is
-                    return
+        settled = []
+        for record in records:
+            if record.status.is_final or (record.id in self._live and not even_followed):
+                continue
+            if not is_gone(record.pid, record.pid_started, record.host) or not (
+                record.worker_pid is None or is_gone(record.worker_pid, record.worker_started, record.host)
+            ):
+                continue
+            lines = self.read_log(record.id).splitlines()
+            last = f"; last log line: {lines[-1]}" if lines else ""
+            error = ErrorRecord(
+                type="ProcessGone",
+                message=f"process {record.pid} on {record.host!r} ended without finishing it{last}",
+                kind="run_lost",
+            )
+            try:
+                settled.append(self.end(record.id, RunStatus.LOST, error))
+            except StorageError:  # a workspace that can only be read is shown as it is
+                break
+        return settled
 
     def records(self) -> Iterator[RunRecord]:
         """Yield every stored record, for reindex; unreadable ones are skipped with a warning."""
