@@ -113,3 +113,20 @@ def test_the_doctor_names_a_folder_that_is_no_workspace(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["-w", str(tmp_path), "doctor"])
     assert done.exit_code == 1
     assert "!!  workspace" in done.output
+
+
+def test_a_background_run_is_followed_and_its_host_is_seen_and_ended(call, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "invert", extra=GAIN)
+    call("deploy", str(folder), "--no-check")
+    np.save(tmp_path / "image.npy", np.zeros((3, 4), np.float32))
+    assert "No run host" in call("host", "status").output
+    assert "There is no run host" in call("host", "stop").output
+    done = call("run", "-b", "invert", str(tmp_path / "image.npy"))
+    run_id = done.output.split()[1]
+    followed = call("jobs", run_id, "attach").output
+    assert followed.startswith((tmp_path / "ws" / "runs" / f"{run_id}.log").read_text())
+    assert "COMPLETED" in followed
+    assert "1 ended" in call("host", "status").output
+    assert "run host" in call("doctor").output
+    assert "has ended" in call("host", "stop").output
+    assert "No run host" in call("host", "status").output

@@ -8,8 +8,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ def examine(url: str | None = None) -> Iterator[Finding]:
         if workspace.store.is_local:
             free = shutil.disk_usage(workspace.url.removeprefix("file://")).free / 2**30
             yield Finding("disk", free > 1.0, f"{free:.1f} GiB free")
+        if workspace.store.is_shared:
+            yield _host(workspace)
         lost = workspace.runs.list(status="LOST", limit=100)
         yield Finding(
             "lost runs", True, f"{len(lost)}{'+' if lost.has_more else ''} runs whose process vanished"
@@ -72,3 +78,12 @@ def examine(url: str | None = None) -> Iterator[Finding]:
             indexed == len(stored),
             text + ("" if indexed == len(stored) else "; run: workbench reindex"),
         )
+
+
+def _host(workspace: Workspace) -> Finding:
+    from workbench.commands import host_status, host_text
+
+    try:
+        return Finding("run host", True, host_text(host_status(workspace)))
+    except WorkbenchError as error:
+        return Finding("run host", False, str(error))

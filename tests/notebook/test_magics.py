@@ -236,3 +236,12 @@ def test_the_line_that_is_written_is_the_line_that_is_read(deployed: Interactive
     inputs, assignments = split_words(words)
     assert (name, inputs) == ("invert@1.0", ["volume"])
     assert read_parameters(Stub, assignments) == {"gain": 2.5}  # type: ignore[arg-type]
+
+
+def test_b_starts_a_run_that_outlives_the_kernel(deployed: InteractiveShell) -> None:
+    run = deployed.run_line_magic("algorun", "invert volume -b -o later")
+    assert deployed.user_ns["later"] is run
+    assert run.record.executor == "process"
+    assert run.wait(30).status == "COMPLETED"
+    log = deployed.run_line_magic("algojobs", f"{run.id} log")
+    assert "inverting" in log

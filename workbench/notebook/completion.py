@@ -76,7 +76,8 @@ def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], 
             values = spec.options or ((True, False) if spec.type == "bool" else ())
             if word.startswith(f"{spec.name}="):
                 yield from (f"{spec.name}={v}" for v in values)
-    yield from ("--debug", "--device", "--executor", "--background", "--output", "--timeout", "--retries")
+    yield from ("--debug", "--device", "--executor", "--background", "--priority", "--output", "--timeout")
+    yield "--retries"
 
 
 def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Iterable[str]:

@@ -152,10 +152,14 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--debug", action="store_true", help="Raise what the algorithm raises, for %%debug.")
     @argument("-d", "--device", default=None, help="cpu, gpu, cuda, cuda:1, mps.")
     @argument("-s", "--session", default=None, help="Session to work in.")
-    @argument("-x", "--executor", default=None, help="Where it runs.")
+    @argument("-x", "--executor", default=None, help="Where it runs: kernel or process.")
     @argument(
-        "-b", "--background", action="store_true", help="Return at once; the run goes on in a worker thread."
+        "-b",
+        "--background",
+        action="store_true",
+        help="Return at once; the run goes on in a process of its own, which outlives the kernel.",
     )
+    @argument("--priority", type=int, default=0, help="Of runs that wait, higher ones start first.")
     @argument(
         "-o",
         "--output",
@@ -168,7 +172,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         type=float,
         default=None,
         metavar="S",
-        help="Seconds after which it is ended, at its next log, progress or fetch.",
+        help="Seconds after which it is ended; in the kernel at its next log, progress or fetch.",
     )
     @argument("--retries", type=int, default=0, metavar="N", help="How often a failed run is tried again.")
     @needs_local_scope
@@ -177,7 +181,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @_usage
     def algorun(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm. As a cell magic the body holds parameters as YAML."""
-        from workbench.commands import run_words
+        from workbench.commands import executor_of, run_words
         from workbench.notebook.live_line import LiveLine
 
         args = _arguments(self.algorun, line)
@@ -194,7 +198,8 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 debug=args.debug,
                 device=args.device,
                 session=args.session,
-                executor=args.executor,
+                executor=executor_of(self.workspace, args.executor, background=args.background),
+                priority=args.priority,
                 wait=not args.background,
                 timeout_s=args.timeout,
                 retries=args.retries,
