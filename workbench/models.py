@@ -222,6 +222,7 @@ class RunRecord(Record):
     timeout_s: float | None = None
     retries: int = 0
     phases: dict[str, float] = Field(default_factory=dict)  # phase -> seconds
+    longest_silence_s: float = 0.0  # without log line or progress
     warnings: tuple[str, ...] = ()
     environment: dict[str, Any] = Field(default_factory=dict)
     pid: int | None = None

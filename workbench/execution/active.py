@@ -33,6 +33,9 @@ class ActiveRun(Protocol):
     @property
     def message(self) -> str: ...
 
+    @property
+    def silence_s(self) -> float: ...
+
     def wait(self, timeout_s: float | None) -> bool:
         """Wait for the end; return False if it did not come in time."""
         ...

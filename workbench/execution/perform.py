@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from workbench.library.datasets import Datasets
     from workbench.runners import BaseRunner
 
+BACKOFF_S = 0.5
+BACKOFF_MOST_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -45,6 +49,8 @@ class Task:
     facts : callable
         Returns the environment facts for the record.
     runners : RunnerCache
+    retryable : bool or sequence of str
+        Which errors are worth another attempt: those named, or all.
     """
 
     key: tuple[str, str]
@@ -54,6 +60,7 @@ class Task:
     datasets: Datasets
     facts: Callable[[], dict[str, Any]]
     runners: RunnerCache
+    retryable: bool | Sequence[str] = True
 
     @classmethod
     def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
@@ -66,6 +73,7 @@ class Task:
             datasets=services.datasets,
             facts=services.environment.facts,
             runners=services.runners,
+            retryable=algorithm.revision.settings.get("retryable", True),
         )
 
 
@@ -156,11 +164,18 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
             with capture.captured(live):
                 outputs, warnings = _compute(live, task, phases)
         except BaseException as error:
-            if isinstance(error, Exception) and not _is_final(error) and attempt < attempts:
+            if attempt < attempts and is_retryable(error, task.retryable):
+                wait_s = backoff_s(attempt)
                 live.write_log(
-                    "WARNING", f"Attempt {attempt} of {attempts} failed: {type(error).__name__}: {error}"
+                    "WARNING",
+                    f"Attempt {attempt} of {attempts} failed: {type(error).__name__}: {error}. "
+                    f"Trying again in {wait_s:.2g} s.",
                 )
-                continue
+                try:
+                    live.pause(wait_s)
+                    continue
+                except (WorkbenchError, KeyboardInterrupt) as stop:
+                    error = stop
             _settle_error(live, error, phases, task)
             # sys.exit() in an algorithm ends its run, not the kernel
             if isinstance(error, KeyboardInterrupt) or (raise_errors and isinstance(error, Exception)):
@@ -176,9 +191,25 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
         return
 
 
-def _is_final(error: Exception) -> bool:
-    """Tell whether trying again makes no sense: cancelled, out of time."""
-    return isinstance(error, WorkbenchError) and error.kind in {"run_cancelled", "run_timeout"}
+def is_retryable(error: BaseException, declared: bool | Sequence[str]) -> bool:
+    """Tell whether trying again may help.
+
+    Parameters
+    ----------
+    error : BaseException
+    declared : bool or sequence of str
+        Names of exceptions that the algorithm calls retryable, their subclasses too; True for every exception.
+    """
+    if not isinstance(error, Exception) or getattr(error, "kind", "") in {"run_cancelled", "run_timeout"}:
+        return False
+    if isinstance(declared, bool):
+        return declared
+    return any(cls.__name__ in declared for cls in type(error).__mro__)
+
+
+def backoff_s(attempt: int) -> float:
+    """Return how long to wait after a failed attempt: twice as long each time, with a little chance in it."""
+    return float(min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2))
 
 
 def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef], list[str]]:

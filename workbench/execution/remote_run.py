@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +62,7 @@ class RemoteRun:
         self._events = Events()
         self._cancel = cancel
         self._ended = threading.Event()
+        self._last_sign = time.monotonic()
         self._fraction = record.progress.fraction
         self._message = record.progress.message
         if record.status.is_final:
@@ -78,6 +80,11 @@ class RemoteRun:
     @property
     def message(self) -> str:
         return self._message
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since it was last heard of."""
+        return time.monotonic() - self._last_sign
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait for the end; return False if it did not come in time."""
@@ -120,6 +127,7 @@ class RemoteRun:
             self._emit("log", text)
 
     def _emit(self, kind: str, text: str = "") -> None:
+        self._last_sign = time.monotonic()
         self._events.emit(
             RunEvent(self.record.id, kind, self.record.status, self._fraction, self._message, text)  # type: ignore[arg-type]
         )

@@ -15,8 +15,9 @@ from workbench.errors import (
 )
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
+from workbench.execution.pace import Pace, duration
 from workbench.execution.run_html import run_html
-from workbench.models import RunRecord, RunStatus
+from workbench.models import RunRecord, RunStatus, now
 
 if TYPE_CHECKING:
     from workbench.execution.runs import Runs
@@ -49,6 +50,7 @@ class Run:
         self._record = record
         self._runs = runs
         self._live = live
+        self._pace: Pace | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -88,6 +90,28 @@ class Run:
     def message(self) -> str:
         """What it is doing, in the algorithm's words."""
         return self._live.message if self._live is not None else self.record.progress.message
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that are probably left, from its progress and from earlier runs of the version; None if unknown."""
+        record = self.record
+        if record.status.is_final or record.started is None:
+            return None
+        elapsed_s = (now() - record.started).total_seconds()
+        return self._known_pace().eta_s(elapsed_s, self.progress, len(record.inputs))
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds without log line or progress, if that is far more than usual for the version; else None."""
+        record, live = self.record, self._live
+        if record.status is not RunStatus.RUNNING or live is None:
+            return None
+        return live.silence_s if self._known_pace().is_silent(live.silence_s) else None
+
+    def _known_pace(self) -> Pace:
+        if self._pace is None:
+            self._pace = self._runs.pace_of(self._record)
+        return self._pace
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -204,6 +228,9 @@ class Run:
         parts = [f"Run {record.id}", record.algorithm, str(record.status)]
         if not record.status.is_final:
             parts.append(f"{self.progress:.0%}")
+            eta_s = self.eta_s
+            if eta_s is not None:
+                parts.append(f"about {duration(eta_s)} left")
         if record.seconds is not None:
             parts.append(f"{record.seconds:.2f} s")
         if record.outputs:

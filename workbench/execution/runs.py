@@ -17,6 +17,7 @@ from workbench.errors import ConflictError, NotFoundError, StorageError, Unsuppo
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.log_file import LogFile, log_key, log_path, read_log
+from workbench.execution.pace import LEARNED_FROM, Pace
 from workbench.execution.run import Run
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.pages import Page
@@ -198,6 +199,15 @@ class Runs:
     def load(self, output: OutputRef) -> dict[str, Any]:
         """Return all keys of an output dataset."""
         return self._datasets.get(output.dataset or "")
+
+    def pace_of(self, record: RunRecord) -> Pace:
+        """Return what earlier runs of the same revision took."""
+        if record.revision is None:
+            return Pace()
+        earlier, _ = self._catalog.list_runs(
+            revision=record.revision, status=RunStatus.COMPLETED, limit=LEARNED_FROM
+        )
+        return Pace.of([r for r in earlier if r.id != record.id])
 
     def environment_of(self, record: RunRecord) -> dict[str, Any]:
         """Return the environment facts of a record with its package versions."""

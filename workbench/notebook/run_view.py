@@ -220,7 +220,8 @@ class RunView(widgets.VBox):  # type: ignore[misc]
         if self._cancel.disabled and not record.status.is_final:
             message = f"cancelling… {message}"
         fraction = 1.0 if record.status is RunStatus.COMPLETED else model.run.progress
-        self._head.value = head_html(record, fraction, message)
+        run = model.run
+        self._head.value = head_html(record, fraction, message, eta_s=run.eta_s, silence_s=run.silence_s)
 
     def _finish(self, model: RunModel, record: RunRecord) -> None:
         self._is_finished = True
