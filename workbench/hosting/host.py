@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -106,6 +107,7 @@ class Host:
         self._last_work = time.monotonic()
         self._completed = 0
         self._failed_starts = 0
+        self._oom_kills: deque[int] = deque([oom_kills()], maxlen=2)
 
     # -- the loop
 
@@ -347,7 +349,6 @@ class Host:
 
     def _begin(self, run: HostedRun, worker: WorkerHandle) -> None:
         run.worker, worker.run_id = worker, run.id
-        worker.oom_kills = oom_kills() if run.needs.memory else worker.oom_kills
         worker.tell({**run.order, "op": "run"})
         self._watch_writing(worker)
         if run.timeout_s is not None:
@@ -417,6 +418,7 @@ class Host:
             print(f"a worker could not be started: {worker!r}", file=sys.stderr, flush=True)
             self._no_worker(f"no worker could be started: {worker}")
             return
+        worker.oom_kills = self._oom_kills[0]
         self._workers.add(worker)
         self._selector.register(
             worker.connection, selectors.EVENT_READ, lambda mask: self._serve_worker(worker, mask)
@@ -502,7 +504,9 @@ class Host:
 
     def _look(self) -> None:
         moment = time.monotonic()
+        self._oom_kills.append(oom_kills())
         for worker in list(self._workers):
+            worker.oom_kills = self._oom_kills[0]  # before what may have happened in the last second
             if worker.run_id is not None:
                 worker.rss = resident_bytes(worker.pid) or worker.rss
             elif worker.is_ready and moment - worker.idle_since > WORKER_IDLE_S and len(self._workers) > 1:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from workbench.execution.executor import Services
     from workbench.workspace import Workspace
 
-SAVE_AFTER_S = 0.05  # a run that is shorter needs no record of having begun
-TELL_EVERY_S = 0.05
+TELL_EVERY_S = 0.05  # a run that is shorter needs no record of having begun
+SLEEP_AFTER = 20  # looks that found no run
 
 
 class BackgroundRun(LiveRun):
@@ -199,6 +199,7 @@ class _Reporter:
         self._sent = 0
         self._progress: tuple[float, str] | None = None
         self._thread: threading.Thread | None = None
+        self._is_asleep = False
 
     def hear(self, live: LiveRun, event: RunEvent) -> None:
         """Take an event of the run."""
@@ -217,7 +218,8 @@ class _Reporter:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="workbench-reporter", daemon=True)
                 self._thread.start()
-            self._lock.notify()
+            elif self._is_asleep:  # between two short runs it is not woken, only to find nothing to report
+                self._lock.notify()
 
     def finish(self) -> None:
         with self._lock:
@@ -225,13 +227,15 @@ class _Reporter:
             self._report(live, final=True)
 
     def _work(self) -> None:
+        idle = 0
         while True:
             with self._lock:
-                while self._live is None:
-                    self._lock.wait()
                 live = self._live
-                self._lock.wait(TELL_EVERY_S)
-                if self._live is live:
+                self._is_asleep = live is None and idle > SLEEP_AFTER
+                self._lock.wait(None if self._is_asleep else TELL_EVERY_S)
+                self._is_asleep = False
+                idle = 0 if live is not None or self._live is not None else idle + 1
+                if live is not None and self._live is live:
                     self._report(live, final=False)
 
     def _report(self, live: Any, *, final: bool) -> None:

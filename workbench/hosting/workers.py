@@ -29,7 +29,7 @@ class WorkerHandle:
     run_id: str | None = None
     loaded: set[tuple[str, str]] = field(default_factory=set)
     is_ready: bool = False
-    oom_kills: int = 0  # of the machine, when its run began
+    oom_kills: int = 0  # of the machine, a second or two ago
     rss: int = 0  # bytes, when last looked at
     idle_since: float = 0.0
 
