@@ -15,6 +15,10 @@ from pgserver import PostgresServer
 from s3server import S3Server, binary
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=25, help="how often test_kills.py kills a process")
+
+
 @pytest.fixture(scope="session")
 def host_folder() -> Iterator[Path]:
     """Give a folder for run hosts with a path short enough for sockets; end all hosts in it afterwards."""

@@ -230,6 +230,7 @@ class RunRecord(Record):
     host: str = ""
     worker_pid: int | None = None  # the process that computed it, where that is not `pid`
     worker_started: float | None = None
+    kernel_pid: int | None = None  # the process that asked for it, where that is not `pid`
     user: str = ""
     tags: tuple[str, ...] = ()
     priority: int = 0

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 START_S = 60.0
 ANSWER_S = 30.0
+LAST_WORDS_S = 0.25  # a worker may save the end of its run before it notices that the host is gone
 GONE_S = 4.0  # a run is settled within five seconds of its host's end
 # The child of the started process is the host: an orphan of nobody's, and no zombie of the kernel when it ends.
 _PROGRAM = "import os; os.fork() and os._exit(0); from workbench.hosting.host import main; main()"
@@ -208,6 +209,7 @@ class HostClient:
                         "op": "hello",
                         "protocol": PROTOCOL,
                         "version": __version__,
+                        "pid": os.getpid(),
                         "settings": {**settings, "url": self._url},
                     }
                 )
@@ -312,6 +314,7 @@ class HostClient:
                 if self.connect(start=False) and self.ask("watch", run=remote.record.id).get("known"):
                     remotes.remove(remote)
         end = time.monotonic() + GONE_S
+        time.sleep(LAST_WORDS_S)
         while remotes and time.monotonic() < end:
             for remote in list(remotes):
                 record = self._runs.settle_if_gone(remote.record.id)

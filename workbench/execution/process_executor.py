@@ -45,6 +45,7 @@ class ProcessExecutor(Executor):
             update={
                 "pid": self.client.host_pid,
                 "pid_started": self.client.host_started,
+                "kernel_pid": record.pid,
                 "environment": services.environment.facts(),
             }
         )

@@ -243,9 +243,12 @@ class Runs:
         if self._settled and not again:
             return
         self._settled = True
+        self._settle_gone(self.unsettled())
+
+    def unsettled(self) -> builtins.list[RunRecord]:
+        """Return the records of runs that have not ended, as far as the catalog knows."""
         open_states = [s.value for s in RunStatus if not s.is_final]
-        unsettled, _ = self._catalog.list_runs(status=open_states, limit=1000)
-        self._settle_gone(unsettled)
+        return self._catalog.list_runs(status=open_states, limit=1000)[0]
 
     def settle_if_gone(self, id: str) -> RunRecord:
         """Return the record of a run, LOST now if its processes have vanished."""

@@ -74,6 +74,10 @@ class Clerk:
         """Bring a run to an end and pass its final record on, as JSON."""
         self._tasks.put(lambda: done(self._settle(RunRecord.model_validate_json(record), ending)))
 
+    def settle_unsent(self, kernel_pid: int, known: set[str]) -> None:
+        """Settle what a process had recorded when it ended, and had not yet given to the host."""
+        self._tasks.put(lambda: self._settle_unsent(kernel_pid, known))
+
     def close(self) -> None:
         """Finish what was asked for."""
         self._tasks.put(None)
@@ -95,6 +99,26 @@ class Clerk:
             except Exception:
                 traceback.print_exc()
 
+    def _settle_unsent(self, kernel_pid: int, known: set[str]) -> None:
+        from workbench.execution.process_identity import this_process
+
+        if not _is_gone(kernel_pid):
+            return  # it closed its workspace, and lives
+        host_pid, _, _, _ = this_process()
+        runs = self.workspace.runs
+        for record in runs.unsettled():
+            if (
+                record.id not in known
+                and (record.pid, record.kernel_pid) == (host_pid, kernel_pid)
+                and record.status is RunStatus.PENDING
+            ):
+                text = f"process {kernel_pid} ended before it had given the run to the run host"
+                runs.end(
+                    record.id,
+                    RunStatus.LOST,
+                    ErrorRecord(type="ProcessGone", message=text, kind="run_lost"),
+                )
+
     def _settle(self, record: RunRecord, ending: Ending) -> str:
         error = None
         try:
@@ -106,3 +130,12 @@ class Clerk:
             traceback.print_exc()
             record = record.model_copy(update={"status": ending.status, "error": error, "finished": now()})
         return record.model_dump_json()
+
+
+def _is_gone(pid: int) -> bool:
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

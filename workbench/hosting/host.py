@@ -46,6 +46,7 @@ class Client:
     """A connected process."""
 
     connection: socket.socket
+    pid: int = 0
     decoder: Decoder = field(default_factory=Decoder)
     watches: set[str] = field(default_factory=set)
 
@@ -217,6 +218,8 @@ class Host:
         with suppress(KeyError, ValueError):
             self._selector.unregister(client.connection)
         client.connection.close()
+        if self._clerk is not None and client.pid:
+            self._clerk.settle_unsent(client.pid, set(self._runs))
 
     def _answer(self, client: Client, message: Message) -> None:
         op = message["op"]
@@ -241,6 +244,7 @@ class Host:
             self._leave_address()
             self._end_if_idle(0.0)
             return
+        client.pid = message["pid"]
         if self._settings is None:
             self._settle_in(message["settings"])
         self._tell(client, {"welcome": True, "pid": pid, "started": started, "version": __version__})
