@@ -74,8 +74,8 @@ class Contents:
         finally:
             self._store.delete(OBJECTS, [lock])
 
-    def read(self, record: DatasetRecord, keys: Iterable[str]) -> dict[str, Any]:
-        """Read keys of a dataset."""
+    def read(self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool = False) -> dict[str, Any]:
+        """Read keys of a dataset; with ``mapped`` large arrays may be the object's own bytes, see `storage.hdf5.read`."""
         from workbench.storage import hdf5
 
         key = f"{record.digest}.h5"
@@ -89,6 +89,7 @@ class Contents:
                 keys,
                 read_at=None if isinstance(source, Path) else read_at,
                 threads=max(2, self._settings.threads),
+                mapped=mapped,
                 what=what(record),
             )
 

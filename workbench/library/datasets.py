@@ -211,14 +211,7 @@ class Datasets:
         DamagedError
             If the stored file is damaged or gone.
         """
-        record = self._record(ref)
-        if schema is None:
-            self._check_keys(record, keys)
-            return self._contents.read(record, keys or tuple(record.keys))
-        from workbench import schemas
-
-        present = [key for key in keys or record.keys if key in record.keys]
-        return schemas.validate(schema, self._contents.read(record, present), keys)
+        return self._get(ref, keys, schema)
 
     def get_many(
         self,
@@ -235,13 +228,36 @@ class Datasets:
     def fetch(
         self, refs: Iterable[Ref], schema: type[DataSchema] | str, *keys: str, parallel: bool = False
     ) -> Dicts:
-        """Read many datasets for a runner: checked by the schema; a key that is absent and optional is None."""
+        """Read many datasets for a runner: checked by the schema; a key that is absent and optional is None.
+
+        Large arrays of a folder are mapped, not read: they cost nothing until they are looked at, and all processes that have
+        them share their pages. What a runner writes into one stays its own.
+        """
         from workbench import schemas
 
         cls = schemas.by_name(schema) if isinstance(schema, str) else schema
         names = keys or tuple(cls.model_fields)
-        found = self.get_many(refs, *keys, schema=cls, parallel=parallel)
+        found = _map(
+            lambda ref: self._get(ref, keys, cls, mapped=True), self._handles(refs), self._threads(parallel)
+        )
         return [dict.fromkeys(names) | data for data in found]
+
+    def _get(
+        self,
+        ref: Ref,
+        keys: tuple[str, ...],
+        schema: type[DataSchema] | str | None,
+        *,
+        mapped: bool = False,
+    ) -> dict[str, Any]:
+        record = self._record(ref)
+        if schema is None:
+            self._check_keys(record, keys)
+            return self._contents.read(record, keys or tuple(record.keys), mapped=mapped)
+        from workbench import schemas
+
+        present = [key for key in keys or record.keys if key in record.keys]
+        return schemas.validate(schema, self._contents.read(record, present, mapped=mapped), keys)
 
     @contextmanager
     def open(self, ref: Ref) -> Iterator[h5py.File]:
