@@ -191,7 +191,13 @@ class Datasets:
 
     # -- getting
 
-    def get(self, ref: Ref, *keys: str, schema: type[DataSchema] | str | None = None) -> dict[str, Any]:
+    def get(
+        self,
+        ref: Ref,
+        *keys: str,
+        schema: type[DataSchema] | str | None = None,
+        mapped: bool = False,
+    ) -> dict[str, Any]:
         """Read arrays of a dataset; nothing but the keys asked for is read.
 
         Parameters
@@ -201,6 +207,8 @@ class Datasets:
             Default: all.
         schema : DataSchema class or name, optional
             Check what was read; keys that are absent and optional in the schema are then left out.
+        mapped : bool
+            Map large arrays of a folder instead of reading them: no copy, and what is written to one stays its own.
 
         Raises
         ------
@@ -211,7 +219,14 @@ class Datasets:
         DamagedError
             If the stored file is damaged or gone.
         """
-        return self._get(ref, keys, schema)
+        record = self._record(ref)
+        if schema is None:
+            self._check_keys(record, keys)
+            return self._contents.read(record, keys or tuple(record.keys), mapped=mapped)
+        from workbench import schemas
+
+        present = [key for key in keys or record.keys if key in record.keys]
+        return schemas.validate(schema, self._contents.read(record, present, mapped=mapped), keys)
 
     def get_many(
         self,
@@ -238,26 +253,11 @@ class Datasets:
         cls = schemas.by_name(schema) if isinstance(schema, str) else schema
         names = keys or tuple(cls.model_fields)
         found = _map(
-            lambda ref: self._get(ref, keys, cls, mapped=True), self._handles(refs), self._threads(parallel)
+            lambda ref: self.get(ref, *keys, schema=cls, mapped=True),
+            self._handles(refs),
+            self._threads(parallel),
         )
         return [dict.fromkeys(names) | data for data in found]
-
-    def _get(
-        self,
-        ref: Ref,
-        keys: tuple[str, ...],
-        schema: type[DataSchema] | str | None,
-        *,
-        mapped: bool = False,
-    ) -> dict[str, Any]:
-        record = self._record(ref)
-        if schema is None:
-            self._check_keys(record, keys)
-            return self._contents.read(record, keys or tuple(record.keys), mapped=mapped)
-        from workbench import schemas
-
-        present = [key for key in keys or record.keys if key in record.keys]
-        return schemas.validate(schema, self._contents.read(record, present, mapped=mapped), keys)
 
     @contextmanager
     def open(self, ref: Ref) -> Iterator[h5py.File]:
