@@ -130,6 +130,11 @@ def test_default_device_is_one_that_is_supported(tmp_path: Path, default: str) -
         (PROJECT + "[tool.workbench]\nretryable = 1\n", "retryable is 1, expected true or false"),
         (PROJECT + '[tool.workbench]\nretryable = ["no name"]\n', "expected names of exceptions"),
         (PROJECT + '[tool.workbench]\nmemory = "much"\n', "memory is 'much', expected bytes or a text"),
+        (
+            PROJECT + "[tool.workbench]\ndevice_matters = 'no'\n",
+            "device_matters is 'no', expected true or false",
+        ),
+        (PROJECT + "[tool.workbench]\ndevice_matter = true\n", "Did you mean 'device_matters'"),
         (PROJECT + "[tool.workbench]\nrunner = '../Runner.py'\n", "'..' segment"),
         (PROJECT + "[tool.workbench]\nrunner = '/Runner.py'\n", "begins with '/'"),
         (PROJECT + "[tool.workbench]\nrunner = 'Runner.txt'\n", "expected the path of a Python file"),

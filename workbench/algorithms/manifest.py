@@ -22,7 +22,7 @@ CLASS = "Runner"
 #: devices an algorithm may declare; ``cuda`` is another word for ``gpu``
 DEVICES = ("cpu", "gpu", "mps")
 #: switches kept in `Revision.settings`
-SWITCHES = ("deterministic", "resumable", "shares_gpu")
+SWITCHES = ("deterministic", "device_matters", "resumable", "shares_gpu")
 _IGNORED = ("check_importable", "obfuscate", "hash_module", "hash_assets")
 _KEYS = (
     "algorithm_type",
