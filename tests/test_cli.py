@@ -130,3 +130,19 @@ def test_a_background_run_is_followed_and_its_host_is_seen_and_ended(call, tmp_p
     assert "run host" in call("doctor").output
     assert "has ended" in call("host", "stop").output
     assert "No run host" in call("host", "status").output
+
+
+def test_a_run_is_reused_and_tells_why(call, tmp_path: Path) -> None:
+    call("deploy", str(write_algorithm(tmp_path / "invert", extra=GAIN)), "--no-check")
+    np.save(tmp_path / "image.npy", np.ones((4, 5), np.float32))
+    first = call("run", "invert", str(tmp_path / "image.npy")).output.split()[1]
+    again = call(
+        "run", "invert", str(tmp_path / "image.npy"), "--reuse", "auto", "-o", str(tmp_path / "o.npy")
+    )
+    assert f"reused from {first}" in again.output
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), np.zeros((4, 5)))
+    assert f"reused from {first}" in call("why", "last").output
+    assert "reuse was off" in call("why", first).output
+    refused = call("run", "invert", str(tmp_path / "image.npy"), "gain=2", "--reuse", "only")
+    assert refused.exit_code == 1
+    assert "parameter gain: 1.0 -> 2.0" in refused.output

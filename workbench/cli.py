@@ -101,6 +101,11 @@ def describe(ctx: click.Context, algorithm: str) -> None:
 )
 @click.option("--retries", type=int, default=0, help="How often a failed run is tried again.")
 @click.option(
+    "--reuse",
+    type=click.Choice(["never", "auto", "only"]),
+    help="Whether a completed run that is the same stands for this one.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -176,6 +181,16 @@ def jobs(
         click.echo(repr(follow(found, lambda text: click.echo(text, nl=False))))
     else:
         click.echo(repr(found))
+
+
+@main.command()
+@click.argument("run_id")
+@click.pass_context
+def why(ctx: click.Context, run_id: str) -> None:
+    """Tell why a run (its id, or last) was computed or reused, and what differs from the nearest one."""
+    from workbench.commands import why as explain
+
+    click.echo(repr(explain(_open(ctx), run_id)))
 
 
 @main.command()

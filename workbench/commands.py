@@ -19,6 +19,7 @@ from workbench.errors import (
 if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
     from workbench.execution.run import Run
+    from workbench.execution.why import Why
     from workbench.workspace import Workspace
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -239,6 +240,22 @@ def stop_host(workspace: Workspace, *, force: bool = False) -> str:
             f"The run host has {answer['active']} runs. Wait for them, or end it with them: workbench host stop --force."
         )
     return "The run host has ended." if not answer["active"] else f"Ended, with {answer['active']} runs."
+
+
+def why(workspace: Workspace, run_id: str) -> Why:
+    """Return why a run was computed or reused; ``last`` means the newest run.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run.
+    """
+    if run_id == "last":
+        newest = workspace.runs.names(1)
+        if not newest:
+            raise NotFoundError("There is no run yet. Start one with ws.run(...) or %algorun.")
+        run_id = newest[0]
+    return workspace.why(run_id)
 
 
 def write_call(algorithm: str, inputs: Sequence[str], values: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from datetime import UTC, datetime
 
 from workbench.errors import InvalidInputError, InvalidNameError
 
@@ -26,6 +27,18 @@ def new_id() -> str:
     """
     value = (time.time_ns() // 1_000_000) << 52 | int.from_bytes(os.urandom(7), "big") >> 4
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(95, -1, -5))
+
+
+def time_of(id: str) -> datetime:
+    """Return when an id was made, to the millisecond.
+
+    >>> abs((time_of(new_id()) - datetime.now(UTC)).total_seconds()) < 5
+    True
+    """
+    value = 0
+    for character in id:
+        value = value << 5 | _ALPHABET.index(character)
+    return datetime.fromtimestamp((value >> 52) / 1000, UTC)
 
 
 def is_id(text: str) -> bool:

@@ -38,6 +38,13 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level kept in run logs"
     )
+    reuse: Literal["never", "auto", "only"] = Field(
+        "never",
+        description="Completed runs that stand for one you start: never, auto (where there is one), only",
+    )
+    sweep_reuse: Literal["never", "auto", "only"] = Field(
+        "auto", description="The same in sweeps and pipelines"
+    )
     runner_cache: int = Field(4, ge=1, description="Loaded Runners kept warm in a process")
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=1000, description="Background runs at once"

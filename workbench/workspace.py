@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
     from workbench.execution.perform import RunnerCache
+    from workbench.execution.reuse import Reuse
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
+    from workbench.execution.why import Why
     from workbench.library import Datasets
 
 _current: Workspace | None = None
@@ -110,7 +112,7 @@ class Workspace:
         session: str | None = None,
         timeout_s: float | None = None,
         retries: int = 0,
-        reuse: str = "never",
+        reuse: str | None = None,
         wait: bool = True,
         debug: bool = False,
         priority: int = 0,
@@ -138,6 +140,9 @@ class Workspace:
             Seconds after which the run is ended: in the kernel at its next log, progress or fetch call, in a process anyway.
         retries : int
             How often a failed run is tried again.
+        reuse : {"never", "auto", "only"}, optional
+            Whether a completed run that computed the same stands for this one: never; where there is one; or else nothing runs.
+            ``auto`` never uses runs of an algorithm that declares ``deterministic = false``. Default: the setting ``reuse``.
         wait : bool
             False returns at once; the run goes on in a worker thread, or in its process.
         debug : bool
@@ -159,18 +164,22 @@ class Workspace:
         Raises
         ------
         NotFoundError, InvalidParameterError, InvalidDataError, InvalidInputError, UnsupportedError
-            Before anything is stored or started: an unknown algorithm, dataset or parameter, a wrong value, array or device.
+            Before anything is stored or started: an unknown algorithm, dataset or parameter, a wrong value, array or device;
+            with ``reuse="only"``, when nothing has computed this.
         """
         from workbench.algorithms.runnable import resolve
         from workbench.execution.devices import choose_device, preferred_device
         from workbench.execution.executor import Job
         from workbench.execution.inputs import Inputs
         from workbench.execution.process_identity import this_process
+        from workbench.execution.reuse import checked_mode, key_of, reused, tell
         from workbench.execution.run import Run
 
         self._check_open()
-        _refuse_what_is_not_here(session, reuse, timeout_s, retries)
+        _refuse_what_is_not_here(session, timeout_s, retries)
         chosen = resolve(self.algorithms, algorithm)
+        asked = self.settings.reuse if reuse is None else reuse
+        mode = checked_mode(asked, chosen, debug=debug)
         revision = chosen.revision
         values = chosen.parameters.validate(dict(parameters or {}))
         device_choice = choose_device(
@@ -182,6 +191,9 @@ class Workspace:
         labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
         place = self.executor(executor or self.settings.executor)
         given = Inputs(inputs, revision.type, self.datasets)
+        found = self._reuse.choose(mode, chosen, values, given, device_choice.device)
+        input_ids = given.store()
+        parts = self._reuse.parts(chosen, values, given, device_choice.device)
 
         run_id = new_id()
         pid, pid_started, host, user = this_process()
@@ -190,7 +202,7 @@ class Workspace:
             algorithm=chosen.label,
             algorithm_name=revision.name,
             revision=revision.id if chosen.is_deployed else None,
-            inputs=tuple(given.store()),
+            inputs=tuple(input_ids),
             parameters=values,
             executor=place.name,
             device=device_choice.device,
@@ -199,6 +211,9 @@ class Workspace:
             debug=debug,
             timeout_s=timeout_s,
             retries=retries,
+            reuse=asked,
+            reuse_key=key_of(parts) if parts and not debug else "",
+            reuse_parts=parts,
             tags=labels,
             priority=priority,
             pid=pid,
@@ -207,8 +222,52 @@ class Workspace:
             user=user,
             created=now(),
         )
+        if found is not None:
+            record = reused(record, found)
+            self.runs.save_reused(record)
+            tell(record, on_event)
+            return Run(record, self.runs)
         job = Job(record, chosen, wait, echo=wait if echo is None else echo, listener=on_event)
         return Run(record, self.runs, place.submit(job))
+
+    def find_run(
+        self,
+        algorithm: str | os.PathLike[str] | Algorithm | Runnable,
+        inputs: Any = (),
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        device: str | None = None,
+    ) -> Run | None:
+        """Return the newest completed run that computed exactly this and has all its outputs; None if there is none.
+
+        Parameters and errors are those of `run`. Arrays are hashed, and nothing is stored.
+        """
+        from workbench.algorithms.runnable import resolve
+        from workbench.execution.devices import choose_device, preferred_device
+        from workbench.execution.inputs import Inputs
+        from workbench.execution.run import Run
+
+        self._check_open()
+        chosen = resolve(self.algorithms, algorithm)
+        revision = chosen.revision
+        values = chosen.parameters.validate(dict(parameters or {}))
+        wanted = device or preferred_device(self.settings.device, revision.supported_devices)
+        choice = choose_device(wanted, revision.supported_devices, revision.default_device, revision.ref)
+        given = Inputs(inputs, revision.type, self.datasets)
+        found = self._reuse.find(self._reuse.parts(chosen, values, given, choice.device))
+        return None if found is None else Run(found, self.runs)
+
+    def why(self, run_id: str) -> Why:
+        """Return why a run was computed or reused, and what differs from the nearest earlier run of its algorithm.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such run.
+        """
+        from workbench.execution.why import explain
+
+        return explain(self.runs.record(run_id), self._reuse, self.algorithms, self.catalog)
 
     def reindex(self) -> dict[str, int]:
         """Build the catalog anew from the store; return how many records of each kind it holds."""
@@ -315,6 +374,12 @@ class Workspace:
         except (UnsupportedError, NotFoundError):  # an executor that is not installed here
             return None
 
+    @property
+    def _reuse(self) -> Reuse:
+        from workbench.execution.reuse import Reuse
+
+        return Reuse(self.algorithms, self.datasets, self.catalog)
+
     def _environment_of_process(self) -> Environment:
         with self._lock:
             if self._environment is None:
@@ -333,13 +398,9 @@ class Workspace:
             return self._runners
 
 
-def _refuse_what_is_not_here(session: str | None, reuse: str, timeout_s: float | None, retries: int) -> None:
+def _refuse_what_is_not_here(session: str | None, timeout_s: float | None, retries: int) -> None:
     if session is not None:
         raise UnsupportedError(f"Session {session!r}: sessions are not in this version. Leave session out.")
-    if reuse != "never":
-        raise UnsupportedError(
-            f"reuse={reuse!r}: result reuse is not in this version. Leave it out or pass 'never'."
-        )
     if timeout_s is not None and not timeout_s > 0:
         raise InvalidInputError(
             f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."

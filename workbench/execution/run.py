@@ -16,6 +16,7 @@ from workbench.errors import (
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.pace import Pace, duration
+from workbench.execution.reuse import origin
 from workbench.execution.run_html import run_html
 from workbench.models import RunRecord, RunStatus, now
 
@@ -122,6 +123,11 @@ class Run:
     def inputs(self) -> list[Dataset]:
         """The input datasets."""
         return self._runs.datasets_of(self._record.inputs)
+
+    @property
+    def reused_from(self) -> str | None:
+        """The id of the run that computed the outputs, if this one used them again."""
+        return self.record.reused_from
 
     @property
     def log(self) -> Log:
@@ -231,7 +237,9 @@ class Run:
             eta_s = self.eta_s
             if eta_s is not None:
                 parts.append(f"about {duration(eta_s)} left")
-        if record.seconds is not None:
+        if record.reused_from is not None:
+            parts.append(origin(record))
+        elif record.seconds is not None:
             parts.append(f"{record.seconds:.2f} s")
         if record.outputs:
             parts.append(f"{len(record.outputs)} output{'s' if len(record.outputs) > 1 else ''}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.execution.pace import duration
+from workbench.execution.reuse import origin
 from workbench.models import RunRecord, RunStatus, now
 from workbench.theme import COLORS, ERROR, MONO, MUTED
 
@@ -135,7 +136,8 @@ def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = ()) -> str:
         Shown with their thumbnails.
     """
     values = ", ".join(f"{name}={value!r}" for name, value in record.parameters.items())
-    facts = [html.escape(fact) for fact in (elapsed(record), f"on {record.device}", values) if fact]
+    where = (origin(record),) if record.reused_from else (elapsed(record), f"on {record.device}")
+    facts = [html.escape(fact) for fact in (*where, values) if fact]
     warned = "".join(f"<div style='color:{MUTED}'>⚠ {html.escape(text)}</div>" for text in record.warnings)
     return (
         f"<div style='line-height:1.5'><div><b>{html.escape(record.algorithm)}</b> {badge(record.status)} "
@@ -148,7 +150,7 @@ def run_text(record: RunRecord) -> str:
     """Return a run as lines that read well in a terminal and in a diff."""
     lines = [f"{record.algorithm}  {record.status}  {record.id}"]
     if record.status is RunStatus.COMPLETED:
-        lines[0] += f"  {elapsed(record)} on {record.device}"
+        lines[0] += "  " + (origin(record) or f"{elapsed(record)} on {record.device}")
     lines += [f"  {name} = {value!r}" for name, value in record.parameters.items()]
     lines += [f"  → {output.dataset or output.text}" for output in record.outputs]
     if record.error is not None:

@@ -18,6 +18,7 @@ from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.log_file import LogFile, log_key, log_path, read_log
 from workbench.execution.pace import LEARNED_FROM, Pace
+from workbench.execution.reuse import origin
 from workbench.execution.run import Run
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.pages import Page
@@ -179,6 +180,13 @@ class Runs:
         if to_store:
             self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
         self._catalog.put_run(record, before=before)
+
+    def save_reused(self, record: RunRecord) -> None:
+        """Keep the record of a run that took the outputs of another one, and a log that says so."""
+        log = LogFile(self._store, record.id)
+        log.write("INFO", f"Nothing was computed: {origin(record)}.")
+        log.close()
+        self.save(record)
 
     def save_progress(self, id: str, fraction: float, message: str) -> None:
         """Keep the progress of a run in the catalog, for other kernels to see."""

@@ -74,6 +74,10 @@ class Contents:
         finally:
             self._store.delete(OBJECTS, [lock])
 
+    def present(self, digests: Iterable[str]) -> list[bool]:
+        """Tell for each digest whether its object is there."""
+        return self._store.exist(OBJECTS, [f"{digest}.h5" for digest in digests])
+
     def read(self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool = False) -> dict[str, Any]:
         """Read keys of a dataset; with ``mapped`` large arrays may be the object's own bytes, see `storage.hdf5.read`."""
         from workbench.storage import hdf5

@@ -149,6 +149,31 @@ class Datasets:
         for tree in self._checked_many(data, schema):
             flatten(tree)
 
+    def digest(self, data: Mapping[str, Any], schema: type[DataSchema] | str | None = None) -> str:
+        """Return the digest that data would have as a dataset, and store nothing.
+
+        Raises
+        ------
+        InvalidDataError
+            As `put`.
+        """
+        from workbench.storage import hdf5
+
+        return hdf5.digest(self._checked(data, schema))
+
+    def with_digest(self, digest: str) -> Dataset | None:
+        """Return the newest dataset of that content whose arrays are there."""
+        records, _ = self._catalog.list_datasets(digest=digest, limit=1)
+        return Dataset(records[0], self) if records and all(self._contents.present([digest])) else None
+
+    def are_whole(self, ids: Iterable[str]) -> bool:
+        """Tell whether all of these datasets are there, with their arrays."""
+        ids = list(ids)
+        found = self._catalog.get_datasets(ids)
+        return len(found) == len(set(ids)) and all(
+            self._contents.present({record.digest for record in found.values()})
+        )
+
     def import_file(
         self,
         path: str | Path,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
-NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs")
+NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs", "algowhy")
 CELL_NAMES = ("algorithm", "algorun")
 
 
@@ -175,6 +175,12 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         help="Seconds after which it is ended; in the kernel at its next log, progress or fetch.",
     )
     @argument("--retries", type=int, default=0, metavar="N", help="How often a failed run is tried again.")
+    @argument(
+        "--reuse",
+        choices=["never", "auto", "only"],
+        default=None,
+        help="Whether a completed run that is the same stands for this one.",
+    )
     @needs_local_scope
     @output_can_be_silenced
     @line_cell_magic
@@ -203,6 +209,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 wait=not args.background,
                 timeout_s=args.timeout,
                 retries=args.retries,
+                reuse=args.reuse,
                 on_event=live_line.show,
             )
         if (
@@ -249,6 +256,17 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
 
             return RunView(run)
         return run
+
+    @magic_arguments()
+    @argument("id", nargs="?", default="last", help="Run id; nothing means the newest run.")
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def algowhy(self, line: str) -> Any:
+        """Tell why a run was computed or reused, and what differs from the nearest earlier run."""
+        from workbench.commands import why
+
+        return why(self.workspace, _arguments(self.algowhy, line).id)
 
 
 def read_body(cell: str | None) -> dict[str, Any]:

@@ -155,6 +155,33 @@ def read(
     return out
 
 
+def digest(tree: Mapping[str, Any]) -> str:
+    """Return the digest that `write` would give a tree, without writing it; large arrays are hashed by all processors.
+
+    Raises
+    ------
+    InvalidDataError
+        With the key, for what cannot be stored.
+    """
+    import blake3
+
+    entries = flatten(tree)
+    nbytes = sum(entry.array.nbytes for entry in entries if isinstance(entry, Leaf))
+    threads = blake3.blake3.AUTO if nbytes > _SMALL else 1
+    hasher = blake3.blake3(header(entries), max_threads=threads)
+    for entry in entries:
+        if isinstance(entry, Leaf):
+            # threads pay with large pieces, and what lies in one piece needs no copy
+            for block in blocks(entry.array, max(BLOCK, entry.array.nbytes if _is_whole(entry) else 0)):
+                hasher.update(block.data)
+    return hasher.hexdigest()
+
+
+def _is_whole(leaf: Leaf) -> bool:
+    """Tell whether the bytes of an array lie in one piece."""
+    return bool(leaf.array.flags.c_contiguous) and not leaf.is_text
+
+
 def verify(path: Path, digest: str, what: str = "") -> None:
     """Check that a file holds the content of this digest, with a block at a time in memory.
 
@@ -349,7 +376,7 @@ def _fill(path: Path, entries: list[Entry], places: list[int | None]) -> str:
             if isinstance(entry, Group):
                 continue
             # what lies in one piece needs no copies, so that neither thread has to wait for the other
-            is_whole = entry.array.flags.c_contiguous and not entry.is_text
+            is_whole = _is_whole(entry)
             writing: deque[Future[None]] = deque()
             if is_whole and at is not None:
                 writing.append(
