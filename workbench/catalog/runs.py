@@ -75,6 +75,14 @@ _UPDATE_PROGRESS = (
 )
 
 
+_WITH_KEY = (
+    sa.select(*FAMILY.shown)
+    .where(runs.c.reuse_key == sa.bindparam("key"))
+    .order_by(runs.c.created.desc(), runs.c.id.desc())
+    .limit(sa.bindparam("most"))
+)
+
+
 class RunCatalog:
     """What may be asked and recorded about runs."""
 
@@ -202,14 +210,9 @@ class RunCatalog:
         """Return the completed runs that computed what a reuse key stands for, newest first."""
         if not key:
             return []
-        statement = (
-            sa.select(*FAMILY.shown)
-            .where(runs.c.reuse_key == key)
-            .order_by(runs.c.created.desc(), runs.c.id.desc())
-            .limit(limit)
-        )
         with self._database.read() as connection:
-            return [FAMILY.parse(row) for row in connection.execute(statement)]
+            rows = connection.execute(_WITH_KEY, {"key": key, "most": limit})
+            return [FAMILY.parse(row) for row in rows]
 
     def producer(self, dataset_id: str) -> str | None:
         """Return the id of the run that made a dataset; the first one if several put out the same."""

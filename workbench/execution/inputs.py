@@ -87,7 +87,10 @@ class Inputs:
     def digests(self) -> list[str]:
         """Return the digest of each input, in their order; arrays that are not stored yet are hashed, once."""
         if self._digests is None:
-            self._digests = [self._digest(item) for item in self._items]
+            # An array that is read-only and carries its digest, as those of a session may, would be asked for it here.
+            new = [item.data for item in self._items if isinstance(item, _New)]
+            hashed = iter(self._datasets.digests(new, self._schema))
+            self._digests = [next(hashed) if isinstance(item, _New) else item.digest for item in self._items]
         return self._digests
 
     def take(self, ids: Sequence[str]) -> None:
@@ -139,10 +142,6 @@ class Inputs:
             digests += [dataset.digest for dataset in stored]
         self._digests = digests
         return ids
-
-    def _digest(self, item: Dataset | _New) -> str:
-        # An array that is read-only and carries its digest, as those of a session may, is asked for it here.
-        return self._datasets.digest(item.data, self._schema) if isinstance(item, _New) else item.digest
 
     def _add(self, item: Item, what: str, *, in_list: bool) -> None:
         from workbench.library.dataset import Dataset

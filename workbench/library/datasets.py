@@ -149,17 +149,20 @@ class Datasets:
         for tree in self._checked_many(data, schema):
             flatten(tree)
 
-    def digest(self, data: Mapping[str, Any], schema: type[DataSchema] | str | None = None) -> str:
-        """Return the digest that data would have as a dataset, and store nothing.
+    def digests(
+        self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema] | str | None = None
+    ) -> list[str]:
+        """Return the digests that data would have as datasets, in order, and store nothing.
 
         Raises
         ------
         InvalidDataError
-            As `put`.
+            As `put_many`.
         """
         from workbench.storage import hdf5
 
-        return hdf5.digest(self._checked(data, schema))
+        trees = self._checked_many(data, schema)
+        return _map(hdf5.digest, trees, self._threads(_nbytes(trees) >= 4 << 20))
 
     def with_digest(self, digest: str) -> Dataset | None:
         """Return the newest dataset of that content whose arrays are there."""
@@ -528,8 +531,7 @@ class Datasets:
 
     def _is_quick(self, trees: Dicts) -> bool:
         """Tell whether threads would only be in each other's way: small arrays into local files."""
-        nbytes = sum(getattr(value, "nbytes", 0) for tree in trees for value in tree.values())
-        return self._store.is_local and nbytes < len(trees) << 20
+        return self._store.is_local and _nbytes(trees) < len(trees) << 20
 
     def _threads(self, parallel: bool) -> int:
         return max(2, self._settings.threads) if parallel else 1
@@ -558,6 +560,10 @@ def _map(do: Callable[[In], Out], items: Sequence[In], threads: int) -> list[Out
         return [do(item) for item in items]
     with ThreadPoolExecutor(threads, "workbench-datasets") as pool:
         return list(pool.map(do, items))
+
+
+def _nbytes(trees: Dicts) -> int:
+    return sum(getattr(value, "nbytes", 0) for tree in trees for value in tree.values())
 
 
 def _row(dataset: Dataset) -> Row:
