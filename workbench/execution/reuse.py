@@ -184,14 +184,14 @@ class Reuse:
 def reused(record: RunRecord, found: RunRecord) -> RunRecord:
     """Return a new run's record, completed with the outputs of a run that computed them."""
     at = now()
+    record = record.model_copy(update={"reused_from": found.id})
     return record.model_copy(
         update={
             "status": RunStatus.COMPLETED,
             "outputs": found.outputs,
-            "reused_from": found.id,
             "warnings": (),  # nothing happened that they could be about
             "executor": "",  # it ran nowhere
-            "progress": Progress(fraction=1.0),
+            "progress": Progress(fraction=1.0, message=origin(record)),
             "started": at,
             "finished": at,
         }

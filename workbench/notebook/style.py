@@ -27,6 +27,7 @@ CSS = f"""<style>
 .wb-area.jupyter-widgets {{ height: auto; }}
 button.wb-fold {{ align-self: flex-start; text-align: left; background: none !important; box-shadow: none !important;
   padding: 0; color: {MUTED} !important; }}
+.wb-offer .widget-html-content {{ line-height: 28px !important; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
 .wb-run {{ display: flex; align-items: center; gap: 10px; height: 26px; }}
 .wb-badge {{ color: #fff; border-radius: 3px; padding: 1px 7px; font-size: 11px; font-weight: 600; letter-spacing: .03em; }}
 .wb-bar {{ flex: 0 0 180px; height: 8px; border-radius: 4px; background: var(--jp-layout-color3, #ddd); overflow: hidden; }}
