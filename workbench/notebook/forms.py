@@ -171,7 +171,8 @@ class Form(widgets.VBox):  # type: ignore[misc]
             "Insert cell", "code", "Insert a cell with the code that repeats this", self._insert_clicked
         )
         self._offer = ReuseOffer(lambda: self._start(ONLY), lambda: self._start(NEVER))
-        self._reason = widgets.HTML(layout={"flex": "1 1 auto", "min_width": "0"})
+        # takes what is left of the line, and never a line of its own
+        self._reason = widgets.HTML(layout={"flex": "1 1 0", "min_width": "0"})
         self._notes = widgets.HTML()
         self._inserter = CellInserter(self._answered)
         self._copy = widgets.Textarea(layout={"width": "100%", "display": "none"})
@@ -194,7 +195,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
         fold()
         buttons = widgets.HBox(
             [self._run_button, self._cancel_button, self._insert_button, self._offer, self._reason],
-            layout={"align_items": "center", "margin": "4px 0 0 0"},
+            layout={"align_items": "center", "flex_flow": "row wrap", "margin": "4px 0 0 0"},
         )
         style = widgets.HTML(CSS)
         style.add_class("wb-style")

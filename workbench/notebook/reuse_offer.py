@@ -41,7 +41,9 @@ class ReuseOffer(widgets.HBox):  # type: ignore[misc]
         self._use = self._button("Use it", "Show what that run computed; nothing runs", use)
         self._again = self._button("Compute again", "Run the algorithm all the same", again)
         super().__init__(
-            [self._text, self._use, self._again], layout={"align_items": "center", "min_width": "0"}
+            [self._text, self._use, self._again],
+            # beside the other buttons where there is room, else on a line of its own
+            layout={"align_items": "center", "min_width": "0", "flex": "100 1 460px"},
         )
         self.hide()
 
