@@ -72,7 +72,8 @@ def test_comments_docstrings_and_formatting_do_not_count(old: str, new: str) -> 
         ("ITERATIONS = 10", "ITERATIONS = 20", "m.py: constant ITERATIONS 10 -> 20"),
         ("ITERATIONS = 10", "ITERATIONS = 10.0", "m.py: constant ITERATIONS 10 -> 10.0"),
         ('name = "smooth"', 'name = "blur"', "m.py: constant Runner.name 'smooth' -> 'blur'"),
-        ("scale: float = 1.0", "scale: float = 2.0", "m.py: constant Runner.scale changed"),
+        ("scale: float = 1.0", "scale: float = 2.0", "m.py: constant Runner.scale 1.0 -> 2.0"),
+        ("scale: float", "scale: int", "m.py: annotation of Runner.scale changed"),
         ("+ 0.5", "- 0.5", "m.py: function smooth changed"),
         ("return data", "return data + 1", "m.py: method Runner.inference changed"),
         ("class Runner:", "class Runner(dict):", "m.py: class Runner changed"),
@@ -118,6 +119,11 @@ def test_code_that_cannot_be_parsed_counts_byte_by_byte(broken: bytes) -> None:
     assert code_of({"m.py": broken}).digest == code_of({"m.py": broken}).digest
     named = differences(code_of({"m.py": broken}), code_of({"m.py": broken + b"#"}))
     assert named == ["m.py: changed"]
+
+
+def test_a_bad_escape_sequence_warns_nobody_and_is_parsed() -> None:
+    one, two = (code_of({"m.py": b"x = '\\d'" + comment}) for comment in (b"", b"  # digits"))
+    assert one.digest == two.digest
 
 
 def test_modules_that_come_go_or_move_are_named() -> None:

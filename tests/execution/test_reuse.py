@@ -458,6 +458,16 @@ print(run.id, run.reused_from)
     assert ws.runs.get(id).reused_from == first.id
 
 
+def test_a_background_run_is_reused_and_reuses(ws: workbench.Workspace, image: np.ndarray) -> None:
+    scale = deploy(ws)
+    first = ws.run(scale, image, executor="process")
+    assert (first.status, first.record.reuse_key != "") == ("COMPLETED", True)
+    assert ws.run(scale, image, reuse="auto").reused_from == first.id
+    again = ws.run(scale, image, executor="process", reuse="auto", wait=False)
+    assert (again.status, again.reused_from) == ("COMPLETED", first.id)
+    np.testing.assert_array_equal(again.wait(1).result(), image * 10)
+
+
 def test_keys_survive_reindex(ws: workbench.Workspace, image: np.ndarray) -> None:
     first = deploy(ws)(image)
     ws.run("scale", image, reuse="auto")

@@ -19,6 +19,7 @@ from workbench.algorithms.package import digest
 SHOWN = 60
 _ASKS_FOR_DOCSTRINGS = frozenset({"__doc__", "getdoc"})
 _ASKS_FOR_SOURCE = frozenset({"getsource", "getsourcelines", "findsource"})
+_FILE = "<code of a package>"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -111,10 +112,11 @@ def _changes(old: ModuleCode, new: ModuleCode) -> list[str]:
 def _parse(source: bytes) -> ast.Module | None:
     import warnings
 
+    # Invalid escape sequences are their author's to see. `catch_warnings` would put back what a run in another thread, whose
+    # warnings are captured, has hooked meanwhile.
+    warnings.filterwarnings("ignore", module=_FILE)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escape sequences are their author's to see
-            return ast.parse(source)
+        return ast.parse(source, filename=_FILE)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -188,10 +190,12 @@ class _Outline:
     def _assignment(self, name: str, node: ast.stmt) -> None:
         value = getattr(node, "value", None)
         text = ast.unparse(value) if value is not None else ""
-        if 0 < len(text) <= SHOWN and isinstance(node, ast.Assign):
+        if 0 < len(text) <= SHOWN:
             self._add(self.constants, name, text, _digest(node))
         else:
             self._add(self.definitions, name, _digest(node))
+        if isinstance(node, ast.AnnAssign):
+            self._add(self.definitions, f"annotation of {name.partition(' ')[2]}", _digest(node.annotation))
 
     def _add(self, where: dict[str, list[str]], name: str, shown: str, exact: str = "") -> None:
         where.setdefault(name, []).append(shown)
