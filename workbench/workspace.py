@@ -172,14 +172,14 @@ class Workspace:
         from workbench.execution.executor import Job
         from workbench.execution.inputs import Inputs
         from workbench.execution.process_identity import this_process
-        from workbench.execution.reuse import checked_mode, key_of, reused, tell
+        from workbench.execution.reuse import checked_mode, kept_key, reused, tell
         from workbench.execution.run import Run
 
         self._check_open()
         _refuse_what_is_not_here(session, timeout_s, retries)
         chosen = resolve(self.algorithms, algorithm)
         asked = self.settings.reuse if reuse is None else reuse
-        mode = checked_mode(asked, chosen, debug=debug)
+        mode = checked_mode(asked, chosen, debug=debug, session=session)
         revision = chosen.revision
         values = chosen.parameters.validate(dict(parameters or {}))
         device_choice = choose_device(
@@ -212,7 +212,7 @@ class Workspace:
             timeout_s=timeout_s,
             retries=retries,
             reuse=asked,
-            reuse_key=key_of(parts) if parts and not debug else "",
+            reuse_key=kept_key(parts, debug=debug, session=session),
             reuse_parts=parts,
             tags=labels,
             priority=priority,

@@ -16,8 +16,9 @@ from algorithm_folders import generic, write_algorithm
 
 import workbench
 from workbench.algorithms import Algorithm
+from workbench.algorithms.runnable import resolve
 from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
-from workbench.execution.reuse import counting_assets, key_of, key_parts
+from workbench.execution.reuse import checked_mode, counting_assets, kept_key, key_of, key_parts
 from workbench.models import Revision, now
 
 PARAMETERS = """
@@ -390,6 +391,18 @@ def test_only_computes_nothing_and_names_what_differs(ws: workbench.Workspace, i
     ws.datasets.delete(first.outputs[0])
     with pytest.raises(NotFoundError, match=f"Run {first.id} is the same, but has lost outputs"):
         ws.run(scale, image, reuse="only")
+
+
+def test_a_run_in_a_session_is_never_reused_and_never_reuses(
+    ws: workbench.Workspace, image: np.ndarray
+) -> None:
+    chosen = resolve(ws.algorithms, deploy(ws))
+    assert checked_mode("auto", chosen, debug=False) == "auto"
+    assert checked_mode("auto", chosen, debug=False, session="tuning") == "never"
+    with pytest.raises(InvalidInputError, match="session 'tuning' may depend"):
+        checked_mode("only", chosen, debug=False, session="tuning")
+    assert kept_key({"code": "c"}, debug=False, session=None) == key_of({"code": "c"})
+    assert kept_key({"code": "c"}, debug=False, session="tuning") == ""
 
 
 def test_an_unknown_mode_lists_the_choices(ws: workbench.Workspace, image: np.ndarray) -> None:

@@ -28,8 +28,10 @@ _NO_ASSETS = ("pyproject.toml",)  # what it says is in the parts of the code and
 _ABOUT = ("readme", "license", "licence", "changelog")  # for people; with any suffix, beside pyproject.toml
 
 
-def checked_mode(mode: str, chosen: Runnable, *, debug: bool) -> str:
+def checked_mode(mode: str, chosen: Runnable, *, debug: bool, session: str | None = None) -> str:
     """Return how completed runs are to be used, if it can be done.
+
+    A run in a session may depend on what other runs left there, so it is computed, and never used again.
 
     Raises
     ------
@@ -51,7 +53,14 @@ def checked_mode(mode: str, chosen: Runnable, *, debug: bool) -> str:
         raise InvalidInputError(
             "reuse='only' computes nothing, so there is nothing to debug. Keep one of them."
         )
-    if mode == AUTO and (debug or not chosen.is_deployed or not is_deterministic(chosen.revision)):
+    if mode == ONLY and session is not None:
+        raise InvalidInputError(
+            f"reuse='only': a run in session {session!r} may depend on what lies in it and is always computed. "
+            "Leave the session out."
+        )
+    if mode == AUTO and (
+        debug or session is not None or not chosen.is_deployed or not is_deterministic(chosen.revision)
+    ):
         return NEVER
     return mode
 
@@ -100,6 +109,11 @@ def key_parts(
     if device_matters(revision):
         parts["device"] = _digest(device.partition(":")[0])  # one card of a kind is as good as another
     return parts
+
+
+def kept_key(parts: Mapping[str, str], *, debug: bool, session: str | None) -> str:
+    """Return the key under which a run is found again; empty for one that is never used."""
+    return key_of(parts) if parts and not debug and session is None else ""
 
 
 def key_of(parts: Mapping[str, str]) -> str:

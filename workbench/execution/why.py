@@ -142,6 +142,8 @@ def _why_computed(
         return "computed, because runs of a folder are never reused; deploy it."
     if record.debug:
         return "computed, because it was a debug run."
+    if record.session is not None:
+        return f"computed, because it may depend on what lay in session {record.session!r}."
     if not record.reuse_key:
         return (
             "computed, and it has no key: it was made by an older version of workbench, or its code was gone."
