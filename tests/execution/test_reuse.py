@@ -270,6 +270,7 @@ def test_a_reused_run_says_so_everywhere(ws: workbench.Workspace, image: np.ndar
     again = ws.runs.get(second.id)
     assert f"reused from {first.id}, computed on 20" in repr(again)
     assert f"reused from {first.id}" in again._repr_html_()
+    assert [row["device"] for row in ws.runs.list().rows()] == ["reused", "cpu"]
     assert f"reused from {first.id}" in again.log
     assert (again.reused_from, again.progress, again.record.tags) == (first.id, 1.0, ("again",))
     assert [(e.run_id, e.status) for e in events] == [(second.id, "COMPLETED")]
@@ -519,6 +520,18 @@ def test_why_of_runs_whose_revision_or_original_was_deleted(
     assert "that run was deleted since" in ws.why(reused.id).reason
     with pytest.raises(NotFoundError):
         ws.why(first.id)
+
+
+def test_why_names_another_python_and_a_deleted_input(ws: workbench.Workspace, image: np.ndarray) -> None:
+    scale = deploy(ws)
+    first, second = scale(image), scale(image + 1)
+    parts = {**second.record.reuse_parts, "code": "of another Python"}
+    facts = {"python": "3.99.1"}
+    ws.runs.save(second.record.model_copy(update={"reuse_parts": parts, "environment": facts}))
+    ws.datasets.delete(first.inputs[0], force=True)
+    shown = repr(ws.why(second.id))
+    assert f"the same, read by Python {first.environment['python']} and 3.99.1" in shown
+    assert f"{first.record.inputs[0]} (deleted since) -> {second.record.inputs[0]}" in shown
 
 
 def test_a_package_that_is_gone_gives_no_key(ws: workbench.Workspace, image: np.ndarray) -> None:

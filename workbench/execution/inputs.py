@@ -95,6 +95,8 @@ class Inputs:
 
     def take(self, ids: Sequence[str]) -> None:
         """Take the inputs of a run, which have the same digests, for what is new; those that are gone are stored again."""
+        if not any(isinstance(item, _New) for item in self._items):
+            return
         found = {dataset.id: dataset for dataset in self._datasets.find_many(ids)}
         self._items = [
             found[id] if isinstance(item, _New) and id in found and item.comes_as(found[id]) else item

@@ -351,7 +351,7 @@ def _row(run: Run) -> dict[str, Any]:
         "progress": f"{run.progress:.0%}",
         "created": record.created,
         "seconds": round(record.seconds, 2) if record.seconds is not None else None,
-        "device": record.device,
+        "device": "reused" if record.reused_from is not None else record.device,
         "outputs": len(record.outputs),
         "error": f"{record.error.type}: {record.error.message.splitlines()[0] if record.error.message else ''}"
         if record.error
