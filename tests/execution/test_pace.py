@@ -59,3 +59,9 @@ def test_silence_is_judged_by_what_is_usual() -> None:
     assert quiet.is_silent(151.0)
     assert not Pace().is_silent(100.0)
     assert Pace().is_silent(121.0)
+
+
+def test_nothing_is_learned_from_runs_that_computed_nothing() -> None:
+    reused = completed(0.001).model_copy(update={"reused_from": new_id()})
+    assert Pace.of([reused, reused, completed(10.0)]) == Pace.of([completed(10.0)])
+    assert Pace.of([reused]) == Pace()

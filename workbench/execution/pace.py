@@ -32,8 +32,8 @@ class Pace:
 
     @classmethod
     def of(cls, earlier: Sequence[RunRecord]) -> Pace:
-        """Learn from completed runs."""
-        known = [r for r in earlier if r.seconds is not None]
+        """Learn from completed runs; one that took the outputs of another says nothing."""
+        known = [r for r in earlier if r.seconds is not None and r.reused_from is None]
         if not known:
             return cls()
         return cls(
