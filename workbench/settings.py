@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -182,3 +183,22 @@ def default_url() -> str:
 def notebook_path(environ: Mapping[str, str] | None = None) -> str | None:
     """Return the notebook that the Jupyter server started this kernel for, or None where none is known."""
     return (os.environ if environ is None else environ).get("JPY_SESSION_NAME") or None
+
+
+def chosen_environment(names: Iterable[str]) -> dict[str, str | None]:
+    """Return the values of environment variables, None for those that are not set."""
+    return {name: os.environ.get(name) for name in names}
+
+
+def enter_environment(values: Mapping[str, str | None]) -> None:
+    """Set environment variables of this process, and unset those that are None."""
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def interpreter_environment() -> dict[str, str]:
+    """Return the environment for another interpreter that is to import what this one imports."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,17 @@ def test_it_works_in_the_folder_of_the_kernel(
         assert str(tmp_path / name) in ws.run("where", np.zeros(3), executor="process").log
 
 
+def test_it_takes_chosen_variables_from_the_kernel(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = generic("import os; self.log_message(str(os.environ.get('OMP_NUM_THREADS'))); return []")
+    ws.algorithms.deploy(write_algorithm(tmp_path / "env", "env", code, type="Generic"), check=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "INFO 3\n" in ws.run("env", np.zeros(3), executor="process").log
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert "INFO None\n" in ws.run("env", np.zeros(3), executor="process").log
+
+
 def test_a_cancelled_run_ends_gracefully_and_its_worker_stays(ws: workbench.Workspace, gate: Path) -> None:
     run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
     begun(run)
@@ -287,7 +299,8 @@ def test_host_and_worker_that_die_together_lose_their_runs_within_seconds(
     ]
     begun(running)
     for process in processes(host_of(ws)):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended with the one before
+            process.kill()
     began = time.monotonic()
     for run in (running, *queued):
         assert run.wait(10).status == "LOST"

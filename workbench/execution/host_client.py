@@ -20,6 +20,7 @@ from workbench.execution.process_identity import is_gone
 from workbench.execution.remote_run import RemoteRun
 from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.models import RunRecord
+from workbench.settings import interpreter_environment
 from workbench.version import __version__
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class HostClient:
                     pass_fds=(writing,),
                     start_new_session=True,
                     check=False,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                    env=interpreter_environment(),
                 )
         finally:
             os.close(writing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from workbench.execution.host_client import HostClient
 from workbench.execution.remote_run import RemoteRun
 from workbench.execution.slots import needs_of
 from workbench.models import RunRecord
+from workbench.settings import chosen_environment
 
 
 class ProcessExecutor(Executor):
@@ -55,7 +55,7 @@ class ProcessExecutor(Executor):
             "memory": needs.memory,
             "gpu": needs.gpu,
             "cwd": _cwd(),
-            "env": {n: os.environ[n] for n in services.settings.host_environment if n in os.environ},
+            "env": chosen_environment(services.settings.host_environment),
         }
         services.runs.save(record, before=None)
         if not job.wait:

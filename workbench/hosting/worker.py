@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.execution.live import LiveRun
 from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
+from workbench.settings import enter_environment
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
@@ -185,7 +186,7 @@ def _enter(order: Message) -> None:
     """Be where the kernel was that started the run, with what it wants of the environment."""
     with suppress(OSError):
         os.chdir(order["cwd"])
-    os.environ.update(order["env"])
+    enter_environment(order["env"])
 
 
 class _Reporter:
