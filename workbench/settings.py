@@ -67,6 +67,11 @@ class Settings(BaseModel):
         ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
         description="Environment variables that a background run takes from the kernel",
     )
+    data_cache: int = Field(
+        256 << 20,
+        ge=0,
+        description="Bytes of fetched arrays kept in a process; those of a folder are mapped instead",
+    )
     page_size: int = Field(50, ge=1, le=1000, description="Items on a page of a listing")
     threads: int = Field(
         default_factory=lambda: min(8, os.cpu_count() or 1),

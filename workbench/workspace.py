@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
+    from workbench.execution.caches import CacheState
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
     from workbench.execution.why import Why
     from workbench.library import Datasets
+    from workbench.pages import Page
 
 _current: Workspace | None = None
 _lock = threading.RLock()
@@ -268,6 +270,18 @@ class Workspace:
         from workbench.execution.why import explain
 
         return explain(self.runs.record(run_id), self._reuse, self.algorithms, self.catalog)
+
+    def caches(self) -> Page[CacheState]:
+        """Return what this process and the background workers keep for the next run, and how often that was of use."""
+        from workbench.execution.caches import page, states
+        from workbench.execution.process_executor import ProcessExecutor
+
+        self._check_open()
+        found = states(self.services(), "this process")
+        executor = self.executor("process") if self.store.is_shared else None
+        if isinstance(executor, ProcessExecutor):
+            found += executor.cache_states()
+        return page(found)
 
     def reindex(self) -> dict[str, int]:
         """Build the catalog anew from the store; return how many records of each kind it holds."""

@@ -422,3 +422,14 @@ def test_a_host_of_another_version_makes_room(tmp_path: Path, monkeypatch: pytes
         assert host_of(ws) != old[0].pid
     _, alive = psutil.wait_procs(old, timeout=10.0)
     assert not alive
+
+
+def test_the_caches_of_all_processes_are_seen(ws: workbench.Workspace) -> None:
+    image = np.ones((4, 4), np.float32)
+    for executor in ("kernel", "kernel", "process", "process", "process"):
+        assert ws.run("invert", image, executor=executor).status == "COMPLETED"
+    found = ws.caches()
+    here = next(s for s in found if (s.cache, s.process) == ("runners", "this process"))
+    assert (here.hits, here.misses) == (1, 1)
+    assert sum(s.hits for s in found if s.cache == "runners" and s.process != "this process") >= 1
+    assert "hit rate" in repr(found)

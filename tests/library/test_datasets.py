@@ -373,3 +373,14 @@ def _owner(array: np.ndarray) -> object:
     while isinstance(owner, np.ndarray | memoryview):
         owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
     return owner
+
+
+def test_what_cannot_be_mapped_is_fetched_once(anywhere: Datasets) -> None:
+    if anywhere._store.is_local:
+        anywhere = Datasets(anywhere._store, anywhere._catalog, Settings(compression="lzf"))
+    flat = np.zeros((64, 128, 128), np.uint16)
+    kept = anywhere.put({"image": flat, "label": "dark"})
+    for _ in range(3):
+        assert np.array_equal(anywhere.fetch([kept.id], DataSchema, "image")[0]["image"], flat)
+    assert (anywhere.cache.hits, anywhere.cache.misses) == (2, 1)
+    assert anywhere.fetch([kept.id], DataSchema, "label", "image")[0]["label"] == "dark"

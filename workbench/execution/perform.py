@@ -82,6 +82,8 @@ class RunnerCache:
     """Loaded Runners, least recently used first out; two threads that want the same one load it once."""
 
     size: int
+    hits: int = 0
+    misses: int = 0
     _loaded: OrderedDict[tuple[str, str], BaseRunner] = field(default_factory=OrderedDict)
     _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -93,10 +95,12 @@ class RunnerCache:
         with key_lock:
             with self._lock:
                 if key in self._loaded:
+                    self.hits += 1
                     self._loaded.move_to_end(key)
                     return self._loaded[key]
             runner = load()
             with self._lock:
+                self.misses += 1
                 self._loaded[key] = runner
                 while len(self._loaded) > self.size:
                     old, _ = self._loaded.popitem(last=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.execution.caches import CacheState
 from workbench.execution.events import RunEvent
 from workbench.execution.executor import Executor, Job, Services
 from workbench.execution.host_client import HostClient
@@ -75,6 +76,11 @@ class ProcessExecutor(Executor):
         if remote is not None and remote.is_active:
             self.services.runs.add(remote)
         return remote
+
+    def cache_states(self) -> list[CacheState]:
+        """Return the state of the caches of all workers, as of the last run of each."""
+        status = self.client.status()
+        return [CacheState(**state) for w in (status or {}).get("workers", ()) for state in w["caches"]]
 
     def shutdown(self) -> None:
         self.client.close()

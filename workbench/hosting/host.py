@@ -285,7 +285,13 @@ class Host:
             "forks": bool(self._starter and self._starter.is_warm),
             "rss": resident_bytes(pid),
             "workers": [
-                {"pid": w.pid, "run": w.run_id, "rss": resident_bytes(w.pid), "warm": len(w.loaded)}
+                {
+                    "pid": w.pid,
+                    "run": w.run_id,
+                    "rss": resident_bytes(w.pid),
+                    "warm": len(w.loaded),
+                    "caches": w.caches,
+                }
                 for w in self._workers
             ],
         }
@@ -469,6 +475,7 @@ class Host:
             worker.run_id = None
             worker.idle_since = time.monotonic()
             worker.loaded = {(a, b) for a, b in message["loaded"]}
+            worker.caches = message["caches"]
             if run is not None:
                 self._slots.give_back(run.needs)
                 self._finish(run, message["record"])

@@ -10,10 +10,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.execution.caches import states
 from workbench.execution.live import LiveRun
 from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
@@ -96,16 +97,19 @@ class Worker:
         self._tell({"event": "ready", "pid": os.getpid()})
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
-            loaded = [list(key) for key in self._loaded()]
-            self._tell(
-                {"event": "done", "run": final.id, "record": final.model_dump_json(), "loaded": loaded}
-            )
+            self._tell({"event": "done", "run": final.id, "record": final.model_dump_json(), **self._kept()})
         if self._workspace is not None:
             self._workspace.close()
 
-    def _loaded(self) -> list[tuple[str, str]]:
-        """Return the keys of the Runners that are warm here."""
-        return self._workspace.services().runners.keys() if self._workspace is not None else []
+    def _kept(self) -> Message:
+        """Return which Runners are warm here, and the state of all caches."""
+        if self._workspace is None:
+            return {"loaded": [], "caches": []}
+        services = self._workspace.services()
+        return {
+            "loaded": [list(key) for key in services.runners.keys()],  # noqa: SIM118
+            "caches": [asdict(state) for state in states(services, f"worker {os.getpid()}")],
+        }
 
     def _listen(self) -> None:
         decoder = Decoder()

@@ -28,6 +28,7 @@ class WorkerHandle:
     decoder: Decoder = field(default_factory=Decoder)
     run_id: str | None = None
     loaded: set[tuple[str, str]] = field(default_factory=set)
+    caches: list[dict[str, Any]] = field(default_factory=list)
     is_ready: bool = False
     oom_kills: int = 0  # of the machine, a second or two ago
     rss: int = 0  # bytes, when last looked at

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import h5py
 
     from workbench.catalog.catalog import Catalog
+    from workbench.library.data_cache import DataCache
     from workbench.schemas import DataSchema
     from workbench.settings import Settings
     from workbench.storage.store import Store
@@ -61,6 +62,11 @@ class Datasets:
         self._catalog = catalog
         self._settings = settings
         self._contents = Contents(store, catalog, settings)
+
+    @property
+    def cache(self) -> DataCache:
+        """What runs of this process have fetched and could not map."""
+        return self._contents.cache
 
     # -- putting
 
