@@ -9,7 +9,7 @@ const SILENT_MS = 5000; // without an answer for so long there is no kernel (or 
 const PLAY_MS = 80;
 const MAX_ZOOM = 64; // screen px per slice px
 const UNDER_WAY = 3; // requests
-const SLOW_MS = 250; // where pictures take longer than this on average they come packed
+const SLOW_MS = 250; // where a picture takes longer than this on average they come packed
 const RECENT_BYTES = 32 << 20; // pictures kept from the last movements: going back asks nobody
 const HISTOGRAM_MS = 100;
 
@@ -141,7 +141,7 @@ class View {
     this.pictures = 0;
     this.underWay = new Map(); // number of a request -> what it asked for, and when
     this.unsaved = new Map(); // what was set here and not yet in Python
-    this.delay = 0; // ms, average from request to picture
+    this.delay = 0; // ms a picture takes, on average
     this.camera = { x: 0, y: 0, scale: 1 }; // slice px at the stage's corner; screen px per slice px
     this.quit = new AbortController();
     this.onMessage = (message, buffers) => this.receive(message, buffers);
@@ -727,7 +727,7 @@ class View {
     if (known) return this.show({ ...known, seq });
     const raw = this.delay < SLOW_MS;
     model.send({ kind: "picture", view: this.id, seq, ...asked, moving, raw });
-    this.underWay.set(seq, { name, at: performance.now() });
+    this.underWay.set(seq, { name, at: performance.now(), inTurn: this.underWay.size + 1 });
     clearTimeout(this.silent);
     this.silent = setTimeout(() => this.unanswered(), SILENT_MS);
   }
@@ -756,7 +756,7 @@ class View {
     // the kernel answers in turn and leaves out what a newer request replaced
     for (const seq of this.underWay.keys()) if (seq <= message.seq) this.underWay.delete(seq);
     if (!this.underWay.size) clearTimeout(this.silent);
-    if (asked) this.delay += (performance.now() - asked.at - this.delay) / 8;
+    if (asked) this.delay += ((performance.now() - asked.at) / asked.inTurn - this.delay) / 8;
     this.pump();
     if (message.error) return this.tell(message.error);
     const open = (data, kind) => (kind === "raw" ? layerOf(data, message.pixels) : decoded(data, kind));
