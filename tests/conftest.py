@@ -17,6 +17,7 @@ from s3server import S3Server, binary
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=25, help="how often test_kills.py kills a process")
+    parser.addoption("--leak-runs", type=int, default=400, help="runs after which test_leaks.py looks again")
 
 
 @pytest.fixture(scope="session")
