@@ -131,7 +131,18 @@ class Form(widgets.VBox):  # type: ignore[misc]
 
     def code(self) -> str:
         """Return the cell that repeats a click on Run, with all values, also those that are defaults today."""
-        return cell_code(self._reference(), self._inputs.words(), self.values, self._algorithm.parameters)
+        return cell_code(
+            self._reference(),
+            self._inputs.words(),
+            self.values,
+            self._algorithm.parameters,
+            background=self.in_background,
+        )
+
+    @property
+    def in_background(self) -> bool:
+        """Whether a run gets a process of its own, which outlives the kernel."""
+        return bool(self._background.value)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
@@ -170,6 +181,16 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._insert_button = button(
             "Insert cell", "code", "Insert a cell with the code that repeats this", self._insert_clicked
         )
+        can_leave = self._workspace.store.is_shared
+        self._background = widgets.Checkbox(
+            value=can_leave and self._workspace.settings.executor == "process",
+            description="in background",
+            indent=False,
+            disabled=not can_leave,
+            tooltip="A process of its own: it goes on when the kernel ends, and can always be cancelled",
+            layout={"width": "auto", "flex": "0 0 auto", "margin": "0 6px 0 2px"},
+        )
+        self._background.add_class("wb-check")
         self._offer = ReuseOffer(lambda: self._start(ONLY), lambda: self._start(NEVER))
         # takes what is left of the line, and never a line of its own
         self._reason = widgets.HTML(layout={"flex": "1 1 0", "min_width": "0"})
@@ -194,7 +215,14 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._fold.observe(fold, "value")
         fold()
         buttons = widgets.HBox(
-            [self._run_button, self._cancel_button, self._insert_button, self._offer, self._reason],
+            [
+                self._run_button,
+                self._background,
+                self._cancel_button,
+                self._insert_button,
+                self._offer,
+                self._reason,
+            ],
             layout={"align_items": "center", "flex_flow": "row wrap", "margin": "4px 0 0 0"},
         )
         style = widgets.HTML(CSS)
@@ -304,7 +332,12 @@ class Form(widgets.VBox):  # type: ignore[misc]
                     self._offer.show(known)
                     return
             self.run = self._workspace.run(
-                self._algorithm, _one_or_all(given), self.values, reuse=reuse, wait=False
+                self._algorithm,
+                _one_or_all(given),
+                self.values,
+                executor="process" if self.in_background else None,
+                reuse=reuse,
+                wait=False,
             )
         except WorkbenchError as error:
             self._refresh()
@@ -321,7 +354,12 @@ class Form(widgets.VBox):  # type: ignore[misc]
         if self.run is not None and self.is_running:
             self.run.cancel()
             self._cancel_button.disabled = True
-            self._say("Cancelling: it ends at its next log, progress or data call.")
+            kills = self.run.record.executor == "process"
+            self._say(
+                "Cancelling: it is killed if it does not end by itself."
+                if kills
+                else "Cancelling: it ends at its next log, progress or data call."
+            )
 
     def _to_defaults(self) -> None:
         for row in self._rows:

@@ -22,6 +22,7 @@ CSS = f"""<style>
 .wb-say .widget-html-content > * {{ grid-area: 1 / 1; align-self: center; line-height: 15px; overflow-wrap: anywhere; }}
 .wb-bad {{ color: {ERROR}; font-size: 12px; }}
 .wb-wrong input, .wb-wrong textarea, .wb-wrong select {{ border-color: {ERROR} !important; }}
+.wb-check label {{ width: auto !important; white-space: nowrap; font-size: 13px; }}
 .wb-area textarea {{ field-sizing: content; min-height: 28px; max-height: 160px; resize: vertical; line-height: 17px;
   padding: 4px 8px; width: 100%; box-sizing: border-box; }}
 .wb-area.jupyter-widgets {{ height: auto; }}
