@@ -6,6 +6,7 @@ Every run of ours is a full record: a file and a catalog row before it is given 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import statistics
 import sys
@@ -17,9 +18,12 @@ from pathlib import Path
 
 from harness import Contest, Figures, median_seconds, seconds
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from algorithm_folders import NOOP, write_algorithm
-from noop_task import noop
+SUPPORT = str(Path(__file__).parents[1] / "support")
+sys.path.insert(0, SUPPORT)
+# the workers of the peers import the function by its name
+os.environ["PYTHONPATH"] = os.pathsep.join([SUPPORT, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+from algorithm_folders import NOOP, write_algorithm  # noqa: E402
+from noop_task import noop  # noqa: E402
 
 TIMES = 100
 QUEUED = 1000
