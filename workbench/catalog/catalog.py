@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -86,6 +87,10 @@ class Catalog(DatasetCatalog, RevisionCatalog, RunCatalog):
             Path(file + suffix).unlink(missing_ok=True)
         Path(file).rename(aside)
         return aside
+
+    def wait_before_reading(self, wait: Callable[[], None]) -> None:
+        """Call a function before every read of this process: it waits for what another one still records for it."""
+        self._database.before_reading = wait
 
     def close(self) -> None:
         """Close all connections."""

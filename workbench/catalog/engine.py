@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,9 @@ class Database:
             self._sqlite_engine(durability) if self.is_sqlite else self._server_engine(parsed, durability)
         )
 
+        #: called before every read, to wait for what another process is still recording for this one
+        self.before_reading: Callable[[], None] | None = None
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -73,6 +76,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection on which every statement sees what is committed."""
+        if self.before_reading is not None:
+            self.before_reading()
         with self._turn, self.in_our_words(), self.engine.connect() as connection:
             yield connection
 
@@ -97,6 +102,25 @@ class Database:
                 # transaction that reads first and asks for it later fails at once instead of waiting its turn.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+
+    @contextmanager
+    def quick(self) -> Iterator[sqlite3.Connection]:
+        """Give SQLite's own connection for statements that were compiled before: half the time of a small write.
+
+        Each statement is a transaction; between ``BEGIN IMMEDIATE`` and ``COMMIT`` several are one. Errors are those of `write`.
+        """
+        if self.read_only:
+            raise ReadOnlyError(
+                f"The catalog {self.where} is open for reading only. Make its folder writable and reopen."
+            )
+        with self._turn, self.in_our_words():
+            pooled = self.engine.raw_connection()
+            try:
+                connection = pooled.driver_connection
+                assert isinstance(connection, sqlite3.Connection)
+                yield connection
+            finally:
+                pooled.close()  # rolls back what an error left
 
     def lock(self, connection: sa.Connection, name: str) -> None:
         """Make transactions with the same name wait until this one ends; SQLite has one writer anyway."""

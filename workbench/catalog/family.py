@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -85,17 +86,26 @@ class Family(Generic[R]):
         return {id_: found[id_] for id_ in wanted if id_ in found}
 
     def put(
-        self, connection: sa.Connection, records: Iterable[R], known: Mapping[str, R] | None = None
+        self,
+        connection: sa.Connection,
+        records: Iterable[R],
+        known: Mapping[str, R] | None = None,
+        *,
+        only_new: bool = False,
     ) -> None:
         """Insert records or replace those of the same id, with their links.
 
-        ``known`` holds what is there of those ids, for a caller who knows; otherwise it is looked up.
+        ``known`` holds what is there of those ids, for a caller who knows; otherwise it is looked up. With ``only_new`` those
+        that are there already stay as they are.
         """
         insert = _insert(connection.dialect.name)
         for some in chunks(list({record.id: record for record in records}.values())):
             rows = [self.row(record) for record in some]
             old = self.get(connection, (row["id"] for row in rows)) if known is None else known
-            connection.execute(_upsert(self.table, insert), rows)
+            added_rows = (
+                insert(self.table).on_conflict_do_nothing() if only_new else _upsert(self.table, insert)
+            )
+            connection.execute(added_rows, rows)
             for link, values_of in self.links.items():
                 owner, value, created = link.c.keys()
                 stale, added = [], []
@@ -110,6 +120,34 @@ class Family(Generic[R]):
                     connection.execute(sa.delete(link).where(link.c[owner].in_(stale)))
                 if added:
                     connection.execute(_insert_link(link, insert), added)
+
+    def put_quickly(
+        self, connection: sqlite3.Connection, record: R, before: R | None, *, only_new: bool = False
+    ) -> None:
+        """Put one record of which the caller knows what is there, by statements that are compiled once.
+
+        With ``only_new`` a record that is there already stays as it is; its links are those of the new one all the same.
+        """
+        row = self.row(record)
+        links: list[tuple[sa.Table, set[str], bool]] = []
+        for link, values_of in self.links.items():
+            values = set(values_of(record))
+            known = set(values_of(before)) if before is not None else set()
+            if values != known:
+                links.append((link, values, bool(known)))
+        statement = _quick_insert(self.table) if only_new else _quick_upsert(self.table)
+        if links:
+            connection.execute("BEGIN IMMEDIATE")
+        connection.execute(statement.text, [row[name] for name in statement.parameters])
+        for link, values, is_stale in links:
+            owner, value, created = link.c.keys()
+            if is_stale:
+                connection.execute(f"DELETE FROM {link.name} WHERE {owner} = ?", [row["id"]])
+            added = _quick_link(link)
+            given = [{owner: row["id"], value: v, created: row["created"]} for v in values]
+            connection.executemany(added.text, [[g[name] for name in added.parameters] for g in given])
+        if links:
+            connection.execute("COMMIT")
 
     def delete(self, connection: sa.Connection, ids: Sequence[str]) -> list[bool]:
         """Delete records with their links and tell for each id whether it was there."""
@@ -177,3 +215,33 @@ def _upsert(table: sa.Table, insert: Any) -> Any:
 @cache
 def _insert_link(link: sa.Table, insert: Any) -> Any:
     return insert(link).on_conflict_do_nothing()
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A statement as SQLite takes it, and the columns in the order of its question marks."""
+
+    text: str
+    parameters: tuple[str, ...]
+
+
+def _compiled(statement: Any, table: sa.Table) -> _Compiled:
+    from sqlalchemy.dialects import sqlite
+
+    found = statement.compile(dialect=sqlite.dialect(), column_keys=list(table.c.keys()))
+    return _Compiled(str(found), tuple(found.positiontup))
+
+
+@cache
+def _quick_upsert(table: sa.Table) -> _Compiled:
+    return _compiled(_upsert(table, _insert("sqlite")), table)
+
+
+@cache
+def _quick_insert(table: sa.Table) -> _Compiled:
+    return _compiled(_insert("sqlite")(table).on_conflict_do_nothing(), table)
+
+
+@cache
+def _quick_link(link: sa.Table) -> _Compiled:
+    return _compiled(_insert_link(link, _insert("sqlite")), link)

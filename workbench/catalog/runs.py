@@ -89,7 +89,11 @@ class RunCatalog:
     _database: Database
 
     def put_run(
-        self, record: RunRecord, *, before: RunRecord | Literal["unknown"] | None = "unknown"
+        self,
+        record: RunRecord,
+        *,
+        before: RunRecord | Literal["unknown"] | None = "unknown",
+        only_new: bool = False,
     ) -> None:
         """Record a run, or replace the one of the same id, with its tags, inputs and outputs.
 
@@ -98,10 +102,16 @@ class RunCatalog:
         record : RunRecord
         before : RunRecord or None, optional
             What the caller recorded last of this run, None for nothing; it need not be looked up then.
+        only_new : bool
+            Leave a run of that id as it is.
         """
+        if before != "unknown" and self._database.is_sqlite:
+            with self._database.quick() as connection:
+                FAMILY.put_quickly(connection, record, before, only_new=only_new)
+            return
         known = None if before == "unknown" else {record.id: before} if before is not None else {}
-        with self._database.write() as connection:
-            FAMILY.put(connection, [record], known)
+        with self._database.write() as transaction:
+            FAMILY.put(transaction, [record], known, only_new=only_new)
 
     def put_runs(self, records: Sequence[RunRecord]) -> None:
         """Record runs, or replace those of the same id, in one transaction."""

@@ -32,6 +32,7 @@ PROTOCOL = 1
 START_S = 60.0
 ANSWER_S = 30.0
 LAST_WORDS_S = 0.25  # a worker may save the end of its run before it notices that the host is gone
+FILED_S = 2.0
 GONE_S = 4.0  # a run is settled within five seconds of its host's end
 # The child of the started process is the host: an orphan of nobody's, and no zombie of the kernel when it ends.
 _PROGRAM = "import os; os.fork() and os._exit(0); from workbench.hosting.host import main; main()"
@@ -60,6 +61,9 @@ class HostClient:
         self._remote: dict[str, RemoteRun] = {}
         self._answers: dict[int, queue.SimpleQueue[Message]] = {}
         self._numbers = itertools.count(1)
+        self._unfiled: set[str] = set()  # ended and kept, but not in the catalog yet
+        self._filed = threading.Condition()
+        self._reader: threading.Thread | None = None
         self.host_pid: int | None = None
         self.host_started: float | None = None
 
@@ -106,7 +110,7 @@ class HostClient:
         keep: Callable[[RemoteRun], None],
         listener: Callable[[RunEvent], None] | None,
     ) -> RemoteRun:
-        """Give the host a run that is saved as PENDING; its events come to the returned one.
+        """Give the host a run; its events come to the returned one.
 
         Parameters
         ----------
@@ -164,6 +168,13 @@ class HostClient:
             ) from None
         finally:
             self._answers.pop(number, None)
+
+    def wait_filed(self) -> None:
+        """Wait until the runs that have ended, as far as this process knows, are in the catalog: a fraction of a millisecond."""
+        if not self._unfiled or threading.current_thread() is self._reader:
+            return
+        with self._filed:
+            self._filed.wait_for(lambda: not self._unfiled, FILED_S)
 
     def status(self) -> Message | None:
         """Return what the host is doing, or None if there is none."""
@@ -230,9 +241,10 @@ class HostClient:
             return False
         self.host_pid, self.host_started = messages[0]["pid"], messages[0]["started"]
         self._connection = connection
-        threading.Thread(
+        self._reader = threading.Thread(
             target=self._read, args=(connection, decoder), name="workbench-host-client", daemon=True
-        ).start()
+        )
+        self._reader.start()
         return True
 
     def _start(self) -> None:
@@ -285,6 +297,9 @@ class HostClient:
             if was_ours:
                 self._connection = None
         connection.close()
+        with self._filed:  # nobody will tell any more
+            self._unfiled.clear()
+            self._filed.notify_all()
         if was_ours:
             self._orphaned([r for r in self._remote.values() if r.is_active])
 
@@ -292,14 +307,21 @@ class HostClient:
         answers = self._answers.get(message.get("ask", 0))
         if answers is not None:
             answers.put(message)
+        event = message.get("event")
+        if event == "filed":
+            with self._filed:
+                self._unfiled.discard(message["run"])
+                self._filed.notify_all()
+            return
         remote = self._remote.get(message.get("run", ""))
         if remote is None:
             return
-        event = message.get("event")
         if event == "state":
             record = RunRecord.model_validate_json(message["record"])
             if record.status.is_final:
                 self._remote.pop(record.id, None)
+                if not message.get("filed", True):
+                    self._unfiled.add(record.id)
             remote.take_record(record)
         elif event == "progress":
             remote.take_progress(message["fraction"], message["message"])

@@ -32,6 +32,7 @@ class ProcessExecutor(Executor):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self.client = HostClient(services.settings, services.store.url, services.runs)
+        services.runs.wait_before_reading(self.client.wait_filed)
 
     def submit(self, job: Job) -> RemoteRun:
         services, record = self.services, job.record
@@ -58,7 +59,6 @@ class ProcessExecutor(Executor):
             "cwd": _cwd(),
             "env": chosen_environment(services.settings.host_environment),
         }
-        services.runs.save(record, before=None)
         if not job.wait:
             return self._give(record, order, job.listener)
         events: queue.SimpleQueue[RunEvent] = queue.SimpleQueue()
@@ -86,7 +86,14 @@ class ProcessExecutor(Executor):
         self.client.close()
 
     def _give(self, record: RunRecord, order: dict[str, Any], listener: Any) -> RemoteRun:
-        return self.client.submit(record, order, self.services.runs.add, listener)
+        runs = self.services.runs
+        remote = self.client.submit(record, order, runs.add, listener)
+        try:
+            runs.save_new(record)  # while a worker begins
+        except BaseException:  # a place that takes no record must not have a run nobody knows of
+            remote.request_cancel()
+            raise
+        return remote
 
     def _follow(self, remote: RemoteRun, events: queue.SimpleQueue[RunEvent], job: Job) -> None:
         """Pass events on in the caller's thread until the run has ended: what is shown there lands in its cell."""

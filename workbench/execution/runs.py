@@ -6,6 +6,7 @@ import builtins
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from workbench.catalog import Catalog
-from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError, did_you_mean
+from workbench.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    NotFoundError,
+    StorageError,
+    UnsupportedError,
+    did_you_mean,
+)
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.log_file import LogFile, log_key, log_path, read_log
@@ -178,8 +186,22 @@ class Runs:
             False keeps it in the catalog only.
         """
         if to_store:
-            self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
+            self.save_file(record)
         self._catalog.put_run(record, before=before)
+
+    def save_file(self, record: RunRecord) -> None:
+        """Keep a record in the store: what it says is then kept, also if the catalog has not heard of it."""
+        self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
+
+    def save_new(self, record: RunRecord) -> None:
+        """Keep the record of a run that another process works on already; what that has saved meanwhile stays."""
+        with suppress(AlreadyExistsError):
+            self._store.put(COLLECTION, f"{record.id}.json", record.to_json(), overwrite=False)
+        self._catalog.put_run(record, before=None, only_new=True)
+
+    def wait_before_reading(self, wait: Callable[[], None]) -> None:
+        """Wait so before every look into the catalog; see `Catalog.wait_before_reading`."""
+        self._catalog.wait_before_reading(wait)
 
     def save_reused(self, record: RunRecord) -> None:
         """Keep the record of a run that took the outputs of another one, and a log that says so."""

@@ -24,6 +24,11 @@ class Ending:
     error: Callable[[str], ErrorRecord | None]  # from the last line of the log
 
     @classmethod
+    def kept(cls) -> Ending:
+        """It has ended and is kept so; only the catalog has not heard of it."""
+        return cls(RunStatus.LOST, lambda last: None)
+
+    @classmethod
     def cancelled(cls) -> Ending:
         return cls(RunStatus.CANCELLED, lambda last: None)
 

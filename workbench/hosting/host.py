@@ -94,6 +94,7 @@ class Host:
         self._starting = 0
         self._runs: dict[str, HostedRun] = {}
         self._ended: dict[str, str] = {}  # id -> final record, of the last ones
+        self._unfiled: dict[str, set[Client]] = {}  # id -> who waits for it to be in the catalog
         self._waiting = Waiting()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -405,8 +406,10 @@ class Host:
             run.record, ending, lambda record: self._from_thread(lambda: self._finish(run, record))
         )
 
-    def _finish(self, run: HostedRun, record: str) -> None:
-        """Tell everyone that a run has ended; it is kept on disk already."""
+    def _finish(self, run: HostedRun, record: str, *, filed: bool = True) -> None:
+        """Tell everyone that a run has ended; it is kept on disk already, and in the catalog soon."""
+        if not filed:
+            self._unfiled[run.id] = run.watchers.copy()
         self._runs.pop(run.id, None)
         if run.worker is not None or run.is_settling:
             self._completed += 1
@@ -415,7 +418,7 @@ class Host:
             del self._ended[next(iter(self._ended))]
         for client in run.watchers.copy():
             client.watches.discard(run.id)
-            self._tell(client, {"event": "state", "run": run.id, "record": record})
+            self._tell(client, {"event": "state", "run": run.id, "record": record, "filed": filed})
         self._last_work = time.monotonic()
         if self._is_retired:
             self._end_if_idle(0.0)
@@ -478,8 +481,13 @@ class Host:
             worker.caches = message["caches"]
             if run is not None:
                 self._slots.give_back(run.needs)
-                self._finish(run, message["record"])
+                worker.filing.add(run.id)
+                self._finish(run, message["record"], filed=False)
             self._dispatch()
+            return
+        if event == "filed":
+            worker.filing.discard(message["run"])
+            self._tell_filed(message["run"])
             return
         if run is None:
             return
@@ -492,7 +500,19 @@ class Host:
         for client in run.watchers.copy():
             self._tell(client, message)
 
+    def _tell_filed(self, run_id: str) -> None:
+        for client in self._unfiled.pop(run_id, ()):
+            self._tell(client, {"event": "filed", "run": run_id})
+
+    def _file(self, run_id: str) -> None:
+        """Let the clerk bring a run to the catalog whose worker ended before it could."""
+        assert self._clerk is not None
+        told = lambda record: self._from_thread(lambda: self._tell_filed(run_id))  # noqa: E731
+        self._clerk.settle(self._ended[run_id], Ending.kept(), told)
+
     def _worker_ended(self, worker: WorkerHandle) -> None:
+        for run_id in worker.filing:
+            self._file(run_id)
         self._workers.discard(worker)
         with suppress(KeyError, ValueError):
             self._selector.unregister(worker.connection)

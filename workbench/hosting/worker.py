@@ -23,6 +23,7 @@ from workbench.settings import enter_environment
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Services
+    from workbench.execution.runs import Runs
     from workbench.workspace import Workspace
 
 TELL_EVERY_S = 0.05  # a run that is shorter needs no record of having begun
@@ -30,22 +31,29 @@ SLEEP_AFTER = 20  # looks that found no run
 
 
 class BackgroundRun(LiveRun):
-    """A run of a worker: that it has begun is saved by `save_state`, for runs that take long enough to be seen."""
+    """A run of a worker.
 
-    def __init__(self, record: RunRecord, *args: Any, **options: Any) -> None:
-        super().__init__(record, *args, **options)
-        self._saved = record  # by the kernel, as PENDING
-        self._is_stored = True
+    That it has begun is saved by `save_state`, for runs that take long enough to be seen. Its end is saved in the store, and
+    may be told then; `file` brings it to the catalog.
+    """
+
+    def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
+        super().__init__(record, runs, *args, **options)
+        self._all_runs = runs
 
     def _save(self, *, to_store: bool) -> None:
         if self.record.status.is_final:
-            super()._save(to_store=to_store)
+            self._all_runs.save_file(self.record)
 
     def save_state(self) -> None:
         """Note in the catalog that it has begun and which process has it."""
         with self._lock:
             if self.is_active:
                 super()._save(to_store=False)
+
+    def file(self) -> None:
+        """Note its end in the catalog."""
+        self._all_runs.save(self.record, before=self._saved, to_store=False)
 
     def interrupt(self) -> None:
         """Interrupt the main thread between two steps of a loop that never asks, unless the run is ending."""
@@ -97,9 +105,21 @@ class Worker:
         self._tell({"event": "ready", "pid": os.getpid()})
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
-            self._tell({"event": "done", "run": final.id, "record": final.model_dump_json(), **self._kept()})
+            done = {"event": "done", "run": final.id, "record": final.model_dump_json(), **self._kept()}
+            self._tell(done)
+            self._file()
+            self._tell({"event": "filed", "run": final.id})
         if self._workspace is not None:
             self._workspace.close()
+
+    def _file(self) -> None:
+        """Bring the run that has ended to the catalog. Its record is kept: one that cannot be filed is found by a reindex."""
+        live, self._current = self._current, None
+        try:
+            if live is not None:
+                live.file()
+        except Exception:
+            traceback.print_exc()
 
     def _kept(self) -> Message:
         """Return which Runners are warm here, and the state of all caches."""
@@ -138,10 +158,15 @@ class Worker:
         except Exception as error:
             # nothing of the algorithm: the store or the catalog could not take the record
             traceback.print_exc()
-            failed = ErrorRecord(type=type(error).__name__, message=str(error))
-            return record.model_copy(update={"status": RunStatus.FAILED, "error": failed, "finished": now()})
-        finally:
             self._current = None
+            failed = ErrorRecord(type=type(error).__name__, message=str(error))
+            try:
+                assert self._workspace is not None
+                return self._workspace.runs.end(record.id, RunStatus.FAILED, failed)
+            except Exception:  # whoever waits for it must hear of it all the same
+                traceback.print_exc()
+                end = {"status": RunStatus.FAILED, "error": failed, "finished": now()}
+                return record.model_copy(update=end)
 
     def _run(self, record: RunRecord, order: Message) -> RunRecord:
         from workbench.algorithms.runnable import from_folder, resolve

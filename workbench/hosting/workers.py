@@ -29,6 +29,7 @@ class WorkerHandle:
     run_id: str | None = None
     loaded: set[tuple[str, str]] = field(default_factory=set)
     caches: list[dict[str, Any]] = field(default_factory=list)
+    filing: set[str] = field(default_factory=set)  # runs that have ended and are not in the catalog yet
     is_ready: bool = False
     oom_kills: int = 0  # of the machine, a second or two ago
     rss: int = 0  # bytes, when last looked at
