@@ -34,6 +34,10 @@ class CacheState:
     hits: int
     misses: int
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a message holds it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 def states(services: Services, process: str) -> list[CacheState]:
     """Return the state of the caches of this process."""

@@ -30,8 +30,9 @@ class LogFile:
         self._run_id = run_id
         self._key = log_key(run_id)
         self._lock = threading.Lock()
-        self._path = log_path(store, run_id)
-        self._is_spooled = store.local_path(COLLECTION, self._key) is None
+        found = store.local_path(COLLECTION, self._key)
+        self._is_spooled = found is None
+        self._path = found or _spool(run_id)
         self._descriptor: int | None = (
             None  # opened by the first line: a run that says nothing leaves no file
         )
@@ -93,9 +94,10 @@ class LogFile:
 
 def log_path(store: Store, run_id: str) -> Path:
     """Return the file of a log while it is written: the object itself, or a spool on this machine."""
-    path = store.local_path(COLLECTION, log_key(run_id))
-    if path is not None:
-        return path
+    return store.local_path(COLLECTION, log_key(run_id)) or _spool(run_id)
+
+
+def _spool(run_id: str) -> Path:
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"workbench-{user}" / "logs" / log_key(run_id)
 

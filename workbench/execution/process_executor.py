@@ -16,6 +16,9 @@ from workbench.execution.slots import needs_of
 from workbench.models import RunRecord
 from workbench.settings import chosen_environment
 
+#: nobody but the caller, who waits, knows of a run that is younger
+SAVE_AFTER_S = 0.01
+
 
 class ProcessExecutor(Executor):
     """Runs in background processes.
@@ -60,11 +63,13 @@ class ProcessExecutor(Executor):
             "env": chosen_environment(services.settings.host_environment),
         }
         if not job.wait:
-            return self._give(record, order, job.listener)
+            remote = self.client.submit(record, order, services.runs.add, job.listener)
+            self._save(remote, record)  # while a worker begins
+            return remote
         events: queue.SimpleQueue[RunEvent] = queue.SimpleQueue()
-        remote = self._give(record, order, events.put)
+        remote = self.client.submit(record, order, services.runs.add, events.put)
         try:
-            self._follow(remote, events, job)
+            self._follow(remote, record, events, job)
         except KeyboardInterrupt:
             remote.request_cancel()
             remote.wait(services.settings.cancel_grace_s + 1.0)
@@ -85,20 +90,29 @@ class ProcessExecutor(Executor):
     def shutdown(self) -> None:
         self.client.close()
 
-    def _give(self, record: RunRecord, order: dict[str, Any], listener: Any) -> RemoteRun:
-        runs = self.services.runs
-        remote = self.client.submit(record, order, runs.add, listener)
+    def _save(self, remote: RemoteRun, record: RunRecord) -> None:
+        """Save a run that was given away as one that waits, unless its worker has saved more already."""
         try:
-            runs.save_new(record)  # while a worker begins
-        except BaseException:  # a place that takes no record must not have a run nobody knows of
+            self.services.runs.save_new(record)
+        except BaseException:  # a place that takes no record must not have a run that nobody knows of
             remote.request_cancel()
             raise
-        return remote
 
-    def _follow(self, remote: RemoteRun, events: queue.SimpleQueue[RunEvent], job: Job) -> None:
-        """Pass events on in the caller's thread until the run has ended: what is shown there lands in its cell."""
+    def _follow(
+        self, remote: RemoteRun, record: RunRecord, events: queue.SimpleQueue[RunEvent], job: Job
+    ) -> None:
+        """Pass events on in the caller's thread until the run has ended: what is shown there lands in its cell.
+
+        A run that ends at once is saved once, by its worker.
+        """
+        is_saved = False
         while True:
-            event = events.get()
+            try:
+                event = events.get(timeout=None if is_saved else SAVE_AFTER_S)
+            except queue.Empty:
+                self._save(remote, record)
+                is_saved = True
+                continue
             if job.listener is not None:
                 job.listener(event)
             if job.echo and event.kind == "log":

@@ -285,14 +285,14 @@ class Runs:
         record = self.record(id) if id not in self._live else self._catalog.get_run(id) or self.record(id)
         return next(iter(self._settle_gone([record], even_followed=True)), record)
 
-    def end(self, id: str, status: RunStatus, error: ErrorRecord | None) -> RunRecord:
+    def end(self, record: RunRecord, status: RunStatus, error: ErrorRecord | None) -> RunRecord:
         """Bring a run whose process is gone to a final state and return its record.
 
         One that it had brought to an end itself stays as it was, also if the catalog does not know that yet.
         """
-        record = self.stored(id) or self.record(id)
-        log = LogFile(self._store, id)
-        log.publish()
+        id = record.id
+        record = self.stored(id) or record
+        LogFile(self._store, id).publish()
         if not record.status.is_final:
             record = record.model_copy(update={"status": status, "finished": now(), "error": error})
             self.save(record, before=self._catalog.get_run(id))
@@ -329,7 +329,7 @@ class Runs:
                 kind="run_lost",
             )
             try:
-                settled.append(self.end(record.id, RunStatus.LOST, error))
+                settled.append(self.end(record, RunStatus.LOST, error))
             except StorageError:  # a workspace that can only be read is shown as it is
                 break
         return settled

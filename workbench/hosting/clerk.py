@@ -119,7 +119,7 @@ class Clerk:
             ):
                 text = f"process {kernel_pid} ended before it had given the run to the run host"
                 runs.end(
-                    record.id,
+                    record,
                     RunStatus.LOST,
                     ErrorRecord(type="ProcessGone", message=text, kind="run_lost"),
                 )
@@ -130,7 +130,7 @@ class Clerk:
             runs = self.workspace.runs
             lines = runs.read_log(record.id).splitlines()
             error = ending.error(lines[-1] if lines else "")
-            record = runs.end(record.id, ending.status, error)
+            record = runs.end(record, ending.status, error)
         except Exception:  # a full disk must not keep those waiting who wait for the end
             traceback.print_exc()
             record = record.model_copy(update={"status": ending.status, "error": error, "finished": now()})

@@ -477,9 +477,8 @@ class Host:
         if event == "done":
             worker.run_id = None
             worker.idle_since = time.monotonic()
-            worker.loaded = {(a, b) for a, b in message["loaded"]}
-            worker.caches = message["caches"]
             if run is not None:
+                worker.loaded.add(run.key)
                 self._slots.give_back(run.needs)
                 worker.filing.add(run.id)
                 self._finish(run, message["record"], filed=False)
@@ -487,6 +486,8 @@ class Host:
             return
         if event == "filed":
             worker.filing.discard(message["run"])
+            worker.loaded = {(a, b) for a, b in message["loaded"]}
+            worker.caches = message["caches"]
             self._tell_filed(message["run"])
             return
         if run is None:

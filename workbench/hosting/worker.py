@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,14 @@ from workbench.models import ErrorRecord, RunRecord, RunStatus, now
 from workbench.settings import enter_environment
 
 if TYPE_CHECKING:
+    from workbench.algorithms.runnable import Runnable
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Services
     from workbench.execution.runs import Runs
     from workbench.workspace import Workspace
 
 TELL_EVERY_S = 0.05  # a run that is shorter needs no record of having begun
+MOST_KNOWN = 256  # revisions
 SLEEP_AFTER = 20  # looks that found no run
 
 
@@ -98,6 +100,7 @@ class Worker:
         self._current: BackgroundRun | None = None
         self._reporter: _Reporter = _Reporter(self._tell)
         self._workspace: Workspace | None = None
+        self._known: dict[str, Runnable] = {}
 
     def work(self) -> None:
         """Work until the host says so or ends."""
@@ -105,10 +108,9 @@ class Worker:
         self._tell({"event": "ready", "pid": os.getpid()})
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
-            done = {"event": "done", "run": final.id, "record": final.model_dump_json(), **self._kept()}
-            self._tell(done)
+            self._tell({"event": "done", "run": final.id, "record": final.model_dump_json()})
             self._file()
-            self._tell({"event": "filed", "run": final.id})
+            self._tell({"event": "filed", "run": final.id, **self._kept()})
         if self._workspace is not None:
             self._workspace.close()
 
@@ -128,7 +130,7 @@ class Worker:
         services = self._workspace.services()
         return {
             "loaded": [list(key) for key in services.runners.keys()],  # noqa: SIM118
-            "caches": [asdict(state) for state in states(services, f"worker {os.getpid()}")],
+            "caches": [state.as_dict() for state in states(services, f"worker {os.getpid()}")],
         }
 
     def _listen(self) -> None:
@@ -162,14 +164,13 @@ class Worker:
             failed = ErrorRecord(type=type(error).__name__, message=str(error))
             try:
                 assert self._workspace is not None
-                return self._workspace.runs.end(record.id, RunStatus.FAILED, failed)
+                return self._workspace.runs.end(record, RunStatus.FAILED, failed)
             except Exception:  # whoever waits for it must hear of it all the same
                 traceback.print_exc()
                 end = {"status": RunStatus.FAILED, "error": failed, "finished": now()}
                 return record.model_copy(update=end)
 
     def _run(self, record: RunRecord, order: Message) -> RunRecord:
-        from workbench.algorithms.runnable import from_folder, resolve
         from workbench.execution.log_file import LogFile
         from workbench.execution.perform import Task, perform
         from workbench.execution.process_identity import this_process
@@ -189,11 +190,8 @@ class Worker:
         live.subscribe(lambda event: self._reporter.hear(live, event))
         for warning in record.warnings:
             live.write_log("WARNING", warning)
-        folder = order.get("folder")
         try:
-            algorithm = (
-                from_folder(Path(folder)) if folder else resolve(workspace.algorithms, record.revision or "")
-            )
+            algorithm = self._algorithm(workspace, record.revision, order.get("folder"))
         except Exception as error:
             live.fail(error)
             return live.record
@@ -205,6 +203,19 @@ class Worker:
             except KeyboardInterrupt:
                 live.end(RunStatus.CANCELLED)  # unless it is settled already
         return live.record
+
+    def _algorithm(self, workspace: Workspace, revision: str | None, folder: str | None) -> Runnable:
+        """Return what is to be run; a revision never changes, so the catalog is asked once for each."""
+        from workbench.algorithms.runnable import from_folder, resolve
+
+        if folder is not None:
+            return from_folder(Path(folder))
+        assert revision is not None
+        if revision not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[revision] = resolve(workspace.algorithms, revision)
+        return self._known[revision]
 
     def _tell(self, message: Message) -> None:
         with self._sending, suppress(OSError):
