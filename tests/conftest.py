@@ -22,6 +22,8 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("USERPROFILE", str(home))
     for kind in ("DATA", "CONFIG", "CACHE", "STATE"):
         monkeypatch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+    # not in the machine's shared memory, where it would stay
+    monkeypatch.setenv("WORKBENCH_SESSION_FOLDER", str(home / "sessions"))
     # never ask the cloud's own metadata address for credentials
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 

@@ -1,0 +1,214 @@
+"""Sessions between processes: shared, never torn, and whole after any death."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from workbench.sessions import Session, Sessions
+
+Make = Callable[..., Sessions]
+
+
+@pytest.fixture
+def s(sessions: Sessions) -> Session:
+    return sessions.open("tuning")
+
+
+def test_another_process_reads_and_writes_and_this_one_sees_it(s: Session, python: Any) -> None:
+    s["volume"] = np.arange(200_000.0)
+    out = python("""
+        v = s["volume"]
+        v += 1
+        s["sum"], s["more"] = float(v.sum()), v
+        print(s.token)
+    """)
+    assert out == s.token
+    assert s["sum"] == np.arange(200_000.0).sum() + 200_000
+    assert s["volume"][0] == 0
+    assert s["more"][0] == 1
+
+
+def test_memory_made_by_empty_is_filled_by_one_process_and_read_by_another(s: Session, python: Any) -> None:
+    out = s.empty("out", (300, 400), "i4")
+    out[:] = 5
+    assert python('print(s["out"].sum())') == str(5 * 120_000)
+    python('e = s.empty("theirs", (300, 400), "i4"); e[:] = 6')
+    assert (s["theirs"] == 6).all()
+
+
+def test_a_session_survives_its_processes(python: Any) -> None:
+    token = python('s["volume"], s["text"] = np.arange(100_000), "x"; print(s.token)')
+    assert python('print(s.token, s["volume"][-1], s["text"])') == f"{token} 99999 x"
+
+
+def test_readers_of_one_array_share_its_memory(s: Session, python: Any) -> None:
+    s["k"] = np.ones(8_000_000, np.float32)
+    held = s["k"]
+    held.sum()  # so that the pages are in two processes: the system calls those of one private
+    out = python("""
+        from pathlib import Path
+        def private():
+            lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+            return sum(int(l.split()[1]) for l in lines if l.startswith("Private_"))
+        if not Path("/proc/self/smaps_rollup").exists():
+            print(0)
+        else:
+            before = private()
+            total = s["k"].sum(), s.get("k", mode="r").sum()
+            view = s["k"]; view.sum()
+            print(private() - before)
+    """)
+    assert int(out) < 4_000  # KiB, of 32,000
+
+
+def test_of_writers_of_one_key_one_wins_and_no_reader_sees_a_mixture(s: Session, python: Any) -> None:
+    writers = [
+        python.start(f"""
+            sys.stdin.readline()
+            for n in range(150):
+                s["k"] = np.full(40_000 + 8_000 * (n % 3), {number} * 1000 + n)
+            print("done")
+        """)
+        for number in range(3)
+    ]
+    s["k"] = np.zeros(40_000)
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    held = []
+    reads = 0
+    while any(w.poll() is None for w in writers):
+        array = s["k"]
+        assert (array == array[0]).all()
+        reads += 1
+        if reads % 10 == 0:
+            held.append((array[0], array))
+    for writer in writers:
+        out, error = writer.communicate()
+        assert out.strip() == "done", error
+    assert all((array == value).all() for value, array in held)
+    last = s["k"]
+    assert last[0] % 1000 == 149
+    assert len(s) == 1
+    files = [p.stat().st_size for p in Path(s._ground.path(s.token, "i-k")).parent.iterdir()]
+    assert s.nbytes == sum(files)
+
+
+def test_what_a_reader_holds_never_changes_while_another_process_writes_memory_again(
+    s: Session, python: Any
+) -> None:
+    writer = python.start("""
+        for n in range(1_000_000):
+            s["k"] = np.full(50_000, n)
+            if n == 3:
+                print("going", flush=True)
+    """)
+    assert writer.stdout.readline() == "going\n"
+    held = []
+    while len(held) < 40:
+        array = s["k"]
+        held.append((array[0], array, s.get("k", mode="r")))
+    seen = {h[0] for h in held}
+    for value, array, only in held:
+        assert (array == value).all()
+        assert (only == only[0]).all()
+    writer.kill()
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kill_at_any_moment_leaves_whole_items_and_right_counts(
+    seed: int, sessions: Sessions, make_sessions: Make, python: Any
+) -> None:
+    chance = random.Random(seed)
+    s = sessions.open("tuning")
+    for _ in range(4):
+        writer = python.start("""
+            print("going", flush=True)
+            n = 0
+            while True:
+                n += 1
+                s[f"k{n % 5}"] = np.full(30_000 + 7_000 * (n % 4), n)
+                s[f"small{n % 7}"] = [n] * 5
+                if n % 3 == 0 and "k1" in s:
+                    del s["k1"]
+                e = s.empty("e", 20_000)
+        """)
+        assert writer.stdout.readline() == "going\n"
+        time.sleep(chance.uniform(0.0, 0.15))  # the moment of the kill is what is tried here
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        for key in s.keys():  # noqa: SIM118 - a session is no dict
+            value = s[key]
+            if key != "e":
+                assert len(set(np.asarray(value).tolist())) == 1
+        items = [p for p in (sessions.folder / "sessions" / s.token / "items").iterdir()]  # noqa: C416
+        assert len(s) == len(items) == len(s.keys())
+        assert s.nbytes == sessions.nbytes == sum(p.stat().st_size for p in items)
+    assert len(list((sessions.folder / "work").iterdir())) > 0
+    make_sessions()  # whoever opens next sweeps what the dead have left
+    owners = {p.name for p in (sessions.folder / "work").iterdir()}
+    assert owners <= {sessions._ground.work.id}
+
+
+def test_a_process_that_ends_normally_leaves_no_segment_behind(sessions: Sessions, python: Any) -> None:
+    python("""
+        for n in range(4):
+            s["k"] = np.full(100_000, n)
+        assert s._ground.pool.nbytes > 0
+    """)
+    assert not list((sessions.folder / "work").glob("*"))
+    assert sessions.open("tuning")["k"][0] == 3
+
+
+def test_a_forked_child_writes_memory_of_its_own(s: Session, python: Any) -> None:
+    out = python("""
+        for n in range(3):
+            s["k"] = np.full(100_000, n)
+        held = s["k"]
+        pid = os.fork()
+        if pid == 0:
+            for n in range(10):
+                s["child"] = np.full(100_000, 100 + n)
+            os._exit(0)
+        for n in range(10):
+            s["parent"] = np.full(100_000, 200 + n)
+        assert os.waitpid(pid, 0)[1] == 0
+        print((held == 2).all(), s["child"][0], (s["child"] == 109).all(), (s["parent"] == 209).all(), len(s))
+    """)
+    assert out == "True 109 True True 3"
+
+
+def test_removing_an_item_in_one_process_gives_back_the_memory_that_another_kept(
+    s: Session, python: Any
+) -> None:
+    s["k"] = np.zeros(500_000)
+    descriptor = next(iter(s._ground.pool._known.values())).descriptor
+    assert os.fstat(descriptor).st_nlink == 1
+    python("s.clear()")
+    s._ground.pool.tidy()  # as its timer does
+    assert s._ground.pool._known == {}
+
+
+def test_the_workspace_of_a_process_that_died_is_deleted_if_no_other_could_open_it(
+    memory: Path, tmp_path: Path, make_sessions: Make, python: Any
+) -> None:
+    python("""
+        settings = Settings(session_folder=str(sessions.folder.parents[1]), session_spill="none")
+        Sessions(settings, "memory://x", is_shared=False).open("t")["k"] = 1
+        os._exit(0)
+    """)
+    root = memory / f"workbench-{os.getuid()}"
+    (left,) = [p for p in root.iterdir() if p.name.startswith("m-")]
+    os.utime(left, (time.time() - 1000,) * 2)
+    make_sessions()
+    assert not left.exists()
