@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
     from workbench.library import Datasets
+    from workbench.sessions import Session, Sessions
 
 _current: Workspace | None = None
 _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs``, ``ws.sessions`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -53,6 +55,7 @@ class Workspace:
         self._runs: Runs | None = None
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
+        self._sessions: Sessions | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -98,6 +101,28 @@ class Workspace:
                 self._runs = Runs(self.store, self.catalog, self.datasets, self.settings)
             return self._runs
 
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions: what stays warm between cells, kernels and background runs."""
+        with self._lock:
+            if self._sessions is None:
+                self._check_open()
+                from workbench.sessions import Sessions
+
+                self._sessions = Sessions(
+                    self.settings, self._place(), self.store, is_shared=self.store.is_shared
+                )
+            return self._sessions
+
+    def session(self, name: str) -> Session:
+        """Return the session of this name; made on first use.
+
+        Examples
+        --------
+        >>> ws.session("tuning")["volume"] = array  # doctest: +SKIP
+        """
+        return self.sessions.open(name)
+
     def run(
         self,
         algorithm: str | os.PathLike[str] | Algorithm | Runnable,
@@ -106,7 +131,7 @@ class Workspace:
         *,
         executor: str | None = None,
         device: str | None = None,
-        session: str | None = None,
+        session: str | Session | None = None,
         timeout_s: float | None = None,
         retries: int = 0,
         reuse: str = "never",
@@ -132,6 +157,9 @@ class Workspace:
             ``kernel`` (in this process).
         device : str, optional
             ``cpu``, ``gpu``, ``cuda``, ``cuda:1``, ``mps``; default: the setting ``device``, then the algorithm's default.
+        session : str or Session, optional
+            Where the algorithm saves and loads items that outlive the run. Without one, the first item that is saved makes a
+            session named after the run.
         timeout_s : float, optional
             Seconds after which the run is ended, at its next log, progress or fetch call.
         retries : int
@@ -167,7 +195,7 @@ class Workspace:
         from workbench.execution.process_identity import this_process
 
         self._check_open()
-        _refuse_what_is_not_here(session, reuse, timeout_s, retries)
+        _refuse_what_is_not_here(reuse, timeout_s, retries)
         chosen = resolve(self.algorithms, algorithm)
         revision = chosen.revision
         values = chosen.parameters.validate(dict(parameters or {}))
@@ -178,6 +206,9 @@ class Workspace:
             revision.ref,
         )
         labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
+        session_name = (
+            None if session is None else check_name(getattr(session, "name", session), "Session name")
+        )
         place = self._executor(executor or self.settings.executor)
         given = Inputs(inputs, revision.type, self.datasets)
 
@@ -193,6 +224,7 @@ class Workspace:
             executor=place.name,
             device=device_choice.device,
             device_reason=device_choice.reason,
+            session=session_name,
             warnings=(device_choice.warning,) if device_choice.warning else (),
             debug=debug,
             timeout_s=timeout_s,
@@ -220,6 +252,7 @@ class Workspace:
             datasets=self.datasets,
             facts=environment.facts,
             runners=self._loaded_runners(),
+            session=self.session,
         )
         if on_event is not None:
             live.subscribe(on_event)
@@ -261,6 +294,8 @@ class Workspace:
             executor.shutdown()
         if self._runners is not None:
             self._runners.clear()
+        if self._sessions is not None:
+            self._sessions.close()
         if self._datasets is not None:
             self._datasets.close()
         if self._catalog is not None:
@@ -291,6 +326,14 @@ class Workspace:
             raise WorkspaceError(
                 f"Workspace {self.url} is closed. Open it again: workbench.open({self.url!r})."
             )
+
+    def _place(self) -> str:
+        """Return where the workspace is, the same whatever way its folder was named."""
+        return (
+            str(Path(self.store.root).resolve())
+            if isinstance(self.store, FsspecStore) and self.store.is_local
+            else self.url
+        )
 
     def _executor(self, name: str) -> Executor:
         with self._lock:
@@ -330,9 +373,7 @@ def _handle(live: LiveRun, runs: Runs) -> Run:
     return Run(live.record, runs, live)
 
 
-def _refuse_what_is_not_here(session: str | None, reuse: str, timeout_s: float | None, retries: int) -> None:
-    if session is not None:
-        raise UnsupportedError(f"Session {session!r}: sessions are not in this version. Leave session out.")
+def _refuse_what_is_not_here(reuse: str, timeout_s: float | None, retries: int) -> None:
     if reuse != "never":
         raise UnsupportedError(
             f"reuse={reuse!r}: result reuse is not in this version. Leave it out or pass 'never'."

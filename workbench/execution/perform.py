@@ -24,6 +24,7 @@ from workbench.models import ErrorRecord, OutputRef, RunStatus
 if TYPE_CHECKING:
     from workbench.library.datasets import Datasets
     from workbench.runners import BaseRunner
+    from workbench.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Task:
     facts : callable
         Returns the environment facts for the record.
     runners : RunnerCache
+    session : callable, optional
+        Opens a session by its name.
     """
 
     key: tuple[str, str]
@@ -52,6 +55,7 @@ class Task:
     datasets: Datasets
     facts: Callable[[], dict[str, Any]]
     runners: RunnerCache
+    session: Callable[[str], Session] | None = None
 
 
 @dataclass
@@ -176,7 +180,7 @@ def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef
     shared = task.runners.get(task.key, load)
     live.advance(RunStatus.RUNNING, save=live.record.status is RunStatus.STARTED)
     record = live.record
-    runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets))
+    runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets, task.session))
     arguments = dict(record.parameters)
     data = phases.do(
         "preprocess", lambda: runner.preprocess_base({"input_dataset_ids": list(record.inputs)}, arguments)

@@ -66,6 +66,8 @@ class Sessions:
             if folder is not None:
                 _sweep(folder, scope)
         self._ground = Ground(place, scope)
+        if self._is_private:
+            self._ground.work.path  # noqa: B018 - made now: it says that somebody has the workspace open
         self._room = Room(self._ground, settings.session_items, settings.session_bytes)
         self._open: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
         self._lock = threading.RLock()
@@ -151,7 +153,7 @@ class Sessions:
                 session.close()
             self._open.clear()
             self._ground.close()
-            if self._is_private:
+            if self._is_private and not os.listdir(self._ground.root / "work"):
                 for folder in (self._ground.root, self._ground.spill):
                     if folder is not None:
                         shutil.rmtree(folder, ignore_errors=True)
@@ -328,7 +330,7 @@ def _sweep(folder: Path, own: str) -> None:
         if scope.name.startswith(PRIVATE) and scope.name != own:
             try:
                 is_old = time.time() - scope.stat().st_mtime > YOUNG_S
-                if is_old and not any(os.scandir(scope / "work")):
+                if is_old and not os.listdir(scope / "work"):
                     shutil.rmtree(scope, ignore_errors=True)
             except OSError:
                 continue
