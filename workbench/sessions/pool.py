@@ -12,7 +12,6 @@ import mmap
 import os
 import threading
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.sessions.locks import release, try_exclusive
 from workbench.sessions.segments import COPIED, Layout, populate
+from workbench.sessions.timer import Timer
 
 if TYPE_CHECKING:
     from workbench.sessions.workfolder import WorkFolder
@@ -66,7 +66,7 @@ class Pool:
         self._free: list[Kept] = []
         self._lock = threading.RLock()
         self._pid = os.getpid()
-        self._timer: threading.Timer | None = None
+        self._timer = Timer(LOOK_S, self.tidy)
 
     @property
     def nbytes(self) -> int:
@@ -112,7 +112,7 @@ class Pool:
             self._known[kept.inode] = kept
             while len(self._known) > MOST or sum(k.size for k in self._known.values()) > 2 * self._budget:
                 self._known.popitem(last=False)[1].close()
-            self._watch()
+            self._timer.start()
 
     def knows(self, inode: int) -> bool:
         """Tell whether a published segment can be kept when its name goes."""
@@ -131,7 +131,7 @@ class Pool:
             self._free.append(kept)
             while self.nbytes > self._budget:
                 self._drop(self._free[0])
-            self._watch()
+            self._timer.start()
 
     def clear(self) -> int:
         """Give back all free segments; return how many bytes that were."""
@@ -148,12 +148,13 @@ class Pool:
             self.clear()
             while self._known:
                 self._known.popitem()[1].close()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._timer.stop()
 
-    def tidy(self) -> None:
-        """Let go of what others removed, and of what was free for a while: a kept mapping holds its memory."""
+    def tidy(self) -> bool:
+        """Let go of what others removed, and of what was free for a while; return whether anything is left.
+
+        A kept mapping holds its memory, whoever removes the file.
+        """
         with self._lock:
             for inode, kept in list(self._known.items()):
                 if os.fstat(kept.descriptor).st_nlink == 0:
@@ -162,6 +163,7 @@ class Pool:
             now = time.monotonic()
             for kept in [k for k in self._free if now - k.freed > IDLE_S]:
                 self._drop(kept)
+            return bool(self._known or self._free)
 
     def _mapping(self, kept: Kept) -> mmap.mmap:
         if kept.mapping is None:
@@ -179,25 +181,7 @@ class Pool:
         """Forget the parent's segments in a forked child: both would write to them."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            self._known, self._free, self._timer = OrderedDict(), [], None
-
-    def _watch(self) -> None:
-        if self._timer is None:
-            self._timer = threading.Timer(LOOK_S, _look, (weakref.ref(self),))
-            self._timer.daemon = True
-            self._timer.name = "workbench-session-pool"
-            self._timer.start()
-
-
-def _look(reference: weakref.ref[Pool]) -> None:
-    pool = reference()
-    if pool is None:
-        return
-    with pool._lock:
-        pool._timer = None
-        pool.tidy()
-        if pool._known or pool._free:
-            pool._watch()
+            self._known, self._free = OrderedDict(), []
 
 
 _threads: ThreadPoolExecutor | None = None

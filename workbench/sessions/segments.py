@@ -179,7 +179,7 @@ def open_segment(path: str, now_ns: int | None = None) -> Segment:
                 # A file that was taken from this name since may be written anew right now, or hold something else already.
                 if not try_shared(descriptor) or not _is_at(path, facts):
                     continue
-                data = _map(descriptor, facts.st_size)
+                data = _map(descriptor, path, facts)
             else:
                 data = memoryview(bytearray(os.read(descriptor, COPIED)))
             if now_ns is not None:
@@ -194,11 +194,20 @@ def _is_at(path: str, facts: os.stat_result) -> bool:
     return (there.st_ino, there.st_dev) == (facts.st_ino, facts.st_dev)
 
 
-def _map(descriptor: int, size: int) -> memoryview:
+def _map(descriptor: int, path: str, facts: os.stat_result) -> memoryview:
+    """Return the bytes of a segment; while a view of them lives, so does the lock of the descriptor."""
+    from workbench.sessions.mappings import KEPT
+
+    size = facts.st_size
+    locked = -1
     try:
-        # it keeps a copy of the descriptor, and with it the lock, until the last view is gone
+        locked = os.dup(descriptor)
+        return KEPT.view(locked, path, facts)
+    except FileNotFoundError:  # it lost its name just now; under its lock it is still what it was
         return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY))
     except OSError as error:
+        if locked >= 0:
+            os.close(locked)
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
         # more views than the system allows open files: a copy needs none
