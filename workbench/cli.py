@@ -88,6 +88,7 @@ def describe(ctx: click.Context, algorithm: str) -> None:
 @click.argument("algorithm")
 @click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=VALUE]...")
 @click.option("-d", "--device", help="cpu, gpu, cuda, cuda:1, mps.")
+@click.option("-s", "--session", help="Session to work in.")
 @click.option("-x", "--executor", help="Where it runs.")
 @click.option(
     "--timeout",
@@ -160,6 +161,18 @@ def jobs(
         click.echo(repr(found.cancel()))
     else:
         click.echo(repr(found))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--clear", is_flag=True, help="Remove its items.")
+@click.option("--drop", is_flag=True, help="Remove it with its items.")
+@click.pass_context
+def session(ctx: click.Context, name: str | None, clear: bool, drop: bool) -> None:
+    """List sessions, or the items of one; or empty or drop it."""
+    from workbench.commands import session_words
+
+    click.echo(repr(session_words(_open(ctx), name, clear=clear, drop=drop)))
 
 
 @main.command()

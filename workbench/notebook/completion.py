@@ -11,7 +11,7 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
-_KEYS = ("%algorun", "%%algorun", "%algoform", "%algojobs", "%algodeploy", "%algols")
+_KEYS = ("%algorun", "%%algorun", "%algoform", "%algojobs", "%algodeploy", "%algols", "%algosession")
 
 
 def install(shell: Any) -> None:
@@ -52,6 +52,10 @@ def _candidates(
     positional = [w for w in earlier if not w.startswith("-")]
     if magic == "algojobs":
         return ["show", "log", "cancel", "attach"] if positional else workspace.runs.names()
+    if magic == "algosession":
+        return ["--clear", "--drop", "--view"] if positional else workspace.sessions.names()
+    if magic == "algorun" and earlier and earlier[-1] in ("-s", "--session"):
+        return workspace.sessions.names()
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
@@ -76,7 +80,16 @@ def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], 
             values = spec.options or ((True, False) if spec.type == "bool" else ())
             if word.startswith(f"{spec.name}="):
                 yield from (f"{spec.name}={v}" for v in values)
-    yield from ("--debug", "--device", "--executor", "--background", "--output", "--timeout", "--retries")
+    yield from (
+        "--debug",
+        "--device",
+        "--session",
+        "--executor",
+        "--background",
+        "--output",
+        "--timeout",
+        "--retries",
+    )
 
 
 def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Iterable[str]:
