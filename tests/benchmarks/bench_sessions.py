@@ -66,8 +66,8 @@ def consume(pipe: Connection, make: Callable[[Path], Callable[[Any], Any]], fold
         got = time.perf_counter()
         total = float(array.sum(dtype=np.float32))
         end = time.perf_counter()
-        del array
         pipe.send((got - begin, end - got, total))
+        del array
 
 
 class Consumer:

@@ -438,3 +438,26 @@ def test_closing_leaves_the_items_and_nothing_else(make_sessions: Make) -> None:
     sessions.close()
     assert list((sessions.folder / "work").iterdir()) == []
     assert make_sessions().open("tuning")["k"][0] == 3
+
+
+def test_memory_whose_maker_still_has_it_does_not_go_to_disk(make_sessions: Make) -> None:
+    s = make_sessions(session_quota=2_500_000).open("tuning")
+    out = s.empty("out", 1_000_000, "u1")
+    s["a"] = np.zeros(1_000_000, np.uint8)
+    s["b"] = np.zeros(1_000_000, np.uint8)
+    assert {i.key: i.where for i in s.items_info()} == {"out": "memory", "a": "disk", "b": "memory"}
+    out[:] = 3
+    assert s["out"].sum() == 3_000_000
+    del out
+    gc.collect()
+    s["c"] = np.zeros(1_000_000, np.uint8)
+    s["d"] = np.zeros(1_000_000, np.uint8)
+    assert {i.key: i.where for i in s.items_info()}["out"] == "disk"
+    assert s["out"].sum() == 3_000_000
+
+
+def test_a_miss_among_thousands_is_cheap_to_explain(s: Session) -> None:
+    for number in range(1500):
+        s[f"k{number}"] = number
+    with pytest.raises(KeyError, match=r"never put\. It has 1500"):
+        s["k"]

@@ -357,8 +357,13 @@ def is_same(item: Item) -> bool:
 def _copy_file(item: Item, path: str) -> bool:
     source = os.open(item.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if not try_shared(source) or os.fstat(source).st_ino != item.inode:
+        if os.fstat(source).st_ino != item.inode or not try_shared(source):
             return False
+        if segments.flags_of(source) & segments.LIVE:
+            # Its maker may still be writing to it, and would go on in memory that nobody else sees.
+            if not try_exclusive(source):
+                return False
+            try_shared(source)
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             done = 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from workbench.errors import InvalidDataError, NotFoundError, did_you_mean, nearest
 from workbench.sessions.reasons import Reason, find
 
+MOST_KEYS = 1000
 AGAIN = "Put it again."
 _WHY = {
     "removed": "was removed {detail} at {time}. " + AGAIN,
@@ -25,22 +26,25 @@ _EVERY = {
 }
 
 
-def explain_missing(session: str, key: str, path: str, keys: Callable[[], Iterable[str]]) -> NotFoundError:
-    """Return the error for a key that is not in a session; ``path`` is the file with the reasons."""
+def explain_missing(
+    session: str, key: str, path: str, count: int, keys: Callable[[], Iterable[str]]
+) -> NotFoundError:
+    """Return the error for a key that is not in a session; ``path`` is the file with the reasons.
+
+    Close keys are looked for in a session of people, not in one with thousands of generated keys.
+    """
     shown = repr(key if len(key) <= 80 else key[:79] + "…")
     reason = find(path, key)
-    known = list(keys())
+    known = list(keys()) if count <= MOST_KEYS else []
     begin = f"Session {session!r} has no item {shown}"
     if reason is not None and reason.what in _WHY:
         text = f"Item {shown} of session {session!r} " + _filled(_WHY[reason.what], reason)
     elif reason is not None:
         text = f"{begin}.{did_you_mean(key, known)} {_filled(_EVERY[reason.what], reason)} {AGAIN}"
     else:
-        count = f"It has {len(known)}: s.keys()." if known else "It is empty."
-        text = f"{begin}: it was never put.{did_you_mean(key, known)} {count}"
-    return NotFoundError(
-        text, near=nearest(key, known), session_item="missing", reason=reason.what if reason else "never"
-    )
+        has = f"It has {count}: s.keys()." if count else "It is empty."
+        text = f"{begin}: it was never put.{did_you_mean(key, known)} {has}"
+    return NotFoundError(text, near=nearest(key, known), reason=reason.what if reason else "never")
 
 
 def explain_unreadable(session: str, key: str, error: Exception) -> InvalidDataError:

@@ -12,7 +12,7 @@ from workbench.sessions.reasons import Reason
 from workbench.sessions.segments import read_meta
 from workbench.sessions.totals import Counts
 
-FRESH_S = 5.0  # how long an order between several sessions is trusted: who is in use changes
+CACHE = "cache"  # in the place of a session's token: what can be had again from elsewhere
 
 
 class LeastRecent:
@@ -28,7 +28,6 @@ class LeastRecent:
         self._scan = scan
         self._order = order
         self._items: list[Item] = []
-        self.scanned = -1e9
 
     def take(self, keep: tuple[str, str] | None = None) -> Item | None:
         """Return the item to go next, or None if there is none; ``keep`` (token, name) stays."""
@@ -39,12 +38,7 @@ class LeastRecent:
                     return item
             if attempt == 0:
                 self._items = sorted(self._scan(), key=self._order, reverse=True)
-                self.scanned = time.monotonic()
         return None
-
-    def forget(self) -> None:
-        """List anew at the next take."""
-        self._items = []
 
 
 class Room:
@@ -115,7 +109,7 @@ class Room:
         order = self._everything(spilled=False)
         while ground.totals.used()[0] + size > ground.place.quota:
             victim = order.take()
-            if victim is None:
+            if victim is None or (token == CACHE and victim.token != CACHE):
                 return False
             if not self._to_disk(victim, token) and not self._let_go(victim, token):
                 continue
@@ -147,10 +141,14 @@ class Room:
         return True
 
     def _to_disk(self, item: Item, token: str) -> bool:
+        if item.token == CACHE:
+            return False
         return self.make_on_disk(token, item.size) and self._ground.move_to_disk(item)
 
     def _let_go(self, item: Item, token: str) -> bool:
         """Remove an item for good, unless its session is in use."""
+        if item.token == CACHE:
+            return self._ground.remove([item], None) > 0
         if item.token == token or self._ground.in_use(item.token):
             return False
         place = self._ground.place
@@ -158,12 +156,12 @@ class Room:
         return self._ground.remove([item], Reason("quota", time.time(), str(limit)), [_key(item)]) > 0
 
     def _everything(self, *, spilled: bool) -> LeastRecent:
-        """Return all items: those of sessions that are not in use first."""
+        """Return all items: first the cache, then those of sessions that are not in use."""
         ground = self._ground
         tokens = ground.totals.sessions()
-        used = {token: ground.in_use(token) for token in tokens}
+        used = {token: int(ground.in_use(token)) for token in tokens} | {CACHE: -1}
         return _Once(
-            ground.items(tokens, spilled=spilled), lambda item: (used.get(item.token, True), item.used_ns)
+            ground.items(tokens, spilled=spilled), lambda item: (used.get(item.token, 1), item.used_ns)
         )
 
     def _of(self, tokens: tuple[str, ...]) -> Iterable[Item]:

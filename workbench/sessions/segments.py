@@ -260,6 +260,12 @@ def read_meta(path: str) -> tuple[int, bytes]:
         os.close(descriptor)
 
 
+def flags_of(descriptor: int) -> int:
+    """Return the flags of an open segment."""
+    first = os.pread(descriptor, HEAD.size, 0)
+    return int(HEAD.unpack(first)[1]) if len(first) == HEAD.size else 0
+
+
 def remember_digest(path: str, inode: int, digest: bytes) -> None:
     """Keep a digest in the head of what is published under a name, if it still is the same."""
     try:
@@ -301,6 +307,6 @@ def populate(mapping: mmap.mmap) -> None:
 
 
 __all__ = [
-    "COPIED", "LIVE", "LOCAL", "NO_DIGEST", "Layout", "Segment", "allocate", "is_full", "lay_out", "map_shared",
+    "COPIED", "LIVE", "LOCAL", "NO_DIGEST", "Layout", "Segment", "allocate", "flags_of", "is_full", "lay_out", "map_shared",
     "open_segment", "populate", "read_meta", "remember_digest", "write_new",
 ]  # fmt: skip

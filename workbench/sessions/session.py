@@ -112,7 +112,10 @@ class Session:
         self._publish(key, name, layout, packed.buffers, now)
 
     def __getitem__(self, key: str) -> Any:
-        return self._load(key, file_name(key), writable=True)[0]
+        try:
+            return self._load(key, file_name(key), writable=True)[0]
+        except FileNotFoundError:
+            raise self._why_missing(key) from None
 
     def get(self, key: str, default: Any = None, *, mode: Literal["r", "c"] = "c") -> Any:
         """Return an item, or a default if there is none.
@@ -125,13 +128,12 @@ class Session:
         """
         if mode not in ("r", "c"):
             raise InvalidInputError(f"mode is {mode!r}, expected 'c' (writable, private) or 'r' (read-only).")
-        name = file_name(key)
         try:
-            value, segment, path = self._load(key, name, writable=mode == "c")
-        except NotFoundError as error:
-            if error.facts.get("session_item") == "missing":
-                return default
-            raise
+            value, segment, path = self._load(key, file_name(key), writable=mode == "c")
+        except FileNotFoundError:
+            if not self._ground.session(self._token).is_dir():
+                raise no_session(self.name, self._token) from None
+            return default
         if mode == "r" and type(value).__name__ == "ndarray" and hasattr(value, "__array_interface__"):
             from workbench.sessions.read_only import with_digest
 
@@ -146,7 +148,10 @@ class Session:
         NotFoundError
             If there is no such item.
         """
-        value, segment, path = self._load(key, file_name(key), writable=False)
+        try:
+            value, segment, path = self._load(key, file_name(key), writable=False)
+        except FileNotFoundError:
+            raise self._why_missing(key) from None
         return self._digest(value, segment, path)
 
     def __delitem__(self, key: str) -> None:
@@ -339,10 +344,7 @@ class Session:
 
     def _load(self, key: str, name: str, *, writable: bool) -> tuple[Any, Segment, str]:
         now = time.time_ns()
-        try:
-            segment, path = self._ground.open(self._token, name, now)
-        except FileNotFoundError:
-            raise self._why_missing(key) from None
+        segment, path = self._ground.open(self._token, name, now)
         self._touch(now)
         if segment.flags & LOCAL:
             return self._local_value(key, name, segment), segment, path
@@ -391,7 +393,7 @@ class Session:
         raise NotFoundError(
             f"Item {key[:80]!r} of session {self.name!r} cannot be read here: it could not be pickled ({facts['why']}) and stayed "
             f"in {where}, {end}. Put its data instead, such as arrays, or make it here.",
-            session_item="elsewhere",
+            reason="elsewhere",
         )
 
     def _digest(self, value: Any, segment: Segment, path: str) -> str:
@@ -452,7 +454,7 @@ class Session:
         folder = self._ground.session(self._token)
         if not folder.is_dir():
             return no_session(self.name, self._token)
-        return explain_missing(self.name, key, str(folder / "reasons"), self.keys)
+        return explain_missing(self.name, key, str(folder / "reasons"), len(self), self.keys)
 
     def _forget(self, name: str) -> None:
         _local.pop((self._token, name), None)

@@ -19,6 +19,7 @@ from workbench.errors import NotFoundError, StorageError, did_you_mean
 from workbench.models import SessionRecord, now
 from workbench.names import check_name, new_id
 from workbench.pages import Page
+from workbench.sessions.cache import SegmentCache
 from workbench.sessions.ground import Ground
 from workbench.sessions.listing import SessionInfo, session_row, time_of
 from workbench.sessions.place import choose_place, scope_name
@@ -82,6 +83,11 @@ class Sessions:
     def nbytes(self) -> int:
         """Bytes that the items of all sessions take."""
         return sum(self._ground.totals.used())
+
+    @property
+    def cache(self) -> SegmentCache:
+        """Bytes by key on the same memory, for what can be had again from elsewhere."""
+        return SegmentCache(self._ground, self._room)
 
     def list(self) -> Page[SessionInfo]:
         """Return all sessions, the one used last first."""
@@ -327,9 +333,9 @@ def _sweep(folder: Path, own: str) -> None:
         return
     for scope in scopes:
         sweep(scope / "work")
-        if scope.name.startswith(PRIVATE) and scope.name != own:
-            try:
-                is_old = time.time() - scope.stat().st_mtime > YOUNG_S
+        if scope.name.startswith(PRIVATE):
+            try:  # one of our own name and number was left by a process that had the same number before us
+                is_old = scope.name == own or time.time() - scope.stat().st_mtime > YOUNG_S
                 if is_old and not os.listdir(scope / "work"):
                     shutil.rmtree(scope, ignore_errors=True)
             except OSError:
