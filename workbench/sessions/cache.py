@@ -33,7 +33,7 @@ class SegmentCache:
         """Keep buffers of bytes under a key, aligned, with a few bytes about them; return False if there is no room."""
         (self._ground.session(CACHE) / "items").mkdir(mode=0o700, parents=True, exist_ok=True)
         layout = lay_out(meta, b"", [len(b) for b in buffers])
-        if not self._room.make(CACHE, layout.size):
+        if not self._room.make(CACHE, layout.size, file_name(key)):
             return False
         try:
             path, kept = self._ground.write(layout, buffers)

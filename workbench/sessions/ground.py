@@ -182,6 +182,22 @@ class Ground:
         segments.write_new(path, layout, buffers)
         return path, None
 
+    def write_spilled(self, layout: Layout, buffers: Sequence[memoryview] | None) -> str:
+        """Write a segment into the work folder of the spill disk; without buffers they are yet to be written.
+
+        Raises
+        ------
+        OSError
+            If the disk is full.
+        """
+        assert self.spill_work is not None
+        path = self.spill_work.new_name()
+        if buffers is None:
+            segments.allocate(path, layout)
+        else:
+            segments.write_new(path, layout, buffers)
+        return path
+
     def allocate(self, layout: Layout) -> tuple[str, Kept | None]:
         """Make a segment in the work folder whose buffers are yet to be written.
 
@@ -240,14 +256,16 @@ class Ground:
             self.pool.retire(old.st_ino, old_path)
         return counts
 
-    def publish_spilled(
-        self, token: str, name: str, layout: Layout, buffers: Sequence[memoryview], now_ns: int
-    ) -> Counts:
-        """Write and publish an item on the spill disk, because there is no room on the place."""
-        assert self.spill_work is not None
-        path, target = self.spill_work.new_name(), self.spill_path(token, name)
+    def publish_spilled(self, token: str, name: str, path: str, now_ns: int) -> Counts:
+        """Give a file in the work folder of the spill disk its name; return the counts of the session.
+
+        Raises
+        ------
+        SessionGoneError
+            If the session was dropped; the file is deleted.
+        """
+        target = self.spill_path(token, name)
         assert target is not None
-        segments.write_new(path, layout, buffers)
         os.utime(path, ns=(now_ns, now_ns))
         discard: list[Callable[[], None]] = []
         with self.totals.changing(token) as counts:
@@ -256,9 +274,10 @@ class Ground:
                 raise SessionGoneError(token)
             self._forget_spilled(counts, token, name)
             Path(target).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            size = os.stat(path).st_size
             os.rename(path, target)
             counts.spilled_items += 1
-            counts.spilled_bytes += layout.size
+            counts.spilled_bytes += size
             here = self.find(token, name)
             if here is not None and not here.spilled:
                 discard.append(self._take(counts, here))

@@ -54,7 +54,7 @@ def choose_place(settings: Settings) -> Place:
     spill = None
     if settings.session_spill != NOWHERE:
         spill = private_folder(Path(settings.session_spill) if settings.session_spill else _cache())
-        if os.stat(spill).st_dev == os.stat(folder).st_dev:
+        if not settings.session_spill and os.stat(spill).st_dev == os.stat(folder).st_dev:
             spill = None  # it would only move within one disk
     quota = settings.session_quota
     if quota is None:

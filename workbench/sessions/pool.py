@@ -150,6 +150,10 @@ class Pool:
                 self._known.popitem()[1].close()
             self._timer.stop()
 
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the interpreter may be ending
+            self.close()
+
     def tidy(self) -> bool:
         """Let go of what others removed, and of what was free for a while; return whether anything is left.
 
@@ -196,7 +200,7 @@ def copy_bytes(target: memoryview, source: memoryview) -> None:
     import numpy as np
 
     to, fro = np.frombuffer(target, np.uint8), np.frombuffer(source, np.uint8)
-    parts = min(4, os.cpu_count() or 1)
+    parts = min(8, 2 * (os.cpu_count() or 1))  # more than cores: others may be busy on them
     step = -(-len(source) // parts // 4096) * 4096
     spans = [slice(begin, begin + step) for begin in range(0, len(source), step)]
     if len(spans) == 1:
@@ -215,6 +219,6 @@ def copy_bytes(target: memoryview, source: memoryview) -> None:
 def _executor() -> ThreadPoolExecutor:
     global _threads, _threads_pid
     if _threads is None or _threads_pid != os.getpid():
-        _threads = ThreadPoolExecutor(3, thread_name_prefix="workbench-session-copy")
+        _threads = ThreadPoolExecutor(7, thread_name_prefix="workbench-session-copy")
         _threads_pid = os.getpid()
     return _threads

@@ -25,7 +25,7 @@ class ReadOnlyArray(np.ndarray[Any, Any]):
         self._digest = None
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        return array[()] if return_scalar else np.asarray(array)
+        return array[()] if array.ndim == 0 else np.asarray(array)
 
 
 def with_digest(array: Any, digest: Callable[[], str]) -> ReadOnlyArray:

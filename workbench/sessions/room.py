@@ -99,20 +99,33 @@ class Room:
 
     # -- of all sessions
 
-    def make(self, token: str, size: int) -> bool:
-        """Make room for a number of bytes on the place; return False if it cannot be made without a loss that is forbidden."""
+    def make(self, token: str, size: int, name: str | None = None) -> bool:
+        """Make room for a number of bytes on the place; return False if it cannot be made without a loss that is forbidden.
+
+        Parameters
+        ----------
+        name : str, optional
+            File name of the item that they will replace: its own bytes count as free.
+        """
         ground = self._ground
         if size > ground.place.quota:
             return False
-        if ground.totals.used()[0] + size <= ground.place.quota:
-            return True
-        order = self._everything(spilled=False)
-        while ground.totals.used()[0] + size > ground.place.quota:
-            victim = order.take()
+
+        def lacks_room() -> bool:
+            used = ground.totals.used()[0]
+            if used + size <= ground.place.quota:
+                return False
+            old = ground.find(token, name) if name is not None else None
+            return used + size - (old.size if old is not None and not old.spilled else 0) > ground.place.quota
+
+        order: LeastRecent | None = None
+        while lacks_room():
+            order = order or self._everything(spilled=False)
+            victim = order.take(keep=(token, name or ""))
             if victim is None or (token == CACHE and victim.token != CACHE):
                 return False
-            if not self._to_disk(victim, token) and not self._let_go(victim, token):
-                continue
+            if not self._to_disk(victim, token):
+                self._let_go(victim, token)
         return True
 
     def free_place(self, token: str, size: int) -> bool:

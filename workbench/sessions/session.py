@@ -26,6 +26,8 @@ from workbench.sessions.segments import LIVE, LOCAL, NO_DIGEST, Segment, lay_out
 if TYPE_CHECKING:
     import numpy as np
 
+    from workbench.sessions.pool import Kept
+
 _MISSING = object()
 TOUCH_NS = 1_000_000_000
 #: Objects that no other process can have: (token, file name) -> (id in the item's file, object)
@@ -213,7 +215,7 @@ class Session:
         layout = lay_out(
             meta, body, [max(length, segments.COPIED)], flags=LIVE
         )  # smaller ones are read, not mapped
-        mapping, inode = self._allocate(key, name, layout, now)
+        mapping, inode = self._publish(key, name, layout, None, now)
         array = np.ndarray(sizes, kind, buffer=memoryview(mapping)[layout.offsets[0] :])
         self._live[name] = (array.__array_interface__["data"][0], inode)
         return array
@@ -272,65 +274,56 @@ class Session:
     # -- how
 
     def _publish(
-        self, key: str, name: str, layout: segments.Layout, buffers: Sequence[memoryview], now: int
-    ) -> None:
+        self,
+        key: str,
+        name: str,
+        layout: segments.Layout,
+        buffers: Sequence[memoryview] | None,
+        now: int,
+    ) -> Any:
+        """Write and publish an item: on the place, or where there is no room, on disk.
+
+        Without buffers they are yet to be written: return the memory for them, and the file's inode.
+        """
         self._room.check(self.name, key, layout.size)
+        path, kept, spilled = self._write(key, name, layout, buffers)
+        memory = None
+        if buffers is None:
+            memory = segments.map_shared(path, layout.size), os.stat(path).st_ino
         try:
-            counts = None
-            if self._room.make(self._token, layout.size):
-                try:
-                    counts = self._write(name, layout, buffers, now)
-                except OSError as error:
-                    if not segments.is_full(error):
-                        raise
-            if counts is None:
-                if not self._room.make_on_disk(self._token, layout.size):
-                    raise self._no_room(key, layout.size)
-                try:
-                    counts = self._ground.publish_spilled(self._token, name, layout, buffers, now)
-                except OSError as error:
-                    if not segments.is_full(error):
-                        raise
-                    raise self._no_room(key, layout.size) from error
+            if spilled:
+                counts = self._ground.publish_spilled(self._token, name, path, now)
+            else:
+                counts = self._ground.publish(self._token, name, path, kept, now)
         except SessionGoneError:
             raise no_session(self.name, self._token) from None
         self._forget(name)
         self._room.keep_limits(self._token, name, counts)
         self._touch(now)
+        return memory
 
-    def _write(self, name: str, layout: segments.Layout, buffers: Sequence[memoryview], now: int) -> Any:
-        while True:
+    def _write(
+        self, key: str, name: str, layout: segments.Layout, buffers: Sequence[memoryview] | None
+    ) -> tuple[str, Kept | None, bool]:
+        """Write an item's file; return its path, a handle for its next use, and whether it is on the spill disk."""
+        ground, room = self._ground, self._room
+        has_room = room.make(self._token, layout.size, name)
+        while has_room:
             try:
-                path, kept = self._ground.write(layout, buffers)
-                break
-            except OSError as error:
-                if not segments.is_full(error) or not self._room.free_place(self._token, layout.size):
-                    raise
-        return self._ground.publish(self._token, name, path, kept, now)
-
-    def _allocate(self, key: str, name: str, layout: segments.Layout, now: int) -> tuple[Any, int]:
-        self._room.check(self.name, key, layout.size)
-        if not self._room.make(self._token, layout.size):
-            raise self._no_room(key, layout.size)
-        while True:
-            try:
-                path, kept = self._ground.allocate(layout)
-                break
+                path, kept = ground.allocate(layout) if buffers is None else ground.write(layout, buffers)
+                return path, kept, False
             except OSError as error:
                 if not segments.is_full(error):
                     raise
-                if not self._room.free_place(self._token, layout.size):
-                    raise self._no_room(key, layout.size) from error
-        mapping = segments.map_shared(path, layout.size)
-        inode = os.stat(path).st_ino
+                has_room = room.free_place(self._token, layout.size)
+        if not room.make_on_disk(self._token, layout.size):
+            raise self._no_room(key, layout.size)
         try:
-            counts = self._ground.publish(self._token, name, path, kept, now)
-        except SessionGoneError:
-            raise no_session(self.name, self._token) from None
-        self._forget(name)
-        self._room.keep_limits(self._token, name, counts)
-        self._touch(now)
-        return mapping, inode
+            return ground.write_spilled(layout, buffers), None, True
+        except OSError as error:
+            if not segments.is_full(error):
+                raise
+            raise self._no_room(key, layout.size) from error
 
     def _no_room(self, key: str, size: int) -> StorageFullError:
         place = self._ground.place
@@ -377,7 +370,7 @@ class Session:
         warnings.warn(
             f"Item {key[:80]!r} ({kind}) of session {self.name!r} cannot be pickled ({why}): it stays in this process, other "
             "kernels and background runs cannot read it, and it ends with this kernel. Put its data instead, such as arrays.",
-            stacklevel=4,
+            stacklevel=3,
         )
 
     def _local_value(self, key: str, name: str, segment: Segment) -> Any:

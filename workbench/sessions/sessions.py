@@ -22,7 +22,7 @@ from workbench.pages import Page
 from workbench.sessions.cache import SegmentCache
 from workbench.sessions.ground import Ground
 from workbench.sessions.listing import SessionInfo, session_row, time_of
-from workbench.sessions.place import choose_place, scope_name
+from workbench.sessions.place import Place, choose_place, scope_name
 from workbench.sessions.reasons import Reason, note
 from workbench.sessions.room import Room
 from workbench.sessions.session import Session
@@ -73,6 +73,11 @@ class Sessions:
         self._open: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
         self._lock = threading.RLock()
         self._swept = 0.0
+
+    @property
+    def place(self) -> Place:
+        """The folders of this user for session items, with their quotas."""
+        return self._ground.place
 
     @property
     def folder(self) -> Path:

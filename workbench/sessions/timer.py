@@ -22,7 +22,7 @@ class Timer:
         self._seconds = seconds
         self._look = weakref.WeakMethod(look)
         self._pid = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a collection of garbage may come back here
         self._timer: threading.Timer | None = None
 
     def start(self) -> None:
