@@ -249,3 +249,35 @@ def test_the_workspace_of_a_process_that_died_is_deleted_if_no_other_could_open_
     os.utime(left, (time.time() - 1000,) * 2)
     make_sessions()
     assert not left.exists()
+
+
+def test_a_session_that_is_dropped_while_others_use_it_is_gone_and_nothing_else_breaks(
+    sessions: Sessions, python: Any
+) -> None:
+    sessions.open("tuning")["k"] = 1
+    users = [
+        python.start("""
+            print("going", flush=True)
+            for n in range(300):
+                try:
+                    s[f"k{n % 9}"] = np.full(30_000 if n % 2 else 10, n)
+                    s.empty("e", 20_000)
+                    if n % 3 == 0:
+                        del s["e"]
+                    s.keys(), s.items_info(), len(s), s.get("k3")
+                    if n % 20 == 0:
+                        s.clear()
+                except KeyError as error:
+                    assert "is gone" in str(error) or "has no item" in str(error) or "was removed" in str(error)
+                    s = sessions.open("tuning")
+        """)
+        for _ in range(2)
+    ]
+    assert users[0].stdout.readline() == "going\n"
+    while any(u.poll() is None for u in users):
+        sessions.open("tuning").drop()
+    for user in users:
+        _, error = user.communicate()
+        assert user.returncode == 0, error
+    items = list(sessions._ground.items(sessions._ground.totals.sessions(), spilled=False))
+    assert sessions.nbytes == sum(i.size for i in items)

@@ -461,3 +461,18 @@ def test_a_miss_among_thousands_is_cheap_to_explain(s: Session) -> None:
         s[f"k{number}"] = number
     with pytest.raises(KeyError, match=r"never put\. It has 1500"):
         s["k"]
+
+
+def test_a_session_whose_process_died_while_dropping_it_is_swept(make_sessions: Make, tmp_path: Path) -> None:
+    sessions = make_sessions(session_quota=1_500_000)
+    s = sessions.open("half")
+    for key in "ab":
+        s[key] = np.zeros(1_000_000, np.uint8)
+    kept = sessions.open("kept")
+    kept["k"] = 1
+    (sessions.folder / "names" / "half").unlink()  # as far as it came
+    again = make_sessions()
+    assert again.nbytes == kept.nbytes
+    assert [p.name for p in (again.folder / "sessions").iterdir()] == [kept.token]
+    assert not list((tmp_path / "spill").rglob("items/*"))
+    assert again.open("kept")["k"] == 1

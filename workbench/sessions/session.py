@@ -176,7 +176,8 @@ class Session:
         found = []
         for item in self._items():
             key = key_of(item.name)
-            found.append(key if key is not None else self._info(item).key)
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                found.append(key if key is not None else self._info(item).key)
         return sorted(set(found))
 
     def __iter__(self) -> Iterator[str]:
@@ -223,7 +224,7 @@ class Session:
     def clear(self) -> None:
         """Remove all items."""
         reasons = f"{self._ground.session(self._token)}/reasons"
-        if self._ground.session(self._token).is_dir():
+        with contextlib.suppress(FileNotFoundError):  # a session that is gone is empty
             note(reasons, None, Reason("cleared", time.time(), f"by process {os.getpid()}"))
         for item in self._items():
             self._ground.remove([item], None)
@@ -426,7 +427,14 @@ class Session:
                     yield item
 
     def _info(self, item: Item) -> ItemInfo:
-        flags, meta = segments.read_meta(item.path)
+        try:
+            flags, meta = segments.read_meta(item.path)
+        except FileNotFoundError:
+            again = self._ground.find(self._token, item.name)  # it may have moved to disk, or back
+            if again is None:
+                raise
+            item = again
+            flags, meta = segments.read_meta(item.path)
         facts = json.loads(meta)
         memory = "memory" if self._ground.place.in_memory else "disk"
         where = "this process" if flags & LOCAL else "disk" if item.spilled else memory

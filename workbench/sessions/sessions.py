@@ -24,9 +24,9 @@ from workbench.sessions.ground import Ground
 from workbench.sessions.listing import SessionInfo, session_row, time_of
 from workbench.sessions.place import Place, choose_place, scope_name
 from workbench.sessions.reasons import Reason, note
-from workbench.sessions.room import Room
+from workbench.sessions.room import CACHE, Room
 from workbench.sessions.session import Session
-from workbench.sessions.workfolder import sweep
+from workbench.sessions.workfolder import WorkFolder, sweep
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
@@ -73,6 +73,7 @@ class Sessions:
         self._open: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
         self._lock = threading.RLock()
         self._swept = 0.0
+        self._sweep_orphans()
 
     @property
     def place(self) -> Place:
@@ -279,12 +280,34 @@ class Sessions:
         ground.pool.tidy()
         return True
 
+    def _orphans(self) -> builtins.list[tuple[Path, WorkFolder]]:
+        """Return the folders of sessions that have no name: their process died while it made or dropped them."""
+        ground = self._ground
+        known = {CACHE, *(self._token(name) for name in self.names())}
+        found = []
+        for root, work in ((ground.root, ground.work), (ground.spill, ground.spill_work)):
+            if root is not None and work is not None:
+                found += [(Path(e.path), work) for e in os.scandir(root / "sessions") if e.name not in known]
+        return found
+
+    def _sweep_orphans(self) -> None:
+        if not self._orphans():
+            return
+        trash = []
+        with self._ground.totals.changing_sessions():
+            for folder, work in self._orphans():  # again: under the lock none is just being made
+                trash.append(Path(work.new_name()))
+                folder.rename(trash[-1])
+        for each in trash:
+            shutil.rmtree(each, ignore_errors=True)
+
     def _expire(self) -> None:
         """Remove sessions that nobody used for long; looked for now and then."""
         hours = self._settings.session_hours
         if hours is None or time.monotonic() - self._swept < min(SWEEP_S, hours * 360):
             return
         self._swept = time.monotonic()
+        self._sweep_orphans()
         before = time.time() - hours * 3600
         for name in self.names():
             token = self._token(name)

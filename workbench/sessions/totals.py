@@ -123,8 +123,7 @@ class Totals:
                 (folder / name).unlink(missing_ok=True)
                 del there[name]
             counts.spilled_items, counts.spilled_bytes = len(there), sum(there.values())
-        if (self._root / "sessions" / token).is_dir():
-            self._write(token, counts)
+        self._write(token, counts)
 
     def _read(self, token: str) -> Counts:
         try:
@@ -139,9 +138,11 @@ class Totals:
 
     def _write(self, token: str, counts: Counts) -> None:
         data = _COUNTS.pack(counts.items, counts.nbytes, counts.spilled_items, counts.spilled_bytes)
-        descriptor = os.open(
-            f"{self._root}/sessions/{token}/totals", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        path = f"{self._root}/sessions/{token}/totals"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # the session was dropped, and with it what there was to count
+            return
         try:
             os.pwrite(descriptor, data, 0)
         finally:
