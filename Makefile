@@ -5,9 +5,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
+# What `make bench` measures beside ours, and ours too: here old versions of what we need may come with them.
+PEERS := .venv-peers
+
 # uv is quick but knows nothing of pip's settings; what it cannot find, pip may.
-INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode \
-	$${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} $(1) || $(BIN)/python -m pip install $(1)
+UV = $(BIN)/uv pip install -q --compile-bytecode $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
+INTO_PEERS = $(UV) --python $(PEERS)/bin/python -e $(1)
+INSTALL = $(UV) --python $(BIN)/python $(1) || $(BIN)/python -m pip install $(1)
 
 # The modules that users and authors of algorithms meet.
 DOCUMENTED := workspace runners schemas library algorithms.algorithm algorithms.algorithms algorithms.parameters \
@@ -31,8 +35,8 @@ lab: $(INSTALLED)  ## Open JupyterLab on the quickstart notebook
 test: $(INSTALLED) system  ## Run all tests; what cannot run here is skipped by name
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-bench: $(INSTALLED)  ## Measure against the limits and the peers that are installed
-	for topic in tests/benchmarks/bench_*.py; do $(BIN)/python $$topic; done
+bench: $(PEERS)/installed  ## Measure against the limits and the peers, which get an environment of their own
+	for topic in tests/benchmarks/bench_*.py; do $(PEERS)/bin/python $$topic; done
 
 check: $(INSTALLED)  ## Lint, format, types, layers
 	$(BIN)/ruff check .
@@ -52,14 +56,23 @@ docs: $(INSTALLED)  ## Write the guide and the API reference to build/docs
 	$(BIN)/jupyter nbconvert --log-level WARN --to html --output-dir build/docs notebooks/*.ipynb
 	@echo "Open build/docs/README.html and build/docs/api/index.html"
 
-clean:  ## Remove the virtual environment and everything built
-	rm -rf .venv build dist demo
+clean:  ## Remove the virtual environments and everything built
+	rm -rf .venv $(PEERS) build dist demo
 
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer not found. Try: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q uv || true
 	$(call INSTALL,-e '.[dev]')
+	@touch $@
+
+# The extra `peers` at once; should it not go together somewhere, what does of it, and the rest is left out by name.
+$(PEERS)/installed: $(INSTALLED) pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(call INTO_PEERS,'.[peers]') || { $(call INTO_PEERS,.) && \
+		$(BIN)/python -c 'import tomllib; \
+			print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["peers"], sep="\n")' \
+		| while read -r peer; do $(call INTO_PEERS,. "$$peer") || echo "Left out: $$peer"; done; }
 	@touch $@
 
 # Browser and database are not Python packages: installed where that is possible, else their tests are skipped by name.

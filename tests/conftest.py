@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hosts import stop_hosts
 from pgserver import PostgresServer
 from s3server import S3Server, binary
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=25, help="how often test_kills.py kills a process")
+    parser.addoption("--leak-runs", type=int, default=400, help="runs after which test_leaks.py looks again")
+
+
+@pytest.fixture(scope="session")
+def host_folder() -> Iterator[Path]:
+    """Give a folder for run hosts with a path short enough for sockets; end all hosts in it afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="wb"))
+    yield folder
+    stop_hosts(folder)
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, host_folder: Path
+) -> None:
     """Keep tests away from the user's folders and settings, and from those of a ``workbench.toml`` above."""
     home = tmp_path_factory.mktemp("home")
     for name in [n for n in os.environ if n.startswith(("WORKBENCH_", "AWS_"))]:
@@ -24,6 +43,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         monkeypatch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
     # not in the machine's shared memory, where it would stay
     monkeypatch.setenv("WORKBENCH_SESSION_FOLDER", str(home / "sessions"))
+    monkeypatch.setenv("WORKBENCH_HOST_FOLDER", str(host_folder))
     # never ask the cloud's own metadata address for credentials
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 

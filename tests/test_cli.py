@@ -115,3 +115,36 @@ def test_the_doctor_names_a_folder_that_is_no_workspace(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["-w", str(tmp_path), "doctor"])
     assert done.exit_code == 1
     assert "!!  workspace" in done.output
+
+
+def test_a_background_run_is_followed_and_its_host_is_seen_and_ended(call, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "invert", extra=GAIN)
+    call("deploy", str(folder), "--no-check")
+    np.save(tmp_path / "image.npy", np.zeros((3, 4), np.float32))
+    assert "No run host" in call("host", "status").output
+    assert "There is no run host" in call("host", "stop").output
+    done = call("run", "-b", "invert", str(tmp_path / "image.npy"))
+    run_id = done.output.split()[1]
+    followed = call("jobs", run_id, "attach").output
+    assert followed.startswith((tmp_path / "ws" / "runs" / f"{run_id}.log").read_text())
+    assert "COMPLETED" in followed
+    assert "1 ended" in call("host", "status").output
+    assert "run host" in call("doctor").output
+    assert "has ended" in call("host", "stop").output
+    assert "No run host" in call("host", "status").output
+
+
+def test_a_run_is_reused_and_tells_why(call, tmp_path: Path) -> None:
+    call("deploy", str(write_algorithm(tmp_path / "invert", extra=GAIN)), "--no-check")
+    np.save(tmp_path / "image.npy", np.ones((4, 5), np.float32))
+    first = call("run", "invert", str(tmp_path / "image.npy")).output.split()[1]
+    again = call(
+        "run", "invert", str(tmp_path / "image.npy"), "--reuse", "auto", "-o", str(tmp_path / "o.npy")
+    )
+    assert f"reused from {first}" in again.output
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), np.zeros((4, 5)))
+    assert f"reused from {first}" in call("why", "last").output
+    assert "reuse was off" in call("why", first).output
+    refused = call("run", "invert", str(tmp_path / "image.npy"), "gain=2", "--reuse", "only")
+    assert refused.exit_code == 1
+    assert "parameter gain: 1.0 -> 2.0" in refused.output

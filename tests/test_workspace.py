@@ -377,6 +377,45 @@ def test_a_failing_run_is_tried_again_as_often_as_asked(ws: workbench.Workspace,
     assert "Attempt 2 of 3 failed" in run.log
 
 
+@pytest.mark.parametrize(
+    ("declared", "attempts"),
+    [
+        ('["ConnectionError"]', 3),  # and so its subclass ConnectionResetError
+        ('["ValueError", "OSError"]', 3),
+        ('["ValueError"]', 1),
+        ("false", 1),
+        ("true", 3),
+    ],
+)
+def test_only_errors_that_the_algorithm_calls_retryable_are_tried_again(
+    ws: workbench.Workspace, tmp_path: Path, declared: str, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.execution.perform.BACKOFF_S", 0.01)
+    code = generic("print('attempt'); raise ConnectionResetError('gone')")
+    extra = f"retryable = {declared}\n"
+    folder = write_algorithm(tmp_path / "flaky", "flaky", code, type="Generic", extra=extra)
+    run = ws.run(folder, np.zeros(2), retries=2)
+    assert run.status == "FAILED"
+    assert run.log.count("PRINT attempt") == attempts
+
+
+def test_a_cancel_ends_the_wait_between_attempts(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.execution.perform.BACKOFF_S", 600.0)
+    code = generic("raise OSError('gone')")
+    run = ws.run(
+        write_algorithm(tmp_path / "flaky", "flaky", code, type="Generic"),
+        np.zeros(2),
+        retries=1,
+        wait=False,
+    )
+    failed = threading.Event()
+    run.subscribe(lambda event: failed.set() if "Trying again" in event.text else None)
+    assert failed.wait(10) or "Trying again" in run.log
+    assert run.cancel().wait(10).status == "CANCELLED"
+
+
 def test_outputs_that_name_no_dataset_stay_text_with_a_warning(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:

@@ -89,14 +89,23 @@ def describe(ctx: click.Context, algorithm: str) -> None:
 @click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=VALUE]...")
 @click.option("-d", "--device", help="cpu, gpu, cuda, cuda:1, mps.")
 @click.option("-s", "--session", help="Session to work in.")
-@click.option("-x", "--executor", help="Where it runs.")
+@click.option("-x", "--executor", help="Where it runs: kernel or process.")
+@click.option(
+    "-b", "--background", is_flag=True, help="Return at once; the run goes on in a process of its own."
+)
+@click.option("--priority", type=int, default=0, help="Of runs that wait, higher ones start first.")
 @click.option(
     "--timeout",
     "timeout_s",
     type=float,
-    help="Seconds after which it is ended, at its next log, progress or fetch.",
+    help="Seconds after which it is ended; in the kernel at its next log, progress or fetch.",
 )
 @click.option("--retries", type=int, default=0, help="How often a failed run is tried again.")
+@click.option(
+    "--reuse",
+    type=click.Choice(["never", "auto", "only"]),
+    help="Whether a completed run that is the same stands for this one.",
+)
 @click.option(
     "-o",
     "--output",
@@ -110,16 +119,22 @@ def run(
     /,
     algorithm: str,
     words: tuple[str, ...],
+    executor: str | None,
     output: Path | None,
     debug: bool,
+    background: bool,
     **options: Any,
 ) -> None:
     """Run an algorithm (NAME[@VERSION] or a folder) on datasets or files."""
-    from workbench.commands import run_words
+    from workbench.commands import executor_of, run_words
 
     workspace = _open(ctx)
-    done = run_words(workspace, algorithm, words, debug=debug, **options)
+    where = executor_of(workspace, executor, background=background)
+    options = {**options, "debug": debug, "executor": where, "wait": not background}
+    done = run_words(workspace, algorithm, words, **options)
     click.echo(repr(done))
+    if background:
+        return
     for number, dataset in enumerate(done.datasets):
         if output is None:
             click.echo(repr(dataset))
@@ -142,14 +157,16 @@ def _target(output: Path, number: int, count: int) -> Path:
 
 @main.command()
 @click.argument("run_id", required=False)
-@click.argument("action", required=False, type=click.Choice(["show", "log", "cancel"]), default="show")
+@click.argument(
+    "action", required=False, type=click.Choice(["show", "log", "cancel", "attach"]), default="show"
+)
 @click.option("--status", help="Only in this state, such as FAILED.")
 @click.option("--algorithm", help="Only of this algorithm.")
 @click.pass_context
 def jobs(
     ctx: click.Context, run_id: str | None, action: str, status: str | None, algorithm: str | None
 ) -> None:
-    """List runs, or show, read the log of, or cancel one."""
+    """List runs, or show, read the log of, cancel, or follow one to its end."""
     workspace = _open(ctx)
     if run_id is None:
         click.echo(repr(workspace.runs.list(status=status, algorithm=algorithm)))
@@ -159,8 +176,22 @@ def jobs(
         click.echo(str(found.log), nl=False)
     elif action == "cancel":
         click.echo(repr(found.cancel()))
+    elif action == "attach":
+        from workbench.commands import follow
+
+        click.echo(repr(follow(found, lambda text: click.echo(text, nl=False))))
     else:
         click.echo(repr(found))
+
+
+@main.command()
+@click.argument("run_id")
+@click.pass_context
+def why(ctx: click.Context, run_id: str) -> None:
+    """Tell why a run (its id, or last) was computed or reused, and what differs from the nearest one."""
+    from workbench.commands import why as explain
+
+    click.echo(repr(explain(_open(ctx), run_id)))
 
 
 @main.command()
@@ -228,6 +259,30 @@ def settings(ctx: click.Context) -> None:
         shown = "(set)" if name == "storage_options" and value else value
         rows.append({"setting": name, "value": shown, "from": source.origin, "what": source.description})
     click.echo(text_table(rows))
+
+
+@main.group()
+def host() -> None:
+    """Look at, or end, the process that has the background runs of a workspace."""
+
+
+@host.command("status")
+@click.pass_context
+def host_status(ctx: click.Context) -> None:
+    """Show what the run host is doing."""
+    from workbench import commands
+
+    click.echo(commands.host_text(commands.host_status(_open(ctx))))
+
+
+@host.command("stop")
+@click.option("--force", is_flag=True, help="End it with its runs, which are cancelled.")
+@click.pass_context
+def host_stop(ctx: click.Context, force: bool) -> None:
+    """End the run host."""
+    from workbench import commands
+
+    click.echo(commands.stop_host(_open(ctx), force=force))
 
 
 @main.command()

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, InvalidParameterError, NotFoundError, did_you_mean
+from workbench.errors import (
+    ConflictError,
+    InvalidInputError,
+    InvalidParameterError,
+    NotFoundError,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
     from workbench.execution.run import Run
+    from workbench.execution.why import Why
     from workbench.pages import Page
     from workbench.sessions import Session
     from workbench.sessions.listing import SessionInfo
@@ -184,6 +191,109 @@ def session_words(
     if clear:
         session.clear()
     return session
+
+
+def executor_of(workspace: Workspace, name: str | None, *, background: bool) -> str | None:
+    """Return the executor that a line means: ``-b`` is a process of its own, wherever one can have the workspace."""
+    if name is None and background and workspace.store.is_shared:
+        return "process"
+    return name
+
+
+def follow(run: Run, write: Callable[[str], None]) -> Run:
+    """Write the complete log of a run, from its first byte on and as it grows, until the run has ended; return it.
+
+    Parameters
+    ----------
+    run : Run
+        Of any kernel.
+    write : callable
+        Takes text.
+    """
+    import queue
+
+    events: queue.SimpleQueue[None] = queue.SimpleQueue()
+    stop = run.subscribe(lambda event: events.put(None))
+    written = 0
+    try:
+        while True:
+            has_ended = run.status.is_final
+            text = str(run.log)
+            write(text[written:])
+            written = len(text)
+            if has_ended:
+                return run
+            try:
+                events.get(timeout=1.0)  # a run of another kernel's own process sends none
+                while not events.empty():
+                    events.get()
+            except queue.Empty:
+                run.wait(0)
+    finally:
+        stop()
+
+
+def host_status(workspace: Workspace) -> dict[str, Any] | None:
+    """Return what the run host of a workspace is doing, or None if there is none."""
+    from workbench.execution.process_executor import ProcessExecutor
+
+    executor = workspace.executor("process")
+    return executor.client.status() if isinstance(executor, ProcessExecutor) else None
+
+
+def host_text(status: Mapping[str, Any] | None) -> str:
+    """Return the state of a run host as text.
+
+    >>> host_text(None)
+    'No run host; the first background run starts one.'
+    """
+    if status is None:
+        return "No run host; the first background run starts one."
+    lines = [
+        f"Run host {status['pid']}: {len(status['running'])} running, {status['queued']} waiting, "
+        f"{status['completed']} ended; {status['clients']} connected; {status['rss'] / 1e6:.0f} MB"
+    ]
+    for worker in status["workers"]:
+        doing = f"runs {worker['run']}" if worker["run"] else f"idle, {worker['warm']} loaded"
+        lines.append(f"  worker {worker['pid']}: {doing}, {worker['rss'] / 1e6:.0f} MB")
+    return "\n".join(lines)
+
+
+def stop_host(workspace: Workspace, *, force: bool = False) -> str:
+    """End the run host of a workspace and say what came of it.
+
+    Raises
+    ------
+    ConflictError
+        If it has runs and ``force`` is not given.
+    """
+    from workbench.execution.process_executor import ProcessExecutor
+
+    executor = workspace.executor("process")
+    answer = executor.client.stop(force=force) if isinstance(executor, ProcessExecutor) else None
+    if answer is None:
+        return "There is no run host."
+    if not answer["stopping"]:
+        raise ConflictError(
+            f"The run host has {answer['active']} runs. Wait for them, or end it with them: workbench host stop --force."
+        )
+    return "The run host has ended." if not answer["active"] else f"Ended, with {answer['active']} runs."
+
+
+def why(workspace: Workspace, run_id: str) -> Why:
+    """Return why a run was computed or reused; ``last`` means the newest run.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run.
+    """
+    if run_id == "last":
+        newest = workspace.runs.names(1)
+        if not newest:
+            raise NotFoundError("There is no run yet. Start one with ws.run(...) or %algorun.")
+        run_id = newest[0]
+    return workspace.why(run_id)
 
 
 def write_call(algorithm: str, inputs: Sequence[str], values: Mapping[str, Any]) -> str:

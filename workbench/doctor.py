@@ -64,6 +64,8 @@ def examine(url: str | None = None) -> Iterator[Finding]:
             free = shutil.disk_usage(workspace.url.removeprefix("file://")).free / 2**30
             yield Finding("disk", free > 1.0, f"{free:.1f} GiB free")
         yield _sessions(workspace)
+        if workspace.store.is_shared:
+            yield _host(workspace)
         lost = workspace.runs.list(status="LOST", limit=100)
         yield Finding(
             "lost runs", True, f"{len(lost)}{'+' if lost.has_more else ''} runs whose process vanished"
@@ -89,3 +91,12 @@ def _sessions(workspace: Workspace) -> Finding:
     kind = "in memory" if place.in_memory else "on a disk"
     more = f"; then {size_text(place.spill_quota)} in {place.spill}" if place.spill is not None else ""
     return Finding("sessions", True, f"{size_text(place.quota)} {kind}, in {place.folder}{more}")
+
+
+def _host(workspace: Workspace) -> Finding:
+    from workbench.commands import host_status, host_text
+
+    try:
+        return Finding("run host", True, host_text(host_status(workspace)))
+    except WorkbenchError as error:
+        return Finding("run host", False, str(error))

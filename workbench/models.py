@@ -222,13 +222,22 @@ class RunRecord(Record):
     timeout_s: float | None = None
     retries: int = 0
     phases: dict[str, float] = Field(default_factory=dict)  # phase -> seconds
+    longest_silence_s: float = 0.0  # without log line or progress
     warnings: tuple[str, ...] = ()
     environment: dict[str, Any] = Field(default_factory=dict)
+    reuse: str = "never"  # what was asked for: never, auto or only
+    reuse_key: str = ""  # digest of all that the result depends on; empty: not to be used again
+    reuse_parts: dict[str, str] = Field(default_factory=dict)  # what the key is made of, a digest each
+    reused_from: str | None = None  # the run that computed these outputs, if this one did not
     pid: int | None = None
     pid_started: float | None = None  # start time of that process: pid alone is no identity
     host: str = ""
+    worker_pid: int | None = None  # the process that computed it, where that is not `pid`
+    worker_started: float | None = None
+    kernel_pid: int | None = None  # the process that asked for it, where that is not `pid`
     user: str = ""
     tags: tuple[str, ...] = ()
+    priority: int = 0
     created: datetime
     started: datetime | None = None
     finished: datetime | None = None

@@ -1,18 +1,21 @@
-"""Ids, names and keys: how they are made and what they may look like."""
+"""Ids, names, keys and sizes: how they are made and what they may look like."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
+from datetime import UTC, datetime
 
-from workbench.errors import InvalidNameError
+from workbench.errors import InvalidInputError, InvalidNameError
 
 MAX_NAME = 100
 MAX_KEY = 512
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _ID = re.compile(rf"[{_ALPHABET}]{{20}}")
 
 
@@ -24,6 +27,18 @@ def new_id() -> str:
     """
     value = (time.time_ns() // 1_000_000) << 52 | int.from_bytes(os.urandom(7), "big") >> 4
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(95, -1, -5))
+
+
+def time_of(id: str) -> datetime:
+    """Return when an id was made, to the millisecond.
+
+    >>> abs((time_of(new_id()) - datetime.now(UTC)).total_seconds()) < 5
+    True
+    """
+    value = 0
+    for character in id:
+        value = value << 5 | _ALPHABET.index(character)
+    return datetime.fromtimestamp((value >> 52) / 1000, UTC)
 
 
 def is_id(text: str) -> bool:
@@ -99,3 +114,23 @@ def check_key(key: object, what: str = "Object key") -> str:
             f"{what} {key[:80]!r} {problem}. Use a relative key such as 'stack-01/image.h5'."
         )
     return key
+
+
+def parse_size(value: object, what: str) -> int:
+    """Return bytes from a number or a text such as ``"4 GB"``.
+
+    >>> parse_size("4 GB", "memory"), parse_size("512 MiB", "memory"), parse_size(1000, "memory")
+    (4000000000, 536870912, 1000)
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInputError(f'{what} is {value!r}, expected bytes or a text such as "4 GB".')
+    number, prefix, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** _POWERS[prefix.lower()])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,39 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level kept in run logs"
     )
+    reuse: Literal["never", "auto", "only"] = Field(
+        "never",
+        description="Completed runs that stand for one you start: never, auto (where there is one), only",
+    )
+    sweep_reuse: Literal["never", "auto", "only"] = Field(
+        "auto", description="The same in sweeps and pipelines"
+    )
     runner_cache: int = Field(4, ge=1, description="Loaded Runners kept warm in a process")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, le=1000, description="Background runs at once"
+    )
+    memory_budget: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes that background runs may declare together; default: all of the machine's",
+    )
+    share_gpu: bool = Field(False, description="Let several background runs use one GPU at a time")
+    cancel_grace_s: float = Field(
+        5.0, gt=0, description="Seconds that a cancelled background run gets before it is killed"
+    )
+    host_idle_s: float = Field(600.0, gt=0, description="Seconds without a run after which the run host ends")
+    host_folder: str | None = Field(
+        None, description="Private folder for the run host's socket; default: in the system's runtime folder"
+    )
+    host_environment: tuple[str, ...] = Field(
+        ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+        description="Environment variables that a background run takes from the kernel",
+    )
+    data_cache: int = Field(
+        256 << 20,
+        ge=0,
+        description="Bytes of fetched arrays kept in a process; those of a folder are mapped instead",
+    )
     page_size: int = Field(50, ge=1, le=1000, description="Items on a page of a listing")
     session_folder: str | None = Field(
         None,
@@ -156,6 +189,8 @@ def find_file(start: Path) -> Path | None:
 
 
 def _parse(key: str, text: str) -> Any:
+    if key == "host_environment":
+        return tuple(name.strip() for name in text.split(",") if name.strip())
     if key != "storage_options":
         return text
     try:
@@ -174,3 +209,22 @@ def default_url() -> str:
 def notebook_path(environ: Mapping[str, str] | None = None) -> str | None:
     """Return the notebook that the Jupyter server started this kernel for, or None where none is known."""
     return (os.environ if environ is None else environ).get("JPY_SESSION_NAME") or None
+
+
+def chosen_environment(names: Iterable[str]) -> dict[str, str | None]:
+    """Return the values of environment variables, None for those that are not set."""
+    return {name: os.environ.get(name) for name in names}
+
+
+def enter_environment(values: Mapping[str, str | None]) -> None:
+    """Set environment variables of this process, and unset those that are None."""
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def interpreter_environment() -> dict[str, str]:
+    """Return the environment for another interpreter that is to import what this one imports."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

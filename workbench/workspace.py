@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from workbench.errors import InvalidInputError, UnsupportedError, WorkspaceError
+from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError, WorkspaceError
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.opening import claim, open_index
@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
     from workbench.algorithms.runnable import Runnable
     from workbench.catalog import Catalog
+    from workbench.execution.active import ActiveRun
+    from workbench.execution.caches import CacheState
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
-    from workbench.execution.executor import Executor
-    from workbench.execution.live import LiveRun
+    from workbench.execution.executor import Executor, Services
     from workbench.execution.perform import RunnerCache
+    from workbench.execution.reuse import Reuse
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
+    from workbench.execution.why import Why
     from workbench.library import Datasets
+    from workbench.pages import Page
     from workbench.sessions import Session, Sessions
 
 _current: Workspace | None = None
@@ -56,6 +60,7 @@ class Workspace:
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
         self._sessions: Sessions | None = None
+        self._wired: Services | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -98,7 +103,7 @@ class Workspace:
             if self._runs is None:
                 from workbench.execution.runs import Runs
 
-                self._runs = Runs(self.store, self.catalog, self.datasets, self.settings)
+                self._runs = Runs(self.store, self.catalog, self.datasets, self.settings, attach=self._attach)
             return self._runs
 
     @property
@@ -134,9 +139,10 @@ class Workspace:
         session: str | Session | None = None,
         timeout_s: float | None = None,
         retries: int = 0,
-        reuse: str = "never",
+        reuse: str | None = None,
         wait: bool = True,
         debug: bool = False,
+        priority: int = 0,
         tags: Sequence[str] = (),
         echo: bool | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
@@ -154,20 +160,25 @@ class Workspace:
         parameters : mapping, optional
             Values by name; the rest take their defaults.
         executor : str, optional
-            ``kernel`` (in this process).
+            ``kernel`` (in this process) or ``process`` (in a background process that outlives this one).
         device : str, optional
             ``cpu``, ``gpu``, ``cuda``, ``cuda:1``, ``mps``; default: the setting ``device``, then the algorithm's default.
         session : str or Session, optional
             Where the algorithm saves and loads items that outlive the run. Without one, the first item that is saved makes a
             session named after the run.
         timeout_s : float, optional
-            Seconds after which the run is ended, at its next log, progress or fetch call.
+            Seconds after which the run is ended: in the kernel at its next log, progress or fetch call, in a process anyway.
         retries : int
             How often a failed run is tried again.
+        reuse : {"never", "auto", "only"}, optional
+            Whether a completed run that computed the same stands for this one: never; where there is one; or else nothing runs.
+            ``auto`` never uses runs of an algorithm that declares ``deterministic = false``. Default: the setting ``reuse``.
         wait : bool
-            False returns at once; the run goes on in a worker thread.
+            False returns at once; the run goes on in a worker thread, or in its process.
         debug : bool
             Raise what the algorithm raises, so that ``%debug`` lands in its frame.
+        priority : int
+            Of background runs that wait, those with a higher one start first.
         tags : sequence of str
             Labels to find the run by.
         echo : bool, optional
@@ -183,20 +194,25 @@ class Workspace:
         Raises
         ------
         NotFoundError, InvalidParameterError, InvalidDataError, InvalidInputError, UnsupportedError
-            Before anything is stored or started: an unknown algorithm, dataset or parameter, a wrong value, array or device.
+            Before anything is stored or started: an unknown algorithm, dataset or parameter, a wrong value, array or device;
+            with ``reuse="only"``, when nothing has computed this.
         """
         from workbench.algorithms.runnable import resolve
         from workbench.execution.devices import choose_device, preferred_device
         from workbench.execution.executor import Job
         from workbench.execution.inputs import Inputs
-        from workbench.execution.live import LiveRun
-        from workbench.execution.log_file import LogFile
-        from workbench.execution.perform import Task
         from workbench.execution.process_identity import this_process
+        from workbench.execution.reuse import checked_mode, kept_key, reused, tell
+        from workbench.execution.run import Run
 
         self._check_open()
-        _refuse_what_is_not_here(reuse, timeout_s, retries)
+        _refuse_what_is_not_here(timeout_s, retries)
+        session_name = (
+            None if session is None else check_name(getattr(session, "name", session), "Session name")
+        )
         chosen = resolve(self.algorithms, algorithm)
+        asked = self.settings.reuse if reuse is None else reuse
+        mode = checked_mode(asked, chosen, debug=debug, session=session_name)
         revision = chosen.revision
         values = chosen.parameters.validate(dict(parameters or {}))
         device_choice = choose_device(
@@ -206,11 +222,11 @@ class Workspace:
             revision.ref,
         )
         labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
-        session_name = (
-            None if session is None else check_name(getattr(session, "name", session), "Session name")
-        )
-        place = self._executor(executor or self.settings.executor)
+        place = self.executor(executor or self.settings.executor)
         given = Inputs(inputs, revision.type, self.datasets)
+        found = self._reuse.choose(mode, chosen, values, given, device_choice.device)
+        input_ids = given.store()
+        parts = self._reuse.parts(chosen, values, given, device_choice.device)
 
         run_id = new_id()
         pid, pid_started, host, user = this_process()
@@ -219,7 +235,7 @@ class Workspace:
             algorithm=chosen.label,
             algorithm_name=revision.name,
             revision=revision.id if chosen.is_deployed else None,
-            inputs=tuple(given.store()),
+            inputs=tuple(input_ids),
             parameters=values,
             executor=place.name,
             device=device_choice.device,
@@ -229,40 +245,75 @@ class Workspace:
             debug=debug,
             timeout_s=timeout_s,
             retries=retries,
+            reuse=asked,
+            reuse_key=kept_key(parts, debug=debug, session=session_name),
+            reuse_parts=parts,
             tags=labels,
+            priority=priority,
             pid=pid,
             pid_started=pid_started,
             host=host,
             user=user,
             created=now(),
         )
-        environment = self._environment_of_process()
-        live = LiveRun(
-            record,
-            self.runs,
-            LogFile(self.store, run_id),
-            lowest_level="DEBUG" if debug else self.settings.log_level,
-            echo=wait if echo is None else echo,
-        )
-        task = Task(
-            key=(revision.content, device_choice.device),
-            runner_class=chosen.runner_class,
-            asset=chosen.asset,
-            device=device_choice.device,
-            datasets=self.datasets,
-            facts=environment.facts,
-            runners=self._loaded_runners(),
-            session=self.session,
-        )
-        if on_event is not None:
-            live.subscribe(on_event)
-        self.runs.add(live)
-        if not wait:
-            live.save()
-        if device_choice.warning:
-            live.write_log("WARNING", device_choice.warning)
-        place.submit(Job(live, task, wait=wait, debug=debug))
-        return _handle(live, self.runs)
+        if found is not None:
+            record = reused(record, found)
+            self.runs.save_reused(record)
+            tell(record, on_event)
+            return Run(record, self.runs)
+        job = Job(record, chosen, wait, echo=wait if echo is None else echo, listener=on_event)
+        return Run(record, self.runs, place.submit(job))
+
+    def find_run(
+        self,
+        algorithm: str | os.PathLike[str] | Algorithm | Runnable,
+        inputs: Any = (),
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        device: str | None = None,
+    ) -> Run | None:
+        """Return the newest completed run that computed exactly this and has all its outputs; None if there is none.
+
+        Parameters and errors are those of `run`. Arrays are hashed, and nothing is stored.
+        """
+        from workbench.algorithms.runnable import resolve
+        from workbench.execution.devices import choose_device, preferred_device
+        from workbench.execution.inputs import Inputs
+        from workbench.execution.run import Run
+
+        self._check_open()
+        chosen = resolve(self.algorithms, algorithm)
+        revision = chosen.revision
+        values = chosen.parameters.validate(dict(parameters or {}))
+        wanted = device or preferred_device(self.settings.device, revision.supported_devices)
+        choice = choose_device(wanted, revision.supported_devices, revision.default_device, revision.ref)
+        given = Inputs(inputs, revision.type, self.datasets)
+        found = self._reuse.find(self._reuse.parts(chosen, values, given, choice.device))
+        return None if found is None else Run(found, self.runs)
+
+    def why(self, run_id: str) -> Why:
+        """Return why a run was computed or reused, and what differs from the nearest earlier run of its algorithm.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such run.
+        """
+        from workbench.execution.why import explain
+
+        return explain(self.runs.record(run_id), self._reuse, self.algorithms, self.catalog)
+
+    def caches(self) -> Page[CacheState]:
+        """Return what this process and the background workers keep for the next run, and how often that was of use."""
+        from workbench.execution.caches import page, states
+        from workbench.execution.process_executor import ProcessExecutor
+
+        self._check_open()
+        found = states(self.services(), "this process")
+        executor = self.executor("process") if self.store.is_shared else None
+        if isinstance(executor, ProcessExecutor):
+            found += executor.cache_states()
+        return page(found)
 
     def reindex(self) -> dict[str, int]:
         """Build the catalog anew from the store; return how many records of each kind it holds."""
@@ -335,7 +386,14 @@ class Workspace:
             else self.url
         )
 
-    def _executor(self, name: str) -> Executor:
+    def executor(self, name: str) -> Executor:
+        """Return the executor of that name, made on first use.
+
+        Raises
+        ------
+        UnsupportedError
+            If it needs a store that other processes see, and this one lives in memory.
+        """
         with self._lock:
             if name not in self._executors:
                 from workbench.execution.executor import EXECUTORS
@@ -346,8 +404,38 @@ class Workspace:
                         f"Executor {name!r} needs a store that other processes see; {self.url} lives in this one. "
                         "Open a folder: workbench.open('data/bench')."
                     )
-                self._executors[name] = cls()
+                self._executors[name] = cls(self.services())
             return self._executors[name]
+
+    def services(self) -> Services:
+        """Return what executors work with, for those that live outside of this module."""
+        with self._lock:
+            if self._wired is None:
+                from workbench.execution.executor import Services
+
+                self._wired = Services(
+                    store=self.store,
+                    settings=self.settings,
+                    datasets=self.datasets,
+                    runs=self.runs,
+                    environment=self._environment_of_process(),
+                    runners=self._loaded_runners(),
+                    session=self.session,
+                )
+            return self._wired
+
+    def _attach(self, record: RunRecord) -> ActiveRun | None:
+        """Follow a run that another process started, if its executor can."""
+        try:
+            return self.executor(record.executor).attach(record)
+        except (UnsupportedError, NotFoundError):  # an executor that is not installed here
+            return None
+
+    @property
+    def _reuse(self) -> Reuse:
+        from workbench.execution.reuse import Reuse
+
+        return Reuse(self.algorithms, self.datasets, self.catalog)
 
     def _environment_of_process(self) -> Environment:
         with self._lock:
@@ -367,17 +455,7 @@ class Workspace:
             return self._runners
 
 
-def _handle(live: LiveRun, runs: Runs) -> Run:
-    from workbench.execution.run import Run
-
-    return Run(live.record, runs, live)
-
-
-def _refuse_what_is_not_here(reuse: str, timeout_s: float | None, retries: int) -> None:
-    if reuse != "never":
-        raise UnsupportedError(
-            f"reuse={reuse!r}: result reuse is not in this version. Leave it out or pass 'never'."
-        )
+def _refuse_what_is_not_here(timeout_s: float | None, retries: int) -> None:
     if timeout_s is not None and not timeout_s > 0:
         raise InvalidInputError(
             f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."

@@ -127,6 +127,14 @@ def test_default_device_is_one_that_is_supported(tmp_path: Path, default: str) -
         (PROJECT + "[tool.workbench]\ndefault_device = 'gpu'\n", "not in supported_devices ['cpu']"),
         (PROJECT + "[tool.workbench]\nobfuscate = 'yes'\n", "obfuscate is 'yes', expected true or false"),
         (PROJECT + "[tool.workbench]\ndeterministic = 1\n", "deterministic is 1, expected true or false"),
+        (PROJECT + "[tool.workbench]\nretryable = 1\n", "retryable is 1, expected true or false"),
+        (PROJECT + '[tool.workbench]\nretryable = ["no name"]\n', "expected names of exceptions"),
+        (PROJECT + '[tool.workbench]\nmemory = "much"\n', "memory is 'much', expected bytes or a text"),
+        (
+            PROJECT + "[tool.workbench]\ndevice_matters = 'no'\n",
+            "device_matters is 'no', expected true or false",
+        ),
+        (PROJECT + "[tool.workbench]\ndevice_matter = true\n", "Did you mean 'device_matters'"),
         (PROJECT + "[tool.workbench]\nrunner = '../Runner.py'\n", "'..' segment"),
         (PROJECT + "[tool.workbench]\nrunner = '/Runner.py'\n", "begins with '/'"),
         (PROJECT + "[tool.workbench]\nrunner = 'Runner.txt'\n", "expected the path of a Python file"),
@@ -163,3 +171,17 @@ def test_unknown_key_of_a_compox_folder_only_warns(tmp_path: Path) -> None:
 
 def test_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, b"\xef\xbb\xbf" + PROJECT.encode())[0].name == "denoise"
+
+
+def test_what_runs_need_is_read(tmp_path: Path) -> None:
+    table = (
+        '[tool.workbench]\nretryable = ["OSError"]\nmemory = "4 GiB"\nresumable = true\nshares_gpu = true\n'
+    )
+    (tmp_path / "pyproject.toml").write_text(PROJECT + table)
+    manifest, _ = read_manifest(tmp_path)
+    assert manifest.settings == {
+        "retryable": ["OSError"],
+        "memory": 4 << 30,
+        "resumable": True,
+        "shares_gpu": True,
+    }

@@ -1,4 +1,7 @@
-"""The first page of 100,000 runs and datasets, plain and filtered; one recorded run. Limit: sqlite3 by hand on the same columns."""
+"""The first page of 100,000 runs and datasets, plain and filtered; and, beside the peers, recording a run among 1,000.
+
+Limit: sqlite3 by hand on the same columns.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import argparse
 import json
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from harness import Contest, median_seconds
+import peers
+from harness import Contest, median_seconds, seconds
 
 
 def main(count: int, rounds: int = 5) -> None:
@@ -98,7 +105,80 @@ def main(count: int, rounds: int = 5) -> None:
         ws.close()
 
 
+@contextmanager
+def ours(folder: Path) -> Iterator[peers.RunCatalog]:
+    """Give what a run of ours records: its file and its row, when it starts and when it ends."""
+    import workbench
+    from workbench.models import RunRecord, RunStatus, now
+    from workbench.names import new_id
+
+    def record(parameters: dict[str, Any], is_good: bool) -> None:
+        names = {"algorithm": "noop@1.0", "algorithm_name": "noop", "parameters": parameters}
+        started = RunRecord(id=new_id(), status=RunStatus.STARTED, created=now(), **names)
+        ws.runs.save(started, before=None, to_store=True)
+        status = RunStatus.COMPLETED if is_good else RunStatus.FAILED
+        ws.runs.save(started.model_copy(update={"status": status}), before=started, to_store=True)
+
+    with workbench.open(folder / "ours") as ws:
+        yield peers.RunCatalog(record, lambda: len(ws.runs.list(status="FAILED", limit=50)))
+
+
+def by_hand(folder: Path) -> peers.RunCatalog:
+    """Two commits for each run, and one query: no file beside them, no model around them."""
+    rows = sqlite3.connect(folder / "hand.sqlite", isolation_level=None)
+    rows.execute("pragma journal_mode=wal")
+    rows.execute("pragma synchronous=normal")
+    rows.execute("create table runs (id integer primary key, status text, parameters text)")
+    rows.execute("create index by_status on runs (status, id desc)")
+
+    def record(parameters: dict[str, Any], is_good: bool) -> None:
+        made = rows.execute("insert into runs values (null, 'STARTED', ?)", [json.dumps(parameters)])
+        status = "COMPLETED" if is_good else "FAILED"
+        rows.execute("update runs set status = ? where id = ?", [status, made.lastrowid])
+
+    query = "select parameters from runs where status = 'FAILED' order by id desc limit 50"
+    return peers.RunCatalog(record, lambda: len([json.loads(text) for (text,) in rows.execute(query)]))
+
+
+def beside_peers(count: int, rounds: int = 3) -> None:
+    """Let all record runs and list the failed ones, in turn, each among ``count`` of its own."""
+    with tempfile.TemporaryDirectory() as name, ours(Path(name)) as catalog:
+        contest = Contest(
+            f"a run recorded among {count:,}, and a page of the failed", limit="limit: sqlite3 by hand"
+        )
+
+        def add(name: str, catalog: peers.RunCatalog) -> None:
+            made = iter(range(10**9))
+
+            def record() -> None:
+                i = next(made)
+                catalog.record({"sigma": i % 7, "size": i, "mode": "ab"[i % 2], "gain": i / 8}, i % 10 > 0)
+
+            for _ in range(count):
+                record()
+            assert catalog.failed() == min(50, (count + 9) // 10)
+            contest.add(
+                name,
+                lambda: {
+                    "record a run": seconds(lambda: [record() for _ in range(10)]) / 10,
+                    "failed runs": median_seconds(catalog.failed, 5),
+                },
+            )
+
+        add("limit: sqlite3 by hand", by_hand(Path(name)))
+        add("workbench", catalog)
+        for peer, make in {"mlflow": peers.mlflow, "kosh": peers.kosh}.items():
+            with contest.peer(peer):
+                add(peer, make(Path(name)))
+        contest.target("workbench", "record a run", seconds=0.005)
+        contest.target("workbench", "failed runs", seconds=0.020)
+        contest.run(rounds)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=100_000)
-    main(parser.parse_args().count)
+    parser.add_argument("--beside-peers", type=int, default=1000, help="runs of each contestant")
+    args = parser.parse_args()
+    beside_peers(args.beside_peers)
+    main(args.count)

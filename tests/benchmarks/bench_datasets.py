@@ -14,6 +14,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import peers
 from harness import Contest, Figures, seconds
 
 SLICE = (1024, 1024)
@@ -43,6 +44,14 @@ def raw_read(path: Path, shape: tuple[int, ...], offset: int = 0) -> np.ndarray:
     return array
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or the folder of a zarr group."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def main(folder: Path, slices: int, rounds: int) -> None:
     import workbench
 
@@ -54,11 +63,11 @@ def main(folder: Path, slices: int, rounds: int) -> None:
         path = folder / "contestant"
 
         def run() -> Figures:
-            path.unlink(missing_ok=True)
+            remove(path)
             put = seconds(lambda: write(path))
             get = seconds(lambda: read(path))
             slice_s = statistics.median(seconds(lambda k=k: one(path, k)) for k in several)
-            path.unlink()
+            remove(path)
             return {"put": put, "get": get, "put + get": put + get, "one slice": slice_s}
 
         contest.add(name, run)
@@ -97,6 +106,28 @@ def main(folder: Path, slices: int, rounds: int) -> None:
             return file["image"][index]
 
     file_contestant("HDF5 through memory (Compox way)", bytes_write, bytes_read, bytes_read)
+
+    slice_chunks = {"chunks": (1, *SLICE)}
+    for name, options in {
+        "zarr": {},
+        "zarr, a slice per chunk": slice_chunks,
+        "zarr, a slice per chunk, not packed": {**slice_chunks, "compressors": None},
+    }.items():
+        with contest.peer(name):
+            stack = peers.zarr(**options)
+            file_contestant(name, lambda p, stack=stack: stack.write(p, array), stack.read, stack.one)
+
+    with contest.peer("compox in memory"):
+        post, fetch, delete = peers.compox_data()
+
+        def compox() -> Figures:
+            ids: list[str] = []
+            put = seconds(lambda: ids.extend(post(array)))
+            get = seconds(lambda: fetch(ids))  # of one slice too: it fetches whole datasets
+            delete(ids)
+            return {"put": put, "get": get, "put + get": put + get, "one slice": get}
+
+        contest.add("compox in memory", compox)
 
     ws = workbench.open(folder / "workspace")
 

@@ -1,4 +1,4 @@
-"""What a run costs beside what its algorithm does. Limit: calling the Runner's methods by hand."""
+"""What a run costs beside what its algorithm does. Limit: two small files and two commits, what a durable record takes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import sqlite3
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+import peers
 from harness import Contest, median_seconds
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -17,7 +19,7 @@ from algorithm_folders import NOOP, write_algorithm
 def main(rounds: int = 7, times: int = 30) -> None:
     import workbench
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
         ws = workbench.open(Path(folder) / "ws")
         algorithm = ws.algorithms.deploy(write_algorithm(Path(folder) / "noop", "noop", NOOP, type="Generic"))
         cls = ws.algorithms.runner_class(algorithm.revision)
@@ -42,8 +44,13 @@ def main(rounds: int = 7, times: int = 30) -> None:
         contest.add("the methods by hand", lambda: {"run": median_seconds(by_hand, times)})
         contest.add("limit: two files, two commits", lambda: {"run": median_seconds(least, times)})
         contest.add("workbench", lambda: {"run": median_seconds(algorithm, times)})
-        with contest.peer("compox debug session"):
-            contest.add("compox debug session", compox(Path(folder)))
+        noop = peers.compox_folder(Path(folder) / "compox", NOOP)
+        with contest.peer("compox debug session (no record)"):
+            debug = peers.compox_debug(noop)
+            contest.add("compox debug session (no record)", lambda: {"run": median_seconds(debug, times)})
+        with contest.peer("compox server, POST to COMPLETED"):
+            post = servers.enter_context(peers.compox_server(noop, Path(folder)))
+            contest.add("compox server, POST to COMPLETED", lambda: {"run": median_seconds(post, 5)})
         contest.target("workbench", "run", seconds=0.003)
         contest.run(rounds)
 
@@ -52,18 +59,6 @@ def main(rounds: int = 7, times: int = 30) -> None:
             algorithm()
         print(f"  200 in a row: {(time.perf_counter() - begin) / 200 * 1e3:.2f} ms each")
         ws.close()
-
-
-def compox(folder: Path):  # type: ignore[no-untyped-def]
-    from compox.tasks.DebuggingTaskHandler import DebuggingTaskHandler
-
-    code = NOOP.replace(
-        "from workbench.runners import BaseRunner", "from compox.algorithm_utils.BaseRunner import BaseRunner"
-    )
-    path = write_algorithm(folder / "compox", "noop", code, type="Generic")
-    handler = DebuggingTaskHandler("bench")
-    runner = handler.fetch_algorithm(str(path))
-    return lambda: {"run": median_seconds(lambda: runner.run({"input_dataset_ids": []}, {}), 10)}
 
 
 if __name__ == "__main__":

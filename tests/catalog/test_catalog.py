@@ -427,6 +427,19 @@ def test_lineage_follows_what_a_run_has_put_out(catalog: Catalog) -> None:
     assert catalog.consumers("in") == []
 
 
+def test_completed_runs_that_computed_are_found_by_their_key(catalog: Catalog) -> None:
+    done = {"status": RunStatus.COMPLETED, "reuse_key": "k"}
+    first, second = run(1, **done), run(2, "blur@1.0", **done)
+    others = [run(3, reuse_key="k", status=status) for status in RunStatus if status != "COMPLETED"]
+    reused, other_key = run(4, reused_from=first.id, **done), run(5, **{**done, "reuse_key": "other"})
+    catalog.put_runs([first, second, *others, reused, other_key, run(6, status=RunStatus.COMPLETED)])
+    assert catalog.runs_with_key("k") == [second, first]
+    assert catalog.runs_with_key("k", limit=1) == [second]
+    assert catalog.runs_with_key("") == []
+    catalog.put_run(second.model_copy(update={"status": RunStatus.FAILED}))
+    assert catalog.runs_with_key("k") == [first]
+
+
 def test_runs_of_a_revision_are_counted(catalog: Catalog) -> None:
     catalog.put_runs([run(revision="r1"), run(revision="r1"), run(revision="r2"), run()])
     assert (catalog.runs_of_revision("r1"), catalog.runs_of_revision("absent")) == (2, 0)

@@ -82,6 +82,9 @@ def test_older_catalog_is_migrated_and_keeps_its_records(tmp_path: Path) -> None
             revision.package for revision in catalog.list_revisions(name="denoise", newest_only=False)[0]
         ] == ["p2", "p1"]
         assert catalog.get_aliases("denoise") == {"stable": "1.0"}
+        assert (run.reuse_key, run.reused_from, catalog.runs_with_key("k")) == ("", None, [])
+        catalog.put_run(run.model_copy(update={"reuse_key": "k"}))
+        assert [found.id for found in catalog.runs_with_key("k")] == [run.id]
     Catalog.open(new_url).close()
     assert description(old_url) == description(new_url)
 

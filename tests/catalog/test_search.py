@@ -219,6 +219,7 @@ def test_no_look_up_scans_or_sorts(filled: Catalog) -> None:
         "files_in_use": lambda: filled.files_in_use(["p"]),
         "get_aliases": lambda: filled.get_aliases("a"),
         "get_run": lambda: filled.get_run("a"),
+        "runs_with_key": lambda: filled.runs_with_key("k"),
         "runs_of_revision": lambda: filled.runs_of_revision("r"),
         "producer": lambda: filled.producer("o1"),
         "consumers": lambda: filled.consumers("common"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import sys
@@ -348,3 +349,38 @@ def test_a_lock_of_a_dead_process_is_taken_away(datasets: Datasets, tmp_path: Pa
     os.utime(lock, (0, 0))
     datasets.put({"image": image()})
     assert not lock.exists()
+
+
+def test_what_a_runner_fetches_is_mapped_and_its_changes_stay_its_own(anywhere: Datasets) -> None:
+    image = np.random.default_rng(0).random((512, 512))
+    kept = anywhere.put({"image": image, "small": np.arange(4)})
+    first = anywhere.fetch([kept.id], DataSchema, "image", "small")[0]
+    second = anywhere.fetch([kept.id], DataSchema, "image")[0]
+    np.testing.assert_array_equal(first["image"], image)
+    if anywhere._store.is_local:
+        assert isinstance(_owner(first["image"]), mmap.mmap)
+    first["image"][:] = 0
+    np.testing.assert_array_equal(second["image"], image)
+    np.testing.assert_array_equal(anywhere.get(kept.id, "image")["image"], image)
+    anywhere.delete(kept.id)
+    np.testing.assert_array_equal(second["image"], image)  # outlives the dataset
+    assert first["small"].tolist() == [0, 1, 2, 3]
+
+
+def _owner(array: np.ndarray) -> object:
+    """Return what holds the memory of an array."""
+    owner: object = array
+    while isinstance(owner, np.ndarray | memoryview):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    return owner
+
+
+def test_what_cannot_be_mapped_is_fetched_once(anywhere: Datasets) -> None:
+    if anywhere._store.is_local:
+        anywhere = Datasets(anywhere._store, anywhere._catalog, Settings(compression="lzf"))
+    flat = np.zeros((64, 128, 128), np.uint16)
+    kept = anywhere.put({"image": flat, "label": "dark"})
+    for _ in range(3):
+        assert np.array_equal(anywhere.fetch([kept.id], DataSchema, "image")[0]["image"], flat)
+    assert (anywhere.cache.hits, anywhere.cache.misses) == (2, 1)
+    assert anywhere.fetch([kept.id], DataSchema, "label", "image")[0]["label"] == "dark"

@@ -349,3 +349,24 @@ def test_closed_form_leaves_no_widget_and_no_listener(ws: Workspace, variables: 
     form.close()
     assert set(widget._instances) == before
     assert run.cancel().wait(20).status == "CANCELLED"
+
+
+def test_a_form_runs_in_the_background(ws: Workspace, variables: dict[str, Any]) -> None:
+    form = Form(ws, "smooth", inputs=["image"], namespace=variables)
+    assert not form.in_background
+    form._background.value = True
+    assert "%algorun -b smooth@1.0 image" in form.code()
+    form._run_clicked()
+    assert form.run is not None
+    assert form.run.record.executor == "process"
+    assert form.run.wait(30).status == "COMPLETED"
+    assert "sigma is" in form.run.log
+    form.close()
+
+
+def test_a_workspace_in_memory_has_no_background(memory_url: str, tmp_path: Path) -> None:
+    with workbench.open(memory_url) as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "smooth"), check=False)
+        form = Form(ws, "smooth", inputs=[np.zeros((6, 6))], namespace={})
+        assert form._background.disabled
+        form.close()

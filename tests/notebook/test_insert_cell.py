@@ -85,3 +85,10 @@ def test_simple_values_make_a_line_and_many_make_a_cell() -> None:
 def test_cell_without_parameters_is_a_line_however_long() -> None:
     code = cell_code("a@1.0", ["x" * 200], {}, Parameters([]))
     assert read_back(code, Parameters([])) == (["x" * 200], {})
+
+
+def test_a_run_in_the_background_is_repeated_there() -> None:
+    parameters = Parameters([ParameterSpec(name="p", type="string")])
+    assert cell_code("a@1.0", ["x"], {"p": "y"}, parameters, background=True) == "%algorun -b a@1.0 x p=y"
+    code = cell_code("a@1.0", ["x"], {"p": "two\nlines"}, parameters, background=True)
+    assert code.startswith("%%algorun -b a@1.0 x\n")

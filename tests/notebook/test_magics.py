@@ -236,3 +236,36 @@ def test_the_line_that_is_written_is_the_line_that_is_read(deployed: Interactive
     inputs, assignments = split_words(words)
     assert (name, inputs) == ("invert@1.0", ["volume"])
     assert read_parameters(Stub, assignments) == {"gain": 2.5}  # type: ignore[arg-type]
+
+
+def test_b_starts_a_run_that_outlives_the_kernel(deployed: InteractiveShell) -> None:
+    run = deployed.run_line_magic("algorun", "invert volume -b -o later")
+    assert deployed.user_ns["later"] is run
+    assert run.record.executor == "process"
+    assert run.wait(30).status == "COMPLETED"
+    log = deployed.run_line_magic("algojobs", f"{run.id} log")
+    assert "inverting" in log
+
+
+def test_a_run_is_reused_by_a_flag_and_tells_why(deployed: InteractiveShell) -> None:
+    first = deployed.run_line_magic("algorun", "invert@1 volume gain=2.0")
+    reused = deployed.run_line_magic("algorun", "invert@1 volume gain=2.0 --reuse auto -o clean")
+    assert reused.reused_from == first.id
+    volume = deployed.user_ns["volume"]
+    np.testing.assert_array_equal(deployed.user_ns["clean"], (volume.max() - volume) * 2.0)
+    assert deployed.run_line_magic("algowhy", "").run_id == reused.id
+    other = deployed.run_line_magic("algorun", "invert@1 volume gain=3.0 --reuse auto")
+    assert "gain: 2.0 -> 3.0" in repr(deployed.run_line_magic("algowhy", other.id))
+    with pytest.raises(UsageError, match="The nearest is run"):
+        deployed.run_line_magic("algorun", "invert@1 volume gain=4.0 --reuse only")
+    with pytest.raises(UsageError, match="invalid choice"):
+        deployed.run_line_magic("algorun", "invert volume --reuse maybe")
+    with pytest.raises(UsageError, match="There is no run 'nothing'"):
+        deployed.run_line_magic("algowhy", "nothing")
+    assert other.id in _complete(deployed, "%algowhy ")
+    assert "--reuse" in _complete(deployed, "%algorun invert --re")
+
+
+def test_why_without_any_run_says_what_to_do(shell: InteractiveShell) -> None:
+    with pytest.raises(UsageError, match="There is no run yet"):
+        shell.run_line_magic("algowhy", "")

@@ -29,6 +29,8 @@ class FakeRun:
         self.outputs: list[Any] = []
         self.events = Events()
         self.cancelled = 0
+        self.eta_s: float | None = None
+        self.silence_s: float | None = None
 
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
         return self.events.subscribe(listener)

@@ -78,10 +78,35 @@ def test_a_picture_is_the_slice_between_its_limits(stack: np.ndarray) -> None:
 
 def test_a_moving_picture_is_small_and_about_the_same(stack: np.ndarray) -> None:
     viewer = Viewer(stack)
-    answer, buffers = viewer.picture({"index": 0, "limits": (0, 255), "size": (200, 200), "moving": True})
+    answer, buffers = viewer.picture({"index": 0, "limits": (0, 255), "size": (240, 240), "moving": True})
     assert (answer["step"], answer["format"]) == (2, "jpeg")
     mean = stack[0].reshape(256, 2, 256, 2).mean((1, 3))
     assert np.abs(pixels(buffers[0]) - mean).mean() < 2
+
+
+def test_levels_come_as_they_are_where_the_way_is_quick(stack: np.ndarray) -> None:
+    viewer = Viewer(stack, mask=stack[0] > 200)
+    request = {"index": 1, "limits": (0, 255), "size": (512, 512), "raw": True}
+    answer, (picture, _, overlay) = viewer.picture(request)
+    assert (answer["format"], answer["pixels"]) == ("raw", [512, 512])
+    np.testing.assert_array_equal(np.frombuffer(picture, np.uint8).reshape(512, 512), stack[1])
+    np.testing.assert_array_equal(np.frombuffer(overlay, np.uint8).reshape(512, 512), stack[0] > 200)
+    answer, _ = Viewer(data.astronaut()).picture(request | {"index": 0})
+    assert answer["format"] == "jpeg"
+
+
+def test_a_moving_picture_has_about_the_pixels_of_the_screen(stack: np.ndarray) -> None:
+    viewer = Viewer(stack)
+    for size, moving, step in [
+        (260, True, 2),
+        (260, False, 1),
+        (500, True, 1),
+        (129, True, 4),
+        (129, False, 3),
+    ]:
+        answer, _ = viewer.picture({"size": (size, size), "moving": moving, "raw": True})
+        assert answer["step"] == step
+        assert max(answer["pixels"]) <= (1.5 * size if moving else 512)
 
 
 def test_a_zoomed_region_holds_the_true_pixels() -> None:
@@ -272,6 +297,17 @@ def test_the_neighbour_is_read_ahead(tmp_path: Path, stack: np.ndarray) -> None:
         browser.ask(kind="picture", view="a", seq=1, index=4)
         browser.wait_for(1)
         wait_until(lambda: 5 in viewer._slices._planes)
+
+
+def test_nothing_is_read_ahead_of_a_leap(tmp_path: Path, stack: np.ndarray) -> None:
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["s"] = stack
+        viewer = Viewer(file["s"], index=0, limits=(0, 255))
+        viewer._read_ahead(viewer._slices, 0)
+        before = set(viewer._slices._planes)
+        for index in (5, 1):
+            viewer._read_ahead(viewer._slices, index)
+        assert set(viewer._slices._planes) == before
 
 
 def test_a_dataset_is_shown_by_its_keys_and_its_mask_laid_over(tmp_path: Path) -> None:

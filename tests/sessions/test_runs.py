@@ -135,3 +135,20 @@ def test_what_a_run_saves_and_nobody_else_can_read_is_a_warning_in_its_log(
         run = ws.run("local", session="tuning")
     assert run.result().shape == (3,)
     assert "cannot be pickled" in run.log
+
+
+def test_a_background_run_and_the_notebook_share_a_session(ws: Workspace) -> None:
+    ws.session("tuning")["double"] = np.arange(50_000.0)
+    run = ws.run("load", session="tuning", executor="process")
+    assert run.status == "COMPLETED", run.error
+    assert run.result()[-1] == 50_000
+    run = ws.run("save", np.arange(3.0), executor="process")
+    assert run.record.session == run.id
+    assert ws.session(run.id)["double"].tolist() == [0, 2, 4]
+
+
+def test_a_run_that_left_items_in_a_session_of_its_own_is_computed_again(ws: Workspace) -> None:
+    first = ws.run("save", np.arange(3.0), reuse="auto")
+    second = ws.run("save", np.arange(3.0), reuse="auto")
+    assert second.record.session == second.id
+    assert ws.session(second.id)["double"].tolist() == ws.session(first.id)["double"].tolist()

@@ -156,6 +156,20 @@ def test_the_digest_is_of_the_content_alone(tmp_path: Path) -> None:
     assert len({first, *map(digest, others)}) == len(others) + 1
 
 
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {},
+        {"x": np.arange(24.0).reshape(4, 6), "y": 1, "z": {"a": ["t", None, 2.5], "b": b"raw"}},
+        {"x": np.arange(24.0).reshape(4, 6).T, "text": np.array(["ä", "b"])},
+        {"x": np.arange(1 << 19, dtype=np.float64)},
+        {"x": np.asfortranarray(np.arange(3 << 19, dtype=np.float64).reshape(3, -1)), "y": np.float32(2)},
+    ],
+)
+def test_the_digest_is_known_without_writing(tmp_path: Path, tree: dict[str, Any]) -> None:
+    assert hdf5.digest(tree) == hdf5.write(tmp_path / "a.h5", tree)[0]
+
+
 def test_torch_tensors_become_arrays(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     base = torch.arange(6.0).reshape(2, 3)

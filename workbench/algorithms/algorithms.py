@@ -29,7 +29,10 @@ from workbench.settings import Settings
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
+    from workbench.algorithms.code_digest import Code
     from workbench.runners import BaseRunner
+
+KEPT_CODES = 256  # a few kB each
 
 
 class Algorithms:
@@ -54,6 +57,7 @@ class Algorithms:
         self._stored = StoredAlgorithms(store)
         self._lookup = Lookup(catalog)
         self._deployer = Deployer(store, self._stored, catalog)
+        self._codes: dict[str, Code] = {}  # by package digest
 
     # -- deploying
 
@@ -330,6 +334,24 @@ class Algorithms:
         # by revision, not by code: what a module keeps of its assets must not reach another version
         source = PackageSource(self._stored.package(revision), revision.id, revision.ref)
         return load_runner_class(source, revision.runner, revision.runner_class, compox=revision.compox)
+
+    def code(self, revision: Revision) -> Code:
+        """Return what the code of a revision means, as digests; read once per package.
+
+        Raises
+        ------
+        NotFoundError, DamagedError
+            If its package is gone or damaged.
+        """
+        known = self._codes.get(revision.package)
+        if known is None:
+            from workbench.algorithms.code_digest import read_code
+
+            known = read_code(self._stored.package(revision))
+            while len(self._codes) >= KEPT_CODES:
+                self._codes.pop(next(iter(self._codes)), None)
+            self._codes[revision.package] = known
+        return known
 
     def asset(self, revision: Revision, path: str) -> bytes:
         """Return the bytes of an asset by its path in the folder, checked against their digest.

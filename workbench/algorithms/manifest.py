@@ -12,9 +12,9 @@ from pydantic import ConfigDict
 
 from workbench.algorithms.declarations import Findings, read_tables
 from workbench.algorithms.kinds import shown
-from workbench.errors import InvalidAlgorithmError, InvalidNameError, did_you_mean
+from workbench.errors import InvalidAlgorithmError, InvalidInputError, InvalidNameError, did_you_mean
 from workbench.models import AlgorithmType, ParameterSpec, Record
-from workbench.names import check_key, check_name
+from workbench.names import check_key, check_name, parse_size
 
 FILE = "pyproject.toml"
 RUNNER = "Runner.py"
@@ -22,7 +22,7 @@ CLASS = "Runner"
 #: devices an algorithm may declare; ``cuda`` is another word for ``gpu``
 DEVICES = ("cpu", "gpu", "mps")
 #: switches kept in `Revision.settings`
-SWITCHES = ("deterministic", "resumable", "retryable")
+SWITCHES = ("deterministic", "device_matters", "resumable", "shares_gpu")
 _IGNORED = ("check_importable", "obfuscate", "hash_module", "hash_assets")
 _KEYS = (
     "algorithm_type",
@@ -32,7 +32,7 @@ _KEYS = (
     "default_device",
     "additional_parameters",
 )
-_OURS = ("parameters", "runner", *SWITCHES)
+_OURS = ("parameters", "runner", "retryable", "memory", *SWITCHES)
 _VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(\.[0-9A-Za-z.+-]+)?")
 
 
@@ -113,7 +113,7 @@ def find_manifest(folder: Path, findings: Findings) -> Manifest | None:
         "supported_devices": supported,
         "default_device": default,
         "parameters": tuple(_parameters(reader, compox)),
-        "settings": {switch: value for switch in SWITCHES if (value := reader.switch(switch)) is not None},
+        "settings": _settings(reader),
     }
     if not facts["description"]:
         findings.warn(
@@ -328,6 +328,28 @@ def _runner(reader: _Reader) -> tuple[str, str]:
     if not runner_class.isidentifier():
         reader.wrong("runner", "a class name behind the ':'", f'"{RUNNER}:{CLASS}"')
     return path, runner_class
+
+
+def _settings(reader: _Reader) -> dict[str, Any]:
+    """Return how runs of the algorithm are to be treated: switches, what is worth another attempt, memory."""
+    found: dict[str, Any] = {
+        switch: value for switch in SWITCHES if (value := reader.switch(switch)) is not None
+    }
+    retryable = reader.table.get("retryable")
+    if isinstance(retryable, list):
+        names = reader.texts("retryable", '["OSError"]') or []
+        if not all(name.isidentifier() for name in names):
+            reader.wrong("retryable", "names of exceptions", '["OSError", "TimeoutError"]')
+        found["retryable"] = names
+    elif (value := reader.switch("retryable")) is not None:
+        found["retryable"] = value
+    memory = reader.table.get("memory")
+    if memory is not None:
+        try:
+            found["memory"] = parse_size(memory, f"{reader.where} memory")
+        except InvalidInputError as error:
+            reader.findings.problem(str(error))
+    return found
 
 
 def _project_description(project: Mapping[str, Any]) -> str:

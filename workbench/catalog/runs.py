@@ -27,7 +27,12 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "fraction": record.progress.fraction,
         "message": _storable(record.progress.message),
         "record": record.model_dump_json(),
+        "reuse_key": record.reuse_key if _has_computed(record) else "",
     }
+
+
+def _has_computed(record: RunRecord) -> bool:
+    return record.status is RunStatus.COMPLETED and record.reused_from is None
 
 
 def _with_progress(record: RunRecord, fraction: float, message: str) -> RunRecord:
@@ -67,6 +72,14 @@ _UPDATE_PROGRESS = (
     sa.update(runs)
     .where(runs.c.id == sa.bindparam("run"), runs.c.fraction <= sa.bindparam("fraction"))
     .values(fraction=sa.bindparam("fraction"), message=sa.bindparam("message"))
+)
+
+
+_WITH_KEY = (
+    sa.select(*FAMILY.shown)
+    .where(runs.c.reuse_key == sa.bindparam("key"))
+    .order_by(runs.c.created.desc(), runs.c.id.desc())
+    .limit(sa.bindparam("most"))
 )
 
 
@@ -192,6 +205,14 @@ class RunCatalog:
         statement = sa.select(sa.func.count()).select_from(runs).where(runs.c.revision == id)
         with self._database.read() as connection:
             return connection.scalar(statement) or 0
+
+    def runs_with_key(self, key: str, limit: int = 20) -> list[RunRecord]:
+        """Return the completed runs that computed what a reuse key stands for, newest first."""
+        if not key:
+            return []
+        with self._database.read() as connection:
+            rows = connection.execute(_WITH_KEY, {"key": key, "most": limit})
+            return [FAMILY.parse(row) for row in rows]
 
     def producer(self, dataset_id: str) -> str | None:
         """Return the id of the run that made a dataset; the first one if several put out the same."""

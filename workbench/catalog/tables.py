@@ -102,6 +102,8 @@ runs = Table(
     Column("fraction", Double, nullable=False),
     Column("message", Text, nullable=False),
     Column("record", Text, nullable=False),
+    # RunRecord.reuse_key of a completed run that computed its outputs itself, else empty
+    Column("reuse_key", Word, nullable=False, server_default=""),
     # list_runs()
     Index("ix_runs_created", "created", "id"),
     # list_runs(status=...), one walk per status
@@ -116,6 +118,8 @@ runs = Table(
     Index("ix_runs_algorithm_status", "algorithm", "status", "created", "id"),
     # list_runs(revision=...), runs_of_revision
     Index("ix_runs_revision", "revision", "created", "id"),
+    # runs_with_key
+    Index("ix_runs_reuse_key", "reuse_key", "created", "id"),
 )
 run_tags = _link("run_tags", "runs", "run_id", "tag")
 # consumers, list_runs(dataset=...)

@@ -139,7 +139,8 @@ class RunContext(AssetContext):
                 name = self._live.record.session
                 if name is None and make:
                     name = self.run_id
-                    self._live.change(session=name)
+                    # what it leaves there is part of what it does: no later run may be spared for it
+                    self._live.change(session=name, reuse_key="")
                 if name is None or self._open_session is None:
                     raise NotFoundError(
                         f"Run {self.run_id} has no session, and so no item {key!r}. Start it in the session of the run that saved "

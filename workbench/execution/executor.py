@@ -3,28 +3,70 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
-    from workbench.execution.live import LiveRun
-    from workbench.execution.perform import Task
+    from workbench.algorithms.runnable import Runnable
+    from workbench.execution.active import ActiveRun
+    from workbench.execution.environment import Environment
+    from workbench.execution.events import RunEvent
+    from workbench.execution.perform import RunnerCache
+    from workbench.execution.runs import Runs
+    from workbench.library.datasets import Datasets
+    from workbench.models import RunRecord
+    from workbench.sessions import Session
+    from workbench.settings import Settings
+    from workbench.storage.store import Store
 
 EXECUTORS = Registry(
-    "executor", "workbench.executors", {"kernel": "workbench.execution.kernel_executor:KernelExecutor"}
+    "executor",
+    "workbench.executors",
+    {
+        "kernel": "workbench.execution.kernel_executor:KernelExecutor",
+        "process": "workbench.execution.process_executor:ProcessExecutor",
+    },
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A run that is ready to go: its live state and what is to be done."""
+class Services:
+    """What an executor works with, wired by the workspace."""
 
-    live: LiveRun
-    task: Task
+    store: Store
+    settings: Settings
+    datasets: Datasets
+    runs: Runs
+    environment: Environment
+    runners: RunnerCache
+    session: Callable[[str], Session]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that is ready to go: everything was checked, nothing was started.
+
+    Parameters
+    ----------
+    record : RunRecord
+        In state PENDING, not saved yet.
+    algorithm : Runnable
+    wait : bool
+        Whether the caller waits for the end.
+    echo : bool
+        Whether what the algorithm prints also appears where the caller is.
+    listener : callable, optional
+        Called with every event from the first one on.
+    """
+
+    record: RunRecord
+    algorithm: Runnable
     wait: bool
-    debug: bool = False
+    echo: bool = False
+    listener: Callable[[RunEvent], None] | None = None
 
 
 class Executor(ABC):
@@ -39,14 +81,17 @@ class Executor(ABC):
     #: needs a store that other processes see
     needs_shared_store: bool
 
-    @abstractmethod
-    def submit(self, job: Job) -> None:
-        """Take a job. With ``job.wait`` return when it has ended, else at once."""
+    def __init__(self, services: Services) -> None:
+        self.services = services
 
     @abstractmethod
-    def cancel(self, run_id: str) -> None:
-        """Ask a run to end; one that is unknown or has ended is left alone."""
+    def submit(self, job: Job) -> ActiveRun:
+        """Take a job. With ``job.wait`` return when it has ended, else at once."""
+
+    def attach(self, record: RunRecord) -> ActiveRun | None:
+        """Return a run that another process gave to this executor, or None where it cannot be followed."""
+        return None
 
     @abstractmethod
     def shutdown(self) -> None:
-        """Cancel what is left, wait for it, and let go of threads and processes."""
+        """Let go of threads and connections. Runs that only live in this process are cancelled first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,13 @@ class _New:
     data: Mapping[str, Any]
     parent: str | None = None  # the dataset it is a slice of
     source: str | None = None  # the file it was read from
+
+    def comes_as(self, stored: Dataset) -> bool:
+        """Tell whether a stored dataset may stand for this one: where this one comes from must not be lost."""
+        lineage = (self.parent,) if self.parent else ()
+        return (not lineage or stored.record.parents == lineage) and (
+            self.source is None or stored.record.source == self.source
+        )
 
 
 class Inputs:
@@ -51,6 +58,7 @@ class Inputs:
     def __init__(self, given: Any, type: AlgorithmType, datasets: Datasets) -> None:
         self._type = type
         self._datasets = datasets
+        self._digests: list[str] | None = None
         self._items: list[Dataset | _New] = []
         if isinstance(given, (list, tuple)):
             for position, item in enumerate(given):
@@ -70,15 +78,59 @@ class Inputs:
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def nbytes_to_hash(self) -> int:
+        """How many bytes of arrays `digests` has to read."""
+        arrays = [value for item in self._items if isinstance(item, _New) for value in item.data.values()]
+        return sum(getattr(array, "nbytes", 0) for array in arrays)
+
+    def digests(self) -> list[str]:
+        """Return the digest of each input, in their order; arrays that are not stored yet are hashed, once."""
+        if self._digests is None:
+            # An array that is read-only and carries its digest, as those of a session may, would be asked for it here.
+            new = [item.data for item in self._items if isinstance(item, _New)]
+            hashed = iter(self._datasets.digests(new, self._schema))
+            self._digests = [next(hashed) if isinstance(item, _New) else item.digest for item in self._items]
+        return self._digests
+
+    def take(self, ids: Sequence[str]) -> None:
+        """Take the inputs of a run, which have the same digests, for what is new; those that are gone are stored again."""
+        if not any(isinstance(item, _New) for item in self._items):
+            return
+        found = {dataset.id: dataset for dataset in self._datasets.find_many(ids)}
+        self._items = [
+            found[id] if isinstance(item, _New) and id in found and item.comes_as(found[id]) else item
+            for item, id in zip(self._items, ids, strict=True)
+        ]
+
+    def take_stored(self) -> None:
+        """Take datasets that hold the content of new arrays already, so that it is not written again."""
+        for position, (item, digest) in enumerate(zip(self._items, self.digests(), strict=True)):
+            if isinstance(item, _New):
+                stored = self._datasets.with_digest(digest)
+                if stored is not None and item.comes_as(stored):
+                    self._items[position] = stored
+
+    def shown(self) -> list[str]:
+        """Return what each input is, in a few words."""
+        return [
+            ", ".join(f"{shape_text(value)} {key}" for key, value in item.data.items())
+            if isinstance(item, _New)
+            else item.name or item.id
+            for item in self._items
+        ]
+
     def store(self) -> list[str]:
         """Store what is new and return the ids of all inputs in their order."""
         ids: list[str] = []
+        digests: list[str] = []
         for kind, group in groupby(
             self._items, lambda i: (i.parent, i.source) if isinstance(i, _New) else None
         ):
             items = list(group)
             if kind is None:
                 ids += [item.id for item in items if not isinstance(item, _New)]
+                digests += [item.digest for item in items if not isinstance(item, _New)]
                 continue
             parent, source = kind
             stored = self._datasets.put_many(
@@ -89,6 +141,8 @@ class Inputs:
                 parallel=len(items) > 1,
             )
             ids += [dataset.id for dataset in stored]
+            digests += [dataset.digest for dataset in stored]
+        self._digests = digests
         return ids
 
     def _add(self, item: Item, what: str, *, in_list: bool) -> None:
@@ -190,3 +244,11 @@ def _schema_of(type: AlgorithmType) -> Any:
     from workbench import schemas
 
     return {"image": schemas.ImageSchema, "mask": schemas.SegmentationSchema}.get(type.input_key)
+
+
+def shape_text(value: Any) -> str:
+    """Return shape and dtype of an array: ``64 x 64 float32``; the type of anything else."""
+    shape = getattr(value, "shape", None)
+    if not shape:
+        return type(value).__name__
+    return f"{' x '.join(map(str, shape))} {str(getattr(value, 'dtype', '')).removeprefix('torch.')}"

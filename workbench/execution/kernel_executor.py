@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+from collections.abc import Callable
 
-from workbench.execution.executor import Executor, Job
+from workbench.execution.executor import Executor, Job, Services
 from workbench.execution.live import LiveRun
-from workbench.execution.perform import perform
+from workbench.execution.log_file import LogFile
+from workbench.execution.perform import Task, perform
 
 
 class KernelExecutor(Executor):
@@ -23,29 +25,44 @@ class KernelExecutor(Executor):
     outlives_kernel = False
     needs_shared_store = False
 
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[contextvars.Context, Job] | None] = queue.SimpleQueue()
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._queue: queue.SimpleQueue[tuple[contextvars.Context, Callable[[], None]] | None] = (
+            queue.SimpleQueue()
+        )
         self._worker: threading.Thread | None = None
         self._lock = threading.Lock()
         self._live: dict[str, LiveRun] = {}
 
-    def submit(self, job: Job) -> None:
-        self._live[job.live.record.id] = job.live
+    def submit(self, job: Job) -> LiveRun:
+        services, record = self.services, job.record
+        live = LiveRun(
+            record,
+            services.runs,
+            LogFile(services.store, record.id),
+            lowest_level="DEBUG" if record.debug else services.settings.log_level,
+            echo=job.echo,
+        )
+        if job.listener is not None:
+            live.subscribe(job.listener)
+        services.runs.add(live)
+        if not job.wait:
+            live.save()
+        for warning in record.warnings:
+            live.write_log("WARNING", warning)
+        task = Task.of(services, job.algorithm, record.device)
+        self._live[record.id] = live
         if job.wait:
-            self._perform(job)
-            return
+            self._perform(live, task, raise_errors=record.debug)
+            return live
         with self._lock:
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(
                     target=self._work, name="workbench-kernel-executor", daemon=True
                 )
                 self._worker.start()
-        self._queue.put((contextvars.copy_context(), job))
-
-    def cancel(self, run_id: str) -> None:
-        live = self._live.get(run_id)
-        if live is not None:
-            live.request_cancel()
+        self._queue.put((contextvars.copy_context(), lambda: self._perform(live, task)))
+        return live
 
     def shutdown(self) -> None:
         for live in list(self._live.values()):
@@ -56,13 +73,13 @@ class KernelExecutor(Executor):
             self._queue.put(None)
             worker.join(timeout=5.0)
 
-    def _perform(self, job: Job) -> None:
+    def _perform(self, live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
         try:
-            perform(job.live, job.task, raise_errors=job.debug and job.wait)
+            perform(live, task, raise_errors=raise_errors)
         finally:
-            self._live.pop(job.live.record.id, None)
+            self._live.pop(live.record.id, None)
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            context, job = item
-            context.run(self._perform, job)
+            context, step = item
+            context.run(step)

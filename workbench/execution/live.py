@@ -68,6 +68,8 @@ class LiveRun:
         self._is_stored = False
         self._fraction = record.progress.fraction
         self._message = record.progress.message
+        self._last_sign = time.monotonic()
+        self._longest_silence_s = 0.0
         self._save_progress = Throttle(SAVE_PROGRESS_S)
         self._emit_progress = Throttle(EMIT_PROGRESS_S)
 
@@ -85,6 +87,11 @@ class LiveRun:
     @property
     def message(self) -> str:
         return self._message
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the run gave a sign of life: a state, a log line, progress."""
+        return time.monotonic() - self._last_sign
 
     @property
     def cancel_requested(self) -> bool:
@@ -117,6 +124,7 @@ class LiveRun:
                 changes.setdefault("started", now())
                 if self.record.timeout_s is not None:
                     self._deadline = time.monotonic() + self.record.timeout_s
+            self._sign()
             self.record = self.record.model_copy(update={"status": status, **changes})
             if save:
                 # in between, the catalog is enough: the process is alive to write the end
@@ -134,6 +142,7 @@ class LiveRun:
             self.log.close()
             changes = {
                 "finished": now(),
+                "longest_silence_s": round(max(self._longest_silence_s, self.silence_s), 3),
                 "progress": Progress(fraction=self._fraction, message=self._message),
                 **changes,
             }
@@ -170,6 +179,7 @@ class LiveRun:
         if LEVELS.get(level, 20) < self._lowest or not self.is_active:
             return
         text = self.log.write(level, message)
+        self._sign()
         self._emit("log", text)
 
     def report_progress(self, fraction: float, message: str = "") -> None:
@@ -177,6 +187,7 @@ class LiveRun:
         with self._lock:
             if not self.is_active:
                 return
+            self._sign()
             moved = fraction > self._fraction
             renamed = bool(message) and message != self._message
             if not (moved or renamed):
@@ -189,6 +200,19 @@ class LiveRun:
         if self._save_progress.ready():
             self._runs.save_progress(record.id, self._fraction, self._message)
 
+    def pause(self, seconds: float) -> None:
+        """Wait before the next attempt.
+
+        Raises
+        ------
+        RunCancelledError, RunTimeoutError
+            If the run was cancelled or its time was over meanwhile.
+        """
+        if self._deadline is not None:
+            seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
+        self._cancelled.wait(seconds)
+        self.check()
+
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
         """Call the listener for every later event; return a function that ends it."""
         return self.events.subscribe(listener)
@@ -197,6 +221,13 @@ class LiveRun:
         """Save the record as it is, for a run that waits to be started."""
         with self._lock:
             self._save(to_store=True)
+
+    def _sign(self) -> None:
+        """Note a sign of life."""
+        moment = time.monotonic()
+        if self.record.status is RunStatus.RUNNING:
+            self._longest_silence_s = max(self._longest_silence_s, moment - self._last_sign)
+        self._last_sign = moment
 
     def _save(self, *, to_store: bool) -> None:
         self._runs.save(self.record, before=self._saved, to_store=to_store)

@@ -30,12 +30,13 @@ class LogFile:
         self._run_id = run_id
         self._key = log_key(run_id)
         self._lock = threading.Lock()
-        self._path = store.local_path(COLLECTION, self._key)
-        self._is_spooled = self._path is None
+        self._path = log_path(store, run_id)
+        self._is_spooled = store.local_path(COLLECTION, self._key) is None
         self._descriptor: int | None = (
             None  # opened by the first line: a run that says nothing leaves no file
         )
         self._is_closed = False
+        self._size = 0
 
     def write(self, level: str, message: str) -> str:
         """Write a message, stamped with local time and zone; return the lines as written.
@@ -48,6 +49,7 @@ class LogFile:
         with self._lock:
             if not self._is_closed:
                 data = memoryview(text.encode("utf-8", "backslashreplace"))
+                self._size += len(data)
                 while data:
                     data = data[os.write(self._open(), data) :]
         return text
@@ -55,7 +57,7 @@ class LogFile:
     def read(self) -> str:
         """Return all that was written so far."""
         with self._lock:
-            if self._is_closed or self._path is None:
+            if self._is_closed:
                 return read_log(self._store, self._run_id)
             return self._path.read_text(encoding="utf-8") if self._descriptor is not None else ""
 
@@ -65,28 +67,48 @@ class LogFile:
             if self._is_closed:
                 return
             self._is_closed = True
-            if self._descriptor is None or self._path is None:
+            if self._descriptor is None:
                 return
             os.close(self._descriptor)
-            if self._is_spooled:
-                self._store.put(COLLECTION, self._key, self._path.read_bytes())
-                self._path.unlink()
+            self.publish()
+
+    def publish(self) -> None:
+        """Put a log that was spooled on this machine into the store; nothing if there is none."""
+        if self._is_spooled and self._path.exists():
+            self._store.put(COLLECTION, self._key, self._path.read_bytes())
+            self._path.unlink(missing_ok=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._size
 
     def _open(self) -> int:
         if self._descriptor is None:
-            if self._path is None:
-                self._descriptor, name = tempfile.mkstemp(prefix=f"workbench-{self._run_id}-", suffix=".log")
-                self._path = Path(name)
-            else:
-                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            if self._is_spooled:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         return self._descriptor
 
 
+def log_path(store: Store, run_id: str) -> Path:
+    """Return the file of a log while it is written: the object itself, or a spool on this machine."""
+    path = store.local_path(COLLECTION, log_key(run_id))
+    if path is not None:
+        return path
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"workbench-{user}" / "logs" / log_key(run_id)
+
+
 def read_log(store: Store, run_id: str) -> str:
-    """Return the log of a run from the store; empty when nothing was written."""
+    """Return the log of a run; empty when nothing was written."""
     from workbench.errors import NotFoundError
 
     try:
         return store.get(COLLECTION, log_key(run_id)).decode("utf-8", "replace")
     except NotFoundError:
+        pass
+    try:  # still written by a process of this machine
+        return log_path(store, run_id).read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import (
     InvalidDataError,
@@ -22,9 +23,14 @@ from workbench.execution.live import LiveRun
 from workbench.models import ErrorRecord, OutputRef, RunStatus
 
 if TYPE_CHECKING:
+    from workbench.algorithms.runnable import Runnable
+    from workbench.execution.executor import Services
     from workbench.library.datasets import Datasets
     from workbench.runners import BaseRunner
     from workbench.sessions import Session
+
+BACKOFF_S = 0.5
+BACKOFF_MOST_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class Task:
     facts : callable
         Returns the environment facts for the record.
     runners : RunnerCache
+    retryable : bool or sequence of str
+        Which errors are worth another attempt: those named, or all.
     session : callable, optional
         Opens a session by its name.
     """
@@ -55,7 +63,23 @@ class Task:
     datasets: Datasets
     facts: Callable[[], dict[str, Any]]
     runners: RunnerCache
+    retryable: bool | Sequence[str] = True
     session: Callable[[str], Session] | None = None
+
+    @classmethod
+    def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
+        """Return the task of running an algorithm in this process."""
+        return cls(
+            key=(algorithm.revision.content, device),
+            runner_class=algorithm.runner_class,
+            asset=algorithm.asset,
+            device=device,
+            datasets=services.datasets,
+            facts=services.environment.facts,
+            runners=services.runners,
+            session=services.session,
+            retryable=algorithm.revision.settings.get("retryable", True),
+        )
 
 
 @dataclass
@@ -63,6 +87,8 @@ class RunnerCache:
     """Loaded Runners, least recently used first out; two threads that want the same one load it once."""
 
     size: int
+    hits: int = 0
+    misses: int = 0
     _loaded: OrderedDict[tuple[str, str], BaseRunner] = field(default_factory=OrderedDict)
     _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -74,10 +100,12 @@ class RunnerCache:
         with key_lock:
             with self._lock:
                 if key in self._loaded:
+                    self.hits += 1
                     self._loaded.move_to_end(key)
                     return self._loaded[key]
             runner = load()
             with self._lock:
+                self.misses += 1
                 self._loaded[key] = runner
                 while len(self._loaded) > self.size:
                     old, _ = self._loaded.popitem(last=False)
@@ -86,6 +114,11 @@ class RunnerCache:
 
     def __contains__(self, key: object) -> bool:
         return key in self._loaded
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Return the keys of all loaded Runners."""
+        with self._lock:
+            return list(self._loaded)
 
     def clear(self) -> None:
         """Let go of all loaded Runners."""
@@ -140,11 +173,18 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
             with capture.captured(live):
                 outputs, warnings = _compute(live, task, phases)
         except BaseException as error:
-            if isinstance(error, Exception) and not _is_final(error) and attempt < attempts:
+            if attempt < attempts and is_retryable(error, task.retryable):
+                wait_s = backoff_s(attempt)
                 live.write_log(
-                    "WARNING", f"Attempt {attempt} of {attempts} failed: {type(error).__name__}: {error}"
+                    "WARNING",
+                    f"Attempt {attempt} of {attempts} failed: {type(error).__name__}: {error}. "
+                    f"Trying again in {wait_s:.2g} s.",
                 )
-                continue
+                try:
+                    live.pause(wait_s)
+                    continue
+                except (WorkbenchError, KeyboardInterrupt) as stop:
+                    error = stop
             _settle_error(live, error, phases, task)
             # sys.exit() in an algorithm ends its run, not the kernel
             if isinstance(error, KeyboardInterrupt) or (raise_errors and isinstance(error, Exception)):
@@ -160,9 +200,25 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
         return
 
 
-def _is_final(error: Exception) -> bool:
-    """Tell whether trying again makes no sense: cancelled, out of time."""
-    return isinstance(error, WorkbenchError) and error.kind in {"run_cancelled", "run_timeout"}
+def is_retryable(error: BaseException, declared: bool | Sequence[str]) -> bool:
+    """Tell whether trying again may help.
+
+    Parameters
+    ----------
+    error : BaseException
+    declared : bool or sequence of str
+        Names of exceptions that the algorithm calls retryable, their subclasses too; True for every exception.
+    """
+    if not isinstance(error, Exception) or getattr(error, "kind", "") in {"run_cancelled", "run_timeout"}:
+        return False
+    if isinstance(declared, bool):
+        return declared
+    return any(cls.__name__ in declared for cls in type(error).__mro__)
+
+
+def backoff_s(attempt: int) -> float:
+    """Return how long to wait after a failed attempt: twice as long each time, with a little chance in it."""
+    return float(min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2))
 
 
 def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef], list[str]]:

@@ -27,7 +27,10 @@ def this_process() -> tuple[int, float | None, str, str]:
 
 
 def is_gone(pid: int | None, started: float | None, host: str) -> bool:
-    """Tell whether a process has certainly ended; one on another host is given the benefit of the doubt."""
+    """Tell whether a process has certainly ended; one on another host is given the benefit of the doubt.
+
+    A zombie has ended. An id that was reused belongs to a process that started at another time.
+    """
     if host != socket.gethostname():
         return False
     if pid is None:
@@ -35,7 +38,10 @@ def is_gone(pid: int | None, started: float | None, host: str) -> bool:
     import psutil
 
     try:
-        created = psutil.Process(pid).create_time()
+        process = psutil.Process(pid)
+        created = process.create_time()
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:

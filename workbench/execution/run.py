@@ -13,10 +13,12 @@ from workbench.errors import (
     RunLostError,
     RunTimeoutError,
 )
+from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
-from workbench.execution.live import LiveRun
+from workbench.execution.pace import Pace, duration
+from workbench.execution.reuse import origin
 from workbench.execution.run_html import run_html
-from workbench.models import RunRecord, RunStatus
+from workbench.models import RunRecord, RunStatus, now
 
 if TYPE_CHECKING:
     from workbench.execution.runs import Runs
@@ -45,10 +47,11 @@ class Run:
     It is a handle: it can be made again from the id at any time with ``ws.runs.get(id)``, in any kernel.
     """
 
-    def __init__(self, record: RunRecord, runs: Runs, live: LiveRun | None = None) -> None:
+    def __init__(self, record: RunRecord, runs: Runs, live: ActiveRun | None = None) -> None:
         self._record = record
         self._runs = runs
         self._live = live
+        self._pace: Pace | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -58,6 +61,12 @@ class Run:
         elif not self._record.status.is_final:
             self._record = self._runs.record(self._record.id)
         return self._record
+
+    def _attached(self) -> ActiveRun | None:
+        """Follow the run where it happens, from now on."""
+        if self._live is None and not self._record.status.is_final:
+            self._live = self._runs.active(self.record)
+        return self._live
 
     @property
     def id(self) -> str:
@@ -84,6 +93,28 @@ class Run:
         return self._live.message if self._live is not None else self.record.progress.message
 
     @property
+    def eta_s(self) -> float | None:
+        """Seconds that are probably left, from its progress and from earlier runs of the version; None if unknown."""
+        record = self.record
+        if record.status.is_final or record.started is None:
+            return None
+        elapsed_s = (now() - record.started).total_seconds()
+        return self._known_pace().eta_s(elapsed_s, self.progress, len(record.inputs))
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds without log line or progress, if that is far more than usual for the version; else None."""
+        record, live = self.record, self._live
+        if record.status is not RunStatus.RUNNING or live is None:
+            return None
+        return live.silence_s if self._known_pace().is_silent(live.silence_s) else None
+
+    def _known_pace(self) -> Pace:
+        if self._pace is None:
+            self._pace = self._runs.pace_of(self._record)
+        return self._pace
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """Every parameter with the value it was run with, defaults included."""
         return dict(self._record.parameters)
@@ -92,6 +123,11 @@ class Run:
     def inputs(self) -> list[Dataset]:
         """The input datasets."""
         return self._runs.datasets_of(self._record.inputs)
+
+    @property
+    def reused_from(self) -> str | None:
+        """The id of the run that computed the outputs, if this one used them again."""
+        return self.record.reused_from
 
     @property
     def log(self) -> Log:
@@ -143,8 +179,9 @@ class Run:
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Wait until the run has ended, or the time is over, and return it."""
-        if self._live is not None:
-            self._live.wait(timeout_s)
+        live = self._attached()
+        if live is not None:
+            live.wait(timeout_s)
         else:
             self._runs.wait(self.id, timeout_s)
         return self
@@ -177,22 +214,32 @@ class Run:
 
     def cancel(self) -> Run:
         """Ask the run to end and return it. A run in the kernel ends at its next log, progress or fetch call."""
-        if self._live is not None:
-            self._live.request_cancel()
+        live = self._attached()
+        if live is not None:
+            live.request_cancel()
         else:
             self._runs.cancel(self.id)
         return self
 
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
-        """Call the listener for every later event of a run in this process; return a function that ends it."""
-        return self._live.subscribe(listener) if self._live is not None else lambda: None
+        """Call the listener for every later event; return a function that ends it.
+
+        A run that another kernel works on in its own process sends no events here.
+        """
+        live = self._attached()
+        return live.subscribe(listener) if live is not None else lambda: None
 
     def __repr__(self) -> str:
         record = self.record
         parts = [f"Run {record.id}", record.algorithm, str(record.status)]
         if not record.status.is_final:
             parts.append(f"{self.progress:.0%}")
-        if record.seconds is not None:
+            eta_s = self.eta_s
+            if eta_s is not None:
+                parts.append(f"about {duration(eta_s)} left")
+        if record.reused_from is not None:
+            parts.append(origin(record))
+        elif record.seconds is not None:
             parts.append(f"{record.seconds:.2f} s")
         if record.outputs:
             parts.append(f"{len(record.outputs)} output{'s' if len(record.outputs) > 1 else ''}")

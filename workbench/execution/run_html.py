@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from workbench.execution.pace import duration
+from workbench.execution.reuse import origin
 from workbench.models import RunRecord, RunStatus, now
 from workbench.theme import COLORS, ERROR, MONO, MUTED
 
@@ -36,16 +38,26 @@ def badge(status: RunStatus) -> str:
     return f'<span class="wb-badge" style="{style};background:{COLORS[status]}">{status}</span>'
 
 
-def head_html(record: RunRecord, fraction: float, message: str) -> str:
-    """Return one line: state, bar, per cent, time, and what the run is doing."""
+def head_html(
+    record: RunRecord,
+    fraction: float,
+    message: str,
+    *,
+    eta_s: float | None = None,
+    silence_s: float | None = None,
+) -> str:
+    """Return one line: state, bar, per cent, time, how long it still takes, and what the run is doing."""
     percent = f"{max(0.0, min(1.0, fraction)):.0%}"
     bar = (
         f'<div class="wb-bar" role="progressbar" aria-valuenow="{percent[:-1]}" aria-valuemin="0" aria-valuemax="100">'
         f'<div style="width:{percent};background:{COLORS[record.status]}"></div></div>'
     )
+    left = "" if eta_s is None else f'<span class="wb-figure wb-eta">about {duration(eta_s)} left</span>'
+    if silence_s is not None:
+        left = f'<span class="wb-figure wb-silent">⚠ no sign of life for {duration(silence_s)}</span>'
     return (
         f'<div class="wb-run">{badge(record.status)}{bar}<span class="wb-figure">{percent}</span>'
-        f'<span class="wb-figure">{elapsed(record)}</span>'
+        f'<span class="wb-figure">{elapsed(record)}</span>{left}'
         f'<span class="wb-now" title="{html.escape(message)}">{html.escape(message)}</span></div>'
     )
 
@@ -124,7 +136,8 @@ def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = ()) -> str:
         Shown with their thumbnails.
     """
     values = ", ".join(f"{name}={value!r}" for name, value in record.parameters.items())
-    facts = [html.escape(fact) for fact in (elapsed(record), f"on {record.device}", values) if fact]
+    where = (origin(record),) if record.reused_from else (elapsed(record), f"on {record.device}")
+    facts = [html.escape(fact) for fact in (*where, values) if fact]
     warned = "".join(f"<div style='color:{MUTED}'>⚠ {html.escape(text)}</div>" for text in record.warnings)
     return (
         f"<div style='line-height:1.5'><div><b>{html.escape(record.algorithm)}</b> {badge(record.status)} "
@@ -137,7 +150,7 @@ def run_text(record: RunRecord) -> str:
     """Return a run as lines that read well in a terminal and in a diff."""
     lines = [f"{record.algorithm}  {record.status}  {record.id}"]
     if record.status is RunStatus.COMPLETED:
-        lines[0] += f"  {elapsed(record)} on {record.device}"
+        lines[0] += "  " + (origin(record) or f"{elapsed(record)} on {record.device}")
     lines += [f"  {name} = {value!r}" for name, value in record.parameters.items()]
     lines += [f"  → {output.dataset or output.text}" for output in record.outputs]
     if record.error is not None:

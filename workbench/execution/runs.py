@@ -7,15 +7,18 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from workbench.catalog import Catalog
 from workbench.errors import ConflictError, NotFoundError, StorageError, UnsupportedError, did_you_mean
+from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
-from workbench.execution.live import LiveRun
-from workbench.execution.log_file import log_key, read_log
+from workbench.execution.log_file import LogFile, log_key, log_path, read_log
+from workbench.execution.pace import LEARNED_FROM, Pace
+from workbench.execution.reuse import origin
 from workbench.execution.run import Run
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.pages import Page
@@ -33,12 +36,20 @@ POLL_S = 0.1  # only for runs of other processes on stores that send no events
 class Runs:
     """Lists, finds and keeps runs: ``ws.runs``."""
 
-    def __init__(self, store: Store, catalog: Catalog, datasets: Datasets, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        datasets: Datasets,
+        settings: Settings,
+        attach: Callable[[RunRecord], ActiveRun | None] = lambda record: None,
+    ) -> None:
         self._store = store
         self._catalog = catalog
         self._datasets = datasets
         self._settings = settings
-        self._live: dict[str, LiveRun] = {}
+        self._attach = attach
+        self._live: dict[str, ActiveRun] = {}
         self._settled = False
 
     # -- for scientists
@@ -83,6 +94,8 @@ class Runs:
         }
         size = self._settings.page_size if limit is None else limit
         records, cursor = self._catalog.list_runs(**filters, limit=size, after=after)
+        if self._settle_gone(records):
+            records, cursor = self._catalog.list_runs(**filters, limit=size, after=after)
         again: Callable[[], Page[Run]] | None = None
         if cursor is not None:
             given = {**filters, "limit": size, "after": cursor}
@@ -136,8 +149,15 @@ class Runs:
             raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
         return found
 
-    def add(self, live: LiveRun) -> None:
-        """Remember a run of this process until it ends."""
+    def active(self, record: RunRecord) -> ActiveRun | None:
+        """Return the run that sends events, attached to where it happens; None where it cannot be followed."""
+        live = self._live.get(record.id)
+        if live is None and not record.status.is_final:
+            live = self._attach(record)
+        return live
+
+    def add(self, live: ActiveRun) -> None:
+        """Remember a run that sends events until it ends."""
 
         def forget(event: RunEvent) -> None:
             if event.status.is_final:
@@ -161,6 +181,13 @@ class Runs:
             self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
         self._catalog.put_run(record, before=before)
 
+    def save_reused(self, record: RunRecord) -> None:
+        """Keep the record of a run that took the outputs of another one, and a log that says so."""
+        log = LogFile(self._store, record.id)
+        log.write("INFO", f"Nothing was computed: {origin(record)}.")
+        log.close()
+        self.save(record)
+
     def save_progress(self, id: str, fraction: float, message: str) -> None:
         """Keep the progress of a run in the catalog, for other kernels to see."""
         self._catalog.update_progress(id, fraction, message)
@@ -169,13 +196,26 @@ class Runs:
         """Return the log of a run."""
         return read_log(self._store, id)
 
+    def log_path(self, id: str) -> Path:
+        """Return the file that a run of this machine writes its log to."""
+        return log_path(self._store, id)
+
     def datasets_of(self, ids: Iterable[str]) -> builtins.list[Dataset]:
         """Return the handles of datasets that a run names; one that was deleted since is left out."""
         return self._datasets.find_many([*ids])
 
     def load(self, output: OutputRef) -> dict[str, Any]:
         """Return all keys of an output dataset."""
-        return self._datasets.get(output.dataset or "")
+        return self._datasets.get(output.dataset or "", mapped=True)
+
+    def pace_of(self, record: RunRecord) -> Pace:
+        """Return what earlier runs of the same revision took."""
+        if record.revision is None:
+            return Pace()
+        earlier, _ = self._catalog.list_runs(
+            revision=record.revision, status=RunStatus.COMPLETED, limit=LEARNED_FROM
+        )
+        return Pace.of([r for r in earlier if r.id != record.id])
 
     def environment_of(self, record: RunRecord) -> dict[str, Any]:
         """Return the environment facts of a record with its package versions."""
@@ -191,17 +231,16 @@ class Runs:
     def wait(self, id: str, timeout_s: float | None) -> None:
         """Wait for a run of another process."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self.record(id).status.is_final and (end is None or time.monotonic() < end):
+        while not self.settle_if_gone(id).status.is_final and (end is None or time.monotonic() < end):
             time.sleep(POLL_S)
-            self.settle(again=True)
 
     def cancel(self, id: str) -> None:
         """Cancel a run; one of another kernel can only be cancelled there."""
-        live = self._live.get(id)
+        record = self.record(id)
+        live = self.active(record)
         if live is not None:
             live.request_cancel()
-        elif not self.record(id).status.is_final:
-            record = self.record(id)
+        elif not record.status.is_final:
             raise UnsupportedError(
                 f"Run {id} belongs to process {record.pid} on {record.host!r}. Cancel it there: "
                 f"ws.runs.get({id!r}).cancel() or %algojobs {id} cancel; an interrupt does if a cell waits for it."
@@ -212,29 +251,66 @@ class Runs:
         if self._settled and not again:
             return
         self._settled = True
+        self._settle_gone(self.unsettled())
+
+    def unsettled(self) -> builtins.list[RunRecord]:
+        """Return the records of runs that have not ended, as far as the catalog knows."""
         open_states = [s.value for s in RunStatus if not s.is_final]
-        unsettled, _ = self._catalog.list_runs(status=open_states, limit=1000)
-        if not unsettled:
-            return
+        return self._catalog.list_runs(status=open_states, limit=1000)[0]
+
+    def settle_if_gone(self, id: str) -> RunRecord:
+        """Return the record of a run, LOST now if its processes have vanished."""
+        record = self.record(id) if id not in self._live else self._catalog.get_run(id) or self.record(id)
+        return next(iter(self._settle_gone([record], even_followed=True)), record)
+
+    def end(self, id: str, status: RunStatus, error: ErrorRecord | None) -> RunRecord:
+        """Bring a run whose process is gone to a final state and return its record.
+
+        One that it had brought to an end itself stays as it was, also if the catalog does not know that yet.
+        """
+        record = self.stored(id) or self.record(id)
+        log = LogFile(self._store, id)
+        log.publish()
+        if not record.status.is_final:
+            record = record.model_copy(update={"status": status, "finished": now(), "error": error})
+            self.save(record, before=self._catalog.get_run(id))
+        else:
+            self._catalog.put_run(record)
+        return record
+
+    def stored(self, id: str) -> RunRecord | None:
+        """Return the record as it lies in the store, or None if it is absent or unreadable."""
+        try:
+            return RunRecord.model_validate_json(self._store.get(COLLECTION, f"{id}.json"))
+        except (NotFoundError, ValidationError):
+            return None
+
+    def _settle_gone(
+        self, records: Sequence[RunRecord], *, even_followed: bool = False
+    ) -> builtins.list[RunRecord]:
+        """Settle those whose processes are gone; return their records."""
         from workbench.execution.process_identity import is_gone
 
-        for record in unsettled:
-            if record.id not in self._live and is_gone(record.pid, record.pid_started, record.host):
-                lines = self.read_log(record.id).splitlines()
-                last = f"; last log line: {lines[-1]}" if lines else ""
-                lost = {
-                    "status": RunStatus.LOST,
-                    "finished": now(),
-                    "error": ErrorRecord(
-                        type="ProcessGone",
-                        message=f"process {record.pid} on {record.host!r} ended without finishing it{last}",
-                        kind="run_lost",
-                    ),
-                }
-                try:
-                    self.save(record.model_copy(update=lost), before=record)
-                except StorageError:  # a workspace that can only be read is shown as it is
-                    return
+        settled = []
+        for record in records:
+            if record.status.is_final or (record.id in self._live and not even_followed):
+                continue
+            if not is_gone(record.pid, record.pid_started, record.host) or not (
+                record.worker_pid is None or is_gone(record.worker_pid, record.worker_started, record.host)
+            ):
+                continue
+            lines = self.read_log(record.id).splitlines()
+            last = f"; last log line: {lines[-1]}" if lines else ""
+            error = ErrorRecord(
+                type="ProcessGone",
+                message=f"process {record.pid} on {record.host!r} ended without finishing it{last}",
+                kind="run_lost",
+            )
+            try:
+                settled.append(self.end(record.id, RunStatus.LOST, error))
+            except StorageError:  # a workspace that can only be read is shown as it is
+                break
+        return settled
 
     def records(self) -> Iterator[RunRecord]:
         """Yield every stored record, for reindex; unreadable ones are skipped with a warning."""
@@ -275,7 +351,7 @@ def _row(run: Run) -> dict[str, Any]:
         "progress": f"{run.progress:.0%}",
         "created": record.created,
         "seconds": round(record.seconds, 2) if record.seconds is not None else None,
-        "device": record.device,
+        "device": "reused" if record.reused_from is not None else record.device,
         "outputs": len(record.outputs),
         "error": f"{record.error.type}: {record.error.message.splitlines()[0] if record.error.message else ''}"
         if record.error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError
+from workbench.library.data_cache import DataCache
 from workbench.library.open_files import OpenFiles
 from workbench.models import DatasetRecord, KeyInfo, now
 
@@ -36,6 +37,7 @@ class Contents:
         self._catalog = catalog
         self._settings = settings
         self._open_files = OpenFiles()
+        self.cache = DataCache(settings.data_cache)
 
     def put(self, tree: Mapping[str, Any]) -> tuple[str, dict[str, KeyInfo]]:
         """Store a tree of values if its content is not there yet; return its digest and what its keys are."""
@@ -74,8 +76,40 @@ class Contents:
         finally:
             self._store.delete(OBJECTS, [lock])
 
-    def read(self, record: DatasetRecord, keys: Iterable[str]) -> dict[str, Any]:
-        """Read keys of a dataset."""
+    def present(self, digests: Iterable[str]) -> list[bool]:
+        """Tell for each digest whether its object is there."""
+        return self._store.exist(OBJECTS, [f"{digest}.h5" for digest in digests])
+
+    def read(self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool = False) -> dict[str, Any]:
+        """Read keys of a dataset.
+
+        With ``mapped`` large arrays may be the object's own bytes, see `storage.hdf5.read`; what cannot be mapped is kept in
+        the cache for the next reader.
+        """
+        keys = list(keys)
+        if not mapped or self._is_mappable(record):
+            return self._read(record, keys, mapped=mapped)
+        found = {key: array for key in keys if (array := self.cache.get(record.digest, key)) is not None}
+        missing = [key for key in keys if key not in found]
+        if missing:
+            read = self._read(record, missing, mapped=False)
+            for key, value in read.items():
+                if record.keys[key].kind == "array":
+                    self.cache.put(record.digest, key, value)
+            found.update(read)
+        return {key: found[key] for key in keys}
+
+    def _is_mappable(self, record: DatasetRecord) -> bool:
+        """Tell whether the arrays of a dataset lie in a local file, as they are in memory."""
+        path = self._store.local_path(OBJECTS, f"{record.digest}.h5")
+        if path is None:
+            return False
+        if self._settings.compression == "none" or not path.is_file():
+            return True
+        # a compressed file is smaller than its arrays; of the others the pages of the system are the cache
+        return path.stat().st_size >= record.nbytes
+
+    def _read(self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool) -> dict[str, Any]:
         from workbench.storage import hdf5
 
         key = f"{record.digest}.h5"
@@ -89,6 +123,7 @@ class Contents:
                 keys,
                 read_at=None if isinstance(source, Path) else read_at,
                 threads=max(2, self._settings.threads),
+                mapped=mapped,
                 what=what(record),
             )
 
@@ -108,8 +143,9 @@ class Contents:
                 yield file
 
     def close(self) -> None:
-        """Close files that were kept open."""
+        """Close files that were kept open, and let go of what is cached."""
         self._open_files.close()
+        self.cache.clear()
 
     @contextmanager
     def _source(self, record: DatasetRecord) -> Iterator[Any]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import h5py
 
     from workbench.catalog.catalog import Catalog
+    from workbench.library.data_cache import DataCache
     from workbench.schemas import DataSchema
     from workbench.settings import Settings
     from workbench.storage.store import Store
@@ -61,6 +62,11 @@ class Datasets:
         self._catalog = catalog
         self._settings = settings
         self._contents = Contents(store, catalog, settings)
+
+    @property
+    def cache(self) -> DataCache:
+        """What runs of this process have fetched and could not map."""
+        return self._contents.cache
 
     # -- putting
 
@@ -149,6 +155,34 @@ class Datasets:
         for tree in self._checked_many(data, schema):
             flatten(tree)
 
+    def digests(
+        self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema] | str | None = None
+    ) -> list[str]:
+        """Return the digests that data would have as datasets, in order, and store nothing.
+
+        Raises
+        ------
+        InvalidDataError
+            As `put_many`.
+        """
+        from workbench.storage import hdf5
+
+        trees = self._checked_many(data, schema)
+        return _map(hdf5.digest, trees, self._threads(_nbytes(trees) >= 4 << 20))
+
+    def with_digest(self, digest: str) -> Dataset | None:
+        """Return the newest dataset of that content whose arrays are there."""
+        records, _ = self._catalog.list_datasets(digest=digest, limit=1)
+        return Dataset(records[0], self) if records and all(self._contents.present([digest])) else None
+
+    def are_whole(self, ids: Iterable[str]) -> bool:
+        """Tell whether all of these datasets are there, with their arrays."""
+        ids = list(ids)
+        found = self._catalog.get_datasets(ids)
+        return len(found) == len(set(ids)) and all(
+            self._contents.present({record.digest for record in found.values()})
+        )
+
     def import_file(
         self,
         path: str | Path,
@@ -191,7 +225,13 @@ class Datasets:
 
     # -- getting
 
-    def get(self, ref: Ref, *keys: str, schema: type[DataSchema] | str | None = None) -> dict[str, Any]:
+    def get(
+        self,
+        ref: Ref,
+        *keys: str,
+        schema: type[DataSchema] | str | None = None,
+        mapped: bool = False,
+    ) -> dict[str, Any]:
         """Read arrays of a dataset; nothing but the keys asked for is read.
 
         Parameters
@@ -201,6 +241,8 @@ class Datasets:
             Default: all.
         schema : DataSchema class or name, optional
             Check what was read; keys that are absent and optional in the schema are then left out.
+        mapped : bool
+            Map large arrays of a folder instead of reading them: no copy, and what is written to one stays its own.
 
         Raises
         ------
@@ -214,11 +256,11 @@ class Datasets:
         record = self._record(ref)
         if schema is None:
             self._check_keys(record, keys)
-            return self._contents.read(record, keys or tuple(record.keys))
+            return self._contents.read(record, keys or tuple(record.keys), mapped=mapped)
         from workbench import schemas
 
         present = [key for key in keys or record.keys if key in record.keys]
-        return schemas.validate(schema, self._contents.read(record, present), keys)
+        return schemas.validate(schema, self._contents.read(record, present, mapped=mapped), keys)
 
     def get_many(
         self,
@@ -235,12 +277,20 @@ class Datasets:
     def fetch(
         self, refs: Iterable[Ref], schema: type[DataSchema] | str, *keys: str, parallel: bool = False
     ) -> Dicts:
-        """Read many datasets for a runner: checked by the schema; a key that is absent and optional is None."""
+        """Read many datasets for a runner: checked by the schema; a key that is absent and optional is None.
+
+        Large arrays of a folder are mapped, not read: they cost nothing until they are looked at, and all processes that have
+        them share their pages. What a runner writes into one stays its own.
+        """
         from workbench import schemas
 
         cls = schemas.by_name(schema) if isinstance(schema, str) else schema
         names = keys or tuple(cls.model_fields)
-        found = self.get_many(refs, *keys, schema=cls, parallel=parallel)
+        found = _map(
+            lambda ref: self.get(ref, *keys, schema=cls, mapped=True),
+            self._handles(refs),
+            self._threads(parallel),
+        )
         return [dict.fromkeys(names) | data for data in found]
 
     @contextmanager
@@ -487,8 +537,7 @@ class Datasets:
 
     def _is_quick(self, trees: Dicts) -> bool:
         """Tell whether threads would only be in each other's way: small arrays into local files."""
-        nbytes = sum(getattr(value, "nbytes", 0) for tree in trees for value in tree.values())
-        return self._store.is_local and nbytes < len(trees) << 20
+        return self._store.is_local and _nbytes(trees) < len(trees) << 20
 
     def _threads(self, parallel: bool) -> int:
         return max(2, self._settings.threads) if parallel else 1
@@ -517,6 +566,10 @@ def _map(do: Callable[[In], Out], items: Sequence[In], threads: int) -> list[Out
         return [do(item) for item in items]
     with ThreadPoolExecutor(threads, "workbench-datasets") as pool:
         return list(pool.map(do, items))
+
+
+def _nbytes(trees: Dicts) -> int:
+    return sum(getattr(value, "nbytes", 0) for tree in trees for value in tree.values())
 
 
 def _row(dataset: Dataset) -> Row:

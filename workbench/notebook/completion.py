@@ -11,7 +11,16 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
-_KEYS = ("%algorun", "%%algorun", "%algoform", "%algojobs", "%algodeploy", "%algols", "%algosession")
+_KEYS = (
+    "%algorun",
+    "%%algorun",
+    "%algoform",
+    "%algojobs",
+    "%algodeploy",
+    "%algols",
+    "%algowhy",
+    "%algosession",
+)
 
 
 def install(shell: Any) -> None:
@@ -56,6 +65,8 @@ def _candidates(
         return ["--clear", "--drop", "--view"] if positional else workspace.sessions.names()
     if magic == "algorun" and earlier and earlier[-1] in ("-s", "--session"):
         return workspace.sessions.names()
+    if magic == "algowhy":
+        return [] if positional else workspace.runs.names()
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
@@ -80,16 +91,19 @@ def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], 
             values = spec.options or ((True, False) if spec.type == "bool" else ())
             if word.startswith(f"{spec.name}="):
                 yield from (f"{spec.name}={v}" for v in values)
-    yield from (
-        "--debug",
-        "--device",
-        "--session",
-        "--executor",
-        "--background",
-        "--output",
-        "--timeout",
-        "--retries",
+    options = (
+        "debug",
+        "device",
+        "session",
+        "executor",
+        "background",
+        "priority",
+        "output",
+        "timeout",
+        "retries",
+        "reuse",
     )
+    yield from (f"--{option}" for option in options)
 
 
 def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Iterable[str]:

@@ -99,6 +99,21 @@ class InputRows:
             for word in self.words()
         ]
 
+    def quick_values(self, most_bytes: int) -> list[Any] | None:
+        """Return what the words stand for, if to read and hash all of it is quick: nothing computed, no file."""
+        namespace = self._namespace()
+        values = []
+        for word in self.words():
+            value = self._held.get(word, namespace.get(word))
+            if value is None:
+                try:
+                    value = self._workspace.datasets.find(word)
+                except (NotFoundError, InvalidInputError):
+                    return None
+            most_bytes -= getattr(value, "nbytes", most_bytes + 1)
+            values.append(value)
+        return values if most_bytes >= 0 else None
+
     @property
     def problem(self) -> str | None:
         """What is wrong with the first wrong row."""

@@ -12,12 +12,14 @@ import ipywidgets as widgets
 
 from workbench.algorithms.runnable import resolve
 from workbench.errors import WorkbenchError
+from workbench.execution.reuse import NEVER, ONLY, is_deterministic
 from workbench.notebook import where
 from workbench.notebook.form_inputs import InputRows
 from workbench.notebook.form_memory import FormMemory
 from workbench.notebook.insert_cell import CellInserter, cell_code
 from workbench.notebook.parameter_rows import ParameterRow, grid_of, short
 from workbench.notebook.preset_bar import PresetBar
+from workbench.notebook.reuse_offer import QUICK_BYTES, ReuseOffer
 from workbench.notebook.run_view import RunView
 from workbench.notebook.style import CSS
 from workbench.notebook.widget_tree import close_below
@@ -88,6 +90,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._recall(with_inputs=not given)
         self._is_ready = True
         self._refresh()
+        self._look()
         self._shell = where.shell()
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self._cell_ran)
@@ -128,7 +131,18 @@ class Form(widgets.VBox):  # type: ignore[misc]
 
     def code(self) -> str:
         """Return the cell that repeats a click on Run, with all values, also those that are defaults today."""
-        return cell_code(self._reference(), self._inputs.words(), self.values, self._algorithm.parameters)
+        return cell_code(
+            self._reference(),
+            self._inputs.words(),
+            self.values,
+            self._algorithm.parameters,
+            background=self.in_background,
+        )
+
+    @property
+    def in_background(self) -> bool:
+        """Whether a run gets a process of its own, which outlives the kernel."""
+        return bool(self._background.value)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
@@ -149,6 +163,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
         if self._answer_timer is not None:
             self._answer_timer.cancel()
         self._view.close()
+        self._offer.close()
         close_below(self)
         super().close()
 
@@ -166,7 +181,19 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._insert_button = button(
             "Insert cell", "code", "Insert a cell with the code that repeats this", self._insert_clicked
         )
-        self._reason = widgets.HTML(layout={"flex": "1 1 auto", "min_width": "0"})
+        can_leave = self._workspace.store.is_shared
+        self._background = widgets.Checkbox(
+            value=can_leave and self._workspace.settings.executor == "process",
+            description="in background",
+            indent=False,
+            disabled=not can_leave,
+            tooltip="A process of its own: it goes on when the kernel ends, and can always be cancelled",
+            layout={"width": "auto", "flex": "0 0 auto", "margin": "0 6px 0 2px"},
+        )
+        self._background.add_class("wb-check")
+        self._offer = ReuseOffer(lambda: self._start(ONLY), lambda: self._start(NEVER))
+        # takes what is left of the line, and never a line of its own
+        self._reason = widgets.HTML(layout={"flex": "1 1 0", "min_width": "0"})
         self._notes = widgets.HTML()
         self._inserter = CellInserter(self._answered)
         self._copy = widgets.Textarea(layout={"width": "100%", "display": "none"})
@@ -188,8 +215,15 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._fold.observe(fold, "value")
         fold()
         buttons = widgets.HBox(
-            [self._run_button, self._cancel_button, self._insert_button, self._reason],
-            layout={"align_items": "center", "margin": "4px 0 0 0"},
+            [
+                self._run_button,
+                self._background,
+                self._cancel_button,
+                self._insert_button,
+                self._offer,
+                self._reason,
+            ],
+            layout={"align_items": "center", "flex_flow": "row wrap", "margin": "4px 0 0 0"},
         )
         style = widgets.HTML(CSS)
         style.add_class("wb-style")
@@ -222,6 +256,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
     def _changed(self) -> None:
         if self._is_ready:
             self._refresh()
+            self._look()
             self._memory.remember(self._notebook, self._name, self.values, self._inputs.words())
 
     def _refresh(self) -> None:
@@ -241,6 +276,26 @@ class Form(widgets.VBox):  # type: ignore[misc]
     def _cell_ran(self, result: Any) -> None:
         self._inputs.refresh()
         self._refresh()
+        self._look()
+
+    @property
+    def _offers(self) -> bool:
+        """Whether a run that is known is offered: where it is neither taken unasked nor worth nothing."""
+        deployed, revision = self._algorithm.is_deployed, self._algorithm.revision
+        return self._workspace.settings.reuse == NEVER and deployed and is_deterministic(revision)
+
+    def _look(self) -> None:
+        """Look for a completed run that is the same; inputs that take long to hash wait for the click on Run."""
+        can_ask = self._offers and self.problem is None and not self.is_running
+        given = self._inputs.quick_values(QUICK_BYTES) if can_ask else None
+        values = self.values
+        self._offer.look(None if given is None else lambda: self._find(given, values))
+
+    def _find(self, given: Sequence[Any], values: Mapping[str, Any]) -> Run | None:
+        """Return the run that can stand for this one, unless its results are shown already."""
+        found = self._workspace.find_run(self._algorithm, _one_or_all(given), values)
+        shown = {self.run.id, self.run.reused_from} if self.run is not None else set()
+        return None if found is None or found.id in shown else found
 
     def _say(self, text: str, *, bad: bool = False) -> None:
         self._reason.value = f'<span class="{"wb-bad" if bad else "wb-muted"}">{html.escape(text)}</span>'
@@ -260,20 +315,36 @@ class Form(widgets.VBox):  # type: ignore[misc]
     # -- clicks
 
     def _run_clicked(self) -> None:
+        self._start(self._workspace.settings.reuse)
+
+    def _start(self, reuse: str) -> None:
+        """Run it; where nothing was looked for yet, a run that is known is offered first, once."""
         if self.is_running or self.problem or time.monotonic() - self._started_at < DOUBLE_CLICK_S:
             return
         self._run_button.disabled = True
         self._note()
         try:
             given = self._inputs.values()
-            # one input is passed by itself, as alg(volume) does: a 3-D array is then a stack
-            one_or_all = given[0] if len(given) == 1 else tuple(given)
-            self.run = self._workspace.run(self._algorithm, one_or_all, self.values, wait=False)
+            if self._offers and self._offer.run is None and self._inputs.quick_values(QUICK_BYTES) is None:
+                known = self._find(given, self.values)
+                if known is not None:
+                    self._refresh()
+                    self._offer.show(known)
+                    return
+            self.run = self._workspace.run(
+                self._algorithm,
+                _one_or_all(given),
+                self.values,
+                executor="process" if self.in_background else None,
+                reuse=reuse,
+                wait=False,
+            )
         except WorkbenchError as error:
             self._refresh()
             self._say(str(error), bad=True)
             return
         self._started_at = time.monotonic()
+        self._offer.look(None)
         self._memory.remember(self._notebook, self._name, self.values, self._inputs.words())
         self._memory.flush()
         self._view.attach(self.run)
@@ -283,7 +354,12 @@ class Form(widgets.VBox):  # type: ignore[misc]
         if self.run is not None and self.is_running:
             self.run.cancel()
             self._cancel_button.disabled = True
-            self._say("Cancelling: it ends at its next log, progress or data call.")
+            kills = self.run.record.executor == "process"
+            self._say(
+                "Cancelling: it is killed if it does not end by itself."
+                if kills
+                else "Cancelling: it ends at its next log, progress or data call."
+            )
 
     def _to_defaults(self) -> None:
         for row in self._rows:
@@ -317,3 +393,8 @@ class Form(widgets.VBox):  # type: ignore[misc]
             return self._algorithm.label
         newest = self._workspace.algorithms.get(revision.ref)
         return revision.ref if newest.revision.id == revision.id else revision.id
+
+
+def _one_or_all(given: Sequence[Any]) -> Any:
+    """Return one input by itself, as alg(volume) passes it: a 3-D array is then a stack."""
+    return given[0] if len(given) == 1 else tuple(given)

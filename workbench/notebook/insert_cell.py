@@ -67,7 +67,12 @@ class CellInserter(anywidget.AnyWidget):  # type: ignore[misc]
 
 
 def cell_code(
-    algorithm: str, inputs: Sequence[str], values: Mapping[str, Any], parameters: Parameters
+    algorithm: str,
+    inputs: Sequence[str],
+    values: Mapping[str, Any],
+    parameters: Parameters,
+    *,
+    background: bool = False,
 ) -> str:
     """Return the cell that repeats a run: a line where that says all exactly and is short, else a cell with a YAML body.
 
@@ -77,10 +82,15 @@ def cell_code(
     """
     line = write_call(algorithm, inputs, values)
     if not values or (len(line) <= MAX_LINE and _says_all(line, inputs, values, parameters)):
-        return line
+        return _in_background(line) if background else line
     # JSON is YAML, except for floats such as 1e-05, which YAML reads only with a point
     body = "".join(f"{name}: {_yaml(value)}\n" for name, value in values.items())
-    return "%" + write_call(algorithm, inputs, {}) + "\n" + body.rstrip("\n")
+    line = "%" + write_call(algorithm, inputs, {})
+    return (_in_background(line) if background else line) + "\n" + body.rstrip("\n")
+
+
+def _in_background(line: str) -> str:
+    return line.replace("%algorun ", "%algorun -b ", 1)
 
 
 def _says_all(line: str, inputs: Sequence[str], values: Mapping[str, Any], parameters: Parameters) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
-NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs", "algosession")
+NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs", "algowhy", "algosession")
 CELL_NAMES = ("algorithm", "algorun")
 
 
@@ -152,10 +152,14 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--debug", action="store_true", help="Raise what the algorithm raises, for %%debug.")
     @argument("-d", "--device", default=None, help="cpu, gpu, cuda, cuda:1, mps.")
     @argument("-s", "--session", default=None, help="Session to work in.")
-    @argument("-x", "--executor", default=None, help="Where it runs.")
+    @argument("-x", "--executor", default=None, help="Where it runs: kernel or process.")
     @argument(
-        "-b", "--background", action="store_true", help="Return at once; the run goes on in a worker thread."
+        "-b",
+        "--background",
+        action="store_true",
+        help="Return at once; the run goes on in a process of its own, which outlives the kernel.",
     )
+    @argument("--priority", type=int, default=0, help="Of runs that wait, higher ones start first.")
     @argument(
         "-o",
         "--output",
@@ -168,16 +172,22 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         type=float,
         default=None,
         metavar="S",
-        help="Seconds after which it is ended, at its next log, progress or fetch.",
+        help="Seconds after which it is ended; in the kernel at its next log, progress or fetch.",
     )
     @argument("--retries", type=int, default=0, metavar="N", help="How often a failed run is tried again.")
+    @argument(
+        "--reuse",
+        choices=["never", "auto", "only"],
+        default=None,
+        help="Whether a completed run that is the same stands for this one.",
+    )
     @needs_local_scope
     @output_can_be_silenced
     @line_cell_magic
     @_usage
     def algorun(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm. As a cell magic the body holds parameters as YAML."""
-        from workbench.commands import run_words
+        from workbench.commands import executor_of, run_words
         from workbench.notebook.live_line import LiveLine
 
         args = _arguments(self.algorun, line)
@@ -194,10 +204,12 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 debug=args.debug,
                 device=args.device,
                 session=args.session,
-                executor=args.executor,
+                executor=executor_of(self.workspace, args.executor, background=args.background),
+                priority=args.priority,
                 wait=not args.background,
                 timeout_s=args.timeout,
                 retries=args.retries,
+                reuse=args.reuse,
                 on_event=live_line.show,
             )
         if (
@@ -264,6 +276,17 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
 
             return SessionView(self.workspace.sessions, None if args.drop else args.name)
         return found
+
+    @magic_arguments()
+    @argument("id", nargs="?", default="last", help="Run id; nothing means the newest run.")
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def algowhy(self, line: str) -> Any:
+        """Tell why a run was computed or reused, and what differs from the nearest earlier run."""
+        from workbench.commands import why
+
+        return why(self.workspace, _arguments(self.algowhy, line).id)
 
 
 def read_body(cell: str | None) -> dict[str, Any]:

@@ -121,10 +121,16 @@ class RunView(widgets.VBox):  # type: ignore[misc]
         self._model: RunModel | None = None
         self._painted_log: Any = None
         self._is_finished = False
-        self._head = widgets.HTML(layout={"flex": "1 1 auto", "margin": "0"})
-        self._cancel = widgets.Button(description="Cancel", icon="stop", layout={"width": "90px"})
+        self._head = widgets.HTML(layout={"flex": "1 1 0", "min_width": "0", "margin": "0"})
+        self._head.add_class("wb-line")
+        self._cancel = widgets.Button(
+            description="Cancel", icon="stop", layout={"width": "90px", "flex": "0 0 auto"}
+        )
         self._cancel.on_click(lambda button: self._ask_cancel())
-        self._search = widgets.Text(placeholder="search the log", layout={"width": "180px", "margin": "0"})
+        self._search = widgets.Text(
+            placeholder="search the log",
+            layout={"width": "180px", "flex": "0 1 180px", "margin": "0 0 0 6px"},
+        )
         self._search.add_class("wb-search")
         self._search.observe(lambda change: self._painter.ask(self), "value")
         self._log = widgets.HTML(layout={"overflow": "auto", "margin": "2px 0", "flex": "0 0 auto"})
@@ -220,7 +226,8 @@ class RunView(widgets.VBox):  # type: ignore[misc]
         if self._cancel.disabled and not record.status.is_final:
             message = f"cancelling… {message}"
         fraction = 1.0 if record.status is RunStatus.COMPLETED else model.run.progress
-        self._head.value = head_html(record, fraction, message)
+        run = model.run
+        self._head.value = head_html(record, fraction, message, eta_s=run.eta_s, silence_s=run.silence_s)
 
     def _finish(self, model: RunModel, record: RunRecord) -> None:
         self._is_finished = True

@@ -22,17 +22,22 @@ CSS = f"""<style>
 .wb-say .widget-html-content > * {{ grid-area: 1 / 1; align-self: center; line-height: 15px; overflow-wrap: anywhere; }}
 .wb-bad {{ color: {ERROR}; font-size: 12px; }}
 .wb-wrong input, .wb-wrong textarea, .wb-wrong select {{ border-color: {ERROR} !important; }}
+.wb-check label {{ width: auto !important; white-space: nowrap; font-size: 13px; display: flex; align-items: center; }}
+.wb-check input[type="checkbox"] {{ margin: 0 5px 0 0; align-self: center; }}
 .wb-area textarea {{ field-sizing: content; min-height: 28px; max-height: 160px; resize: vertical; line-height: 17px;
   padding: 4px 8px; width: 100%; box-sizing: border-box; }}
 .wb-area.jupyter-widgets {{ height: auto; }}
 button.wb-fold {{ align-self: flex-start; text-align: left; background: none !important; box-shadow: none !important;
   padding: 0; color: {MUTED} !important; }}
-.wb-run {{ display: flex; align-items: center; gap: 10px; height: 26px; }}
+.wb-offer .widget-html-content {{ line-height: 28px !important; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
+.wb-line, .wb-line > .widget-html-content {{ min-width: 0 !important; width: 100%; }}
+.wb-silent {{ color: {ERROR}; }}
+.wb-run {{ display: flex; min-width: 0; align-items: center; gap: 10px; height: 26px; }}
 .wb-badge {{ color: #fff; border-radius: 3px; padding: 1px 7px; font-size: 11px; font-weight: 600; letter-spacing: .03em; }}
 .wb-bar {{ flex: 0 0 180px; height: 8px; border-radius: 4px; background: var(--jp-layout-color3, #ddd); overflow: hidden; }}
 .wb-bar > div {{ height: 100%; transition: width .1s linear; }}
 .wb-figure {{ font-variant-numeric: tabular-nums; white-space: nowrap; }}
-.wb-now {{ color: {MUTED}; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+.wb-now {{ color: {MUTED}; min-width: 0; flex: 0 1 auto; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .wb-log {{ display: flex !important; flex-direction: column-reverse; border: 1px solid {LINE}; border-radius: 3px;
   background: var(--jp-layout-color0, #fff); padding: 2px 6px; }}
 .wb-log > .widget-html-content {{ margin-bottom: auto; }}

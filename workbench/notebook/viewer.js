@@ -1,11 +1,17 @@
-// The browser's half of the viewer. It keeps one request under way at most: the next picture is asked for when the last
-// one came, and always for the newest state, so a slider moved quickly skips slices instead of queueing them.
+// The browser's half of the viewer. It keeps few requests under way, each for the newest state, so a slider moved quickly
+// skips slices instead of queueing them. More than one: a Jupyter server sends without TCP_NODELAY, so the end of a
+// picture waits until this side sends something (up to 40 ms); the next request is that something.
+// Pictures come as plain levels 0..255, which need no decoder, and as JPEG or PNG where the way is slow.
 // Zoom, pan, colour map, inversion and mask opacity act at once on the picture that is there.
 
 const SETTLE_MS = 160; // after the last movement the picture is asked for once more, at full quality
 const SILENT_MS = 5000; // without an answer for so long there is no kernel (or it is busy)
 const PLAY_MS = 80;
 const MAX_ZOOM = 64; // screen px per slice px
+const UNDER_WAY = 3; // requests
+const SLOW_MS = 250; // where a picture takes longer than this on average they come packed
+const RECENT_BYTES = 32 << 20; // pictures kept from the last movements: going back asks nobody
+const HISTOGRAM_MS = 100;
 
 const ICONS = {
   play: "M5 3.5v9l7.5-4.5z",
@@ -46,6 +52,85 @@ function short(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+const bytesOf = (data) => new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength);
+
+/** A layer of a picture whose levels came as they are. */
+function layerOf(data, [height, width]) {
+  return { width, height, levels: bytesOf(data), nbytes: width * height };
+}
+
+/** A layer that came packed; its levels are read out when a table asks for them. */
+async function decoded(data, kind) {
+  const blob = new Blob([data], { type: `image/${kind}` });
+  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+  const { width, height } = bitmap;
+  return {
+    width,
+    height,
+    bitmap,
+    nbytes: 4 * width * height,
+    get levels() {
+      const context = make("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
+      context.drawImage(bitmap, 0, 0);
+      const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
+      return Uint8Array.from(pixels); // the lowest byte: red, on little-endian machines
+    },
+  };
+}
+
+/** A canvas of levels in the colours of a table. */
+function coloured({ width, height }, levels, colours) {
+  const canvas = make("canvas", { width, height });
+  const image = new ImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = colours[levels[i]];
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** Labels where a neighbour differs, 0 elsewhere. */
+function outlined({ width, height, levels }) {
+  const edges = new Uint8Array(levels.length);
+  for (let i = 0; i < levels.length; i++) {
+    const [column, here] = [i % width, levels[i]];
+    const isEdge =
+      (column > 0 && levels[i - 1] !== here) ||
+      (column < width - 1 && levels[i + 1] !== here) ||
+      (i >= width && levels[i - width] !== here) ||
+      (i < width * (height - 1) && levels[i + width] !== here);
+    if (isEdge) edges[i] = here;
+  }
+  return edges;
+}
+
+/** Pictures by what was asked for, within a budget of bytes; the least recently shown go first. */
+class Recent {
+  constructor(most) {
+    this.most = most;
+    this.nbytes = 0;
+    this.kept = new Map();
+  }
+
+  get(name) {
+    const found = this.kept.get(name);
+    if (!found) return null;
+    this.kept.delete(name);
+    this.kept.set(name, found);
+    return found.picture;
+  }
+
+  put(name, picture, nbytes) {
+    this.nbytes += nbytes - (this.kept.get(name)?.nbytes ?? 0);
+    this.kept.delete(name);
+    this.kept.set(name, { picture, nbytes });
+    for (const [oldest, { nbytes: freed }] of this.kept) {
+      if (this.nbytes <= this.most) break;
+      this.kept.delete(oldest);
+      this.nbytes -= freed;
+    }
+  }
+}
+
 class View {
   constructor(model, el) {
     this.model = model;
@@ -54,15 +139,19 @@ class View {
     this.seq = 0;
     this.shownSeq = 0;
     this.pictures = 0;
+    this.underWay = new Map(); // number of a request -> what it asked for, and when
+    this.unsaved = new Map(); // what was set here and not yet in Python
+    this.delay = 0; // ms a picture takes, on average
     this.camera = { x: 0, y: 0, scale: 1 }; // slice px at the stage's corner; screen px per slice px
     this.quit = new AbortController();
     this.onMessage = (message, buffers) => this.receive(message, buffers);
     model.on("msg:custom", this.onMessage);
     this.handlers = [["change:_facts", () => this.build()]];
-    for (const name of ["index", "limits", "percentiles", "scope", "mask_on"])
-      this.handlers.push([`change:${name}`, () => this.changed()]);
-    for (const name of ["colormap", "invert", "mask_opacity", "mask_outline"])
-      this.handlers.push([`change:${name}`, () => this.recolour()]);
+    const heed = (names, act) => {
+      for (const name of names) this.handlers.push([`change:${name}`, () => this.restored(name) || act()]);
+    };
+    heed(["index", "limits", "percentiles", "scope", "mask_on"], () => this.changed());
+    heed(["colormap", "invert", "mask_opacity", "mask_outline"], () => this.recolour());
     for (const [name, handler] of this.handlers) model.on(name, handler);
     this.watcher = new ResizeObserver(() => this.resized());
     this.build();
@@ -72,6 +161,7 @@ class View {
     this.pause();
     this.quit.abort();
     this.watcher.disconnect();
+    cancelAnimationFrame(this.frame);
     for (const timer of [this.silent, this.settling, this.saving, this.asking]) clearTimeout(timer);
     this.model.off("msg:custom", this.onMessage);
     for (const [name, handler] of this.handlers) this.model.off(name, handler);
@@ -81,15 +171,29 @@ class View {
 
   /** Set a trait here at once, and in Python when the hand rests. */
   set(name, value) {
+    this.unsaved.set(name, value);
     this.model.set(name, value);
     clearTimeout(this.saving);
-    this.saving = setTimeout(() => this.model.save_changes(), SETTLE_MS);
+    this.saving = setTimeout(() => {
+      this.unsaved.clear();
+      this.model.save_changes();
+    }, SETTLE_MS);
+  }
+
+  /** Python repeats what it was told; a repetition that comes after the hand went on must not undo that. */
+  restored(name) {
+    if (!this.unsaved.has(name) || this.model.get(name) === this.unsaved.get(name)) return false;
+    this.model.set(name, this.unsaved.get(name));
+    return true;
   }
 
   build() {
     const facts = (this.facts = this.model.get("_facts"));
     this.pause();
-    this.inFlight = this.wanted = this.picture = this.overview = null;
+    this.underWay.clear();
+    this.recent = new Recent(RECENT_BYTES);
+    this.shownSeq = this.seq; // pictures of another array or axis may still come
+    this.wanted = this.picture = this.overview = null;
     this.el.replaceChildren();
     if (facts.message) {
       this.el.append(make("div", { className: "wb-viewer wb-viewer-message" }, facts.message));
@@ -392,7 +496,7 @@ class View {
   /** The next slice, when the last one is on the screen and has had its time. */
   advance() {
     this.advancing = setTimeout(() => {
-      if (this.playing && !this.inFlight) this.go((this.model.get("index") + 1) % this.facts.count);
+      if (this.playing && !this.underWay.size) this.go((this.model.get("index") + 1) % this.facts.count);
       if (this.playing) this.advance();
     }, PLAY_MS);
   }
@@ -586,17 +690,20 @@ class View {
     this.settling = setTimeout(() => this.request(false), SETTLE_MS);
   }
 
+  /** Want a picture of the newest state; asked for with the next frame, as a hand may move more often. */
   request(moving) {
     this.wanted = { moving };
-    this.pump();
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.pump();
+    });
   }
 
   pump() {
     const { model, stage, camera, facts } = this;
-    if (!this.wanted || this.inFlight || !stage?.clientWidth) return;
+    if (!this.wanted || this.underWay.size >= UNDER_WAY || !stage?.clientWidth) return;
     const { moving } = this.wanted;
     this.wanted = null;
-    this.inFlight = ++this.seq;
     const density = moving ? 1 : window.devicePixelRatio || 1;
     const region = [
       clamp(Math.floor(camera.y), 0, facts.height - 1),
@@ -605,10 +712,7 @@ class View {
       clamp(Math.ceil(camera.x + stage.clientWidth / camera.scale), 1, facts.width),
     ];
     const size = [(region[3] - region[1]) * camera.scale * density, (region[2] - region[0]) * camera.scale * density];
-    model.send({
-      kind: "picture",
-      view: this.id,
-      seq: this.inFlight,
+    const asked = {
       index: model.get("index"),
       region,
       size,
@@ -616,15 +720,21 @@ class View {
       percentiles: model.get("percentiles"),
       scope: facts.count > 1 ? model.get("scope") : "slice",
       mask: model.get("mask_on"),
-      moving,
-    });
+    };
+    const seq = ++this.seq;
+    const name = moving ? JSON.stringify(asked) : null;
+    const known = this.recent.get(name);
+    if (known) return this.show({ ...known, seq });
+    const raw = this.delay < SLOW_MS;
+    model.send({ kind: "picture", view: this.id, seq, ...asked, moving, raw });
+    this.underWay.set(seq, { name, at: performance.now(), inTurn: this.underWay.size + 1 });
     clearTimeout(this.silent);
     this.silent = setTimeout(() => this.unanswered(), SILENT_MS);
   }
 
   /** No kernel answers: show the picture that was saved with the notebook. */
   unanswered() {
-    this.inFlight = null;
+    this.underWay.clear();
     const still = this.model.get("_still");
     if (!this.picture && still?.byteLength) {
       this.offline ??= URL.createObjectURL(new Blob([still], { type: "image/png" }));
@@ -642,38 +752,49 @@ class View {
   async receive(message, buffers) {
     if (message.view !== this.id) return;
     if (message.kind === "value") return this.told(message);
-    if (message.seq === this.inFlight) {
-      this.inFlight = null;
-      clearTimeout(this.silent);
-    }
-    this.pump(); // the kernel renders the next one while this one is decoded
+    const asked = this.underWay.get(message.seq);
+    // the kernel answers in turn and leaves out what a newer request replaced
+    for (const seq of this.underWay.keys()) if (seq <= message.seq) this.underWay.delete(seq);
+    if (!this.underWay.size) clearTimeout(this.silent);
+    if (asked) this.delay += ((performance.now() - asked.at) / asked.inTurn - this.delay) / 8;
+    this.pump();
     if (message.error) return this.tell(message.error);
-    const decode = (data, kind) =>
-      createImageBitmap(new Blob([data], { type: `image/${kind}` }), { colorSpaceConversion: "none" });
-    const decoding = [decode(buffers[0], message.format)];
-    if (buffers.length > 2) decoding.push(decode(buffers[2], "png"));
-    const [bitmap, labels] = await Promise.all(decoding);
-    if (message.seq < this.shownSeq || this.quit.signal.aborted) return;
-    this.shownSeq = message.seq;
-    this.picture = { ...message, bitmap, labels };
-    const [y0, x0, y1, x1] = message.region;
-    const { step } = message;
+    const open = (data, kind) => (kind === "raw" ? layerOf(data, message.pixels) : decoded(data, kind));
+    const layers = [open(buffers[0], message.format)];
+    if (buffers.length > 2) layers.push(open(buffers[2], message.format === "raw" ? "raw" : "png"));
+    const [base, labels] = message.format === "raw" ? layers : await Promise.all(layers);
+    if (this.quit.signal.aborted) return;
+    const counts = buffers[1].byteLength ? new Uint32Array(bytesOf(buffers[1]).slice().buffer) : null;
+    const picture = { ...message, base, labels, counts };
+    if (asked?.name) this.recent.put(asked.name, picture, base.nbytes + (labels?.nbytes ?? 0));
+    this.show({ ...picture }); // a copy: what is painted for it is not kept
+  }
+
+  /** Bring a picture on the screen, unless a newer one is there. */
+  show(picture) {
+    if (picture.seq < this.shownSeq) return;
+    this.shownSeq = picture.seq;
+    this.picture = picture;
+    const [y0, x0, y1, x1] = picture.region;
+    const { step, moving } = picture;
     const isWhole = y0 === 0 && x0 === 0 && y1 > this.facts.height - step && x1 > this.facts.width - step;
-    if (isWhole) this.overview = this.picture;
-    else if (this.overview?.index !== message.index) this.overview = null;
+    if (isWhole) this.overview = picture;
+    else if (this.overview?.index !== picture.index) this.overview = null;
     this.stage.querySelector("img")?.remove();
-    this.tell(message.not_finite > 0.001 ? `${(message.not_finite * 100).toFixed(1)} % not finite` : "");
-    this.paint(this.picture);
+    this.tell(picture.not_finite > 0.001 ? `${(picture.not_finite * 100).toFixed(1)} % not finite` : "");
+    this.paint(picture);
     this.draw();
-    if (message.limits) {
-      this.limits = message.limits;
-      this.edges = message.edges;
-      this.drawHistogram(new Uint32Array(buffers[1].buffer.slice(buffers[1].byteOffset, buffers[1].byteOffset + buffers[1].byteLength)));
+    const now = performance.now();
+    if (picture.limits && (!moving || now - (this.histogramAt ?? 0) > HISTOGRAM_MS)) {
+      this.histogramAt = now;
+      this.limits = picture.limits;
+      this.edges = picture.edges;
+      this.drawHistogram(picture.counts);
       this.drawLimits();
       this.sync();
     }
     this.pictures += 1;
-    Object.assign(this.root.dataset, { pictures: this.pictures, index: message.index, step, format: message.format, took: message.took_ms });
+    Object.assign(this.root.dataset, { pictures: this.pictures, index: picture.index, step, format: picture.format, took: picture.took_ms });
   }
 
   recolour() {
@@ -685,44 +806,19 @@ class View {
   /** Colour the gray picture by its table; make the labels a picture of their own. */
   paint(picture) {
     const { model, tables } = this;
-    const pixelsOf = (bitmap) => {
-      const canvas = make("canvas", { width: bitmap.width, height: bitmap.height });
-      const context = canvas.getContext("2d", { willReadFrequently: true });
-      context.drawImage(bitmap, 0, 0);
-      return { canvas, context, image: context.getImageData(0, 0, bitmap.width, bitmap.height) };
-    };
     const [map, invert] = [model.get("colormap"), model.get("invert")];
-    if (picture.mode === "gray") this.drawRamp(tables[map], invert);
-    if (picture.mode === "colour" || (picture.mode === "gray" && map === "gray" && !invert)) picture.shown = picture.bitmap;
+    const { base, labels, mode } = picture;
+    if (mode === "gray") this.drawRamp(tables[map], invert);
+    if (base.bitmap && (mode === "colour" || (mode === "gray" && map === "gray" && !invert))) picture.shown = base.bitmap;
     else {
-      const colours = this.packed(tables[picture.mode === "labels" ? "labels" : map], picture.mode === "gray" && invert, 255);
-      const { canvas, context, image } = pixelsOf(picture.bitmap);
-      const pixels = new Uint32Array(image.data.buffer);
-      for (let i = 0; i < pixels.length; i++) pixels[i] = colours[pixels[i] & 255];
-      context.putImageData(image, 0, 0);
-      picture.shown = canvas;
+      const colours = this.packed(tables[mode === "labels" ? "labels" : map], mode === "gray" && invert, 255);
+      picture.shown = coloured(base, base.levels, colours);
     }
     picture.overlay = null;
-    if (picture.labels) {
+    if (labels) {
       const colours = this.packed(tables.labels, false, 255);
       colours[0] = 0;
-      const { canvas, context, image } = pixelsOf(picture.labels);
-      const pixels = new Uint32Array(image.data.buffer);
-      const [width, height] = [image.width, image.height];
-      if (model.get("mask_outline")) {
-        const labels = pixels.slice();
-        for (let i = 0; i < pixels.length; i++) {
-          const [column, here] = [i % width, labels[i]];
-          const isEdge =
-            (column > 0 && labels[i - 1] !== here) ||
-            (column < width - 1 && labels[i + 1] !== here) ||
-            (i >= width && labels[i - width] !== here) ||
-            (i < width * (height - 1) && labels[i + width] !== here);
-          pixels[i] = isEdge ? colours[here & 255] : 0;
-        }
-      } else for (let i = 0; i < pixels.length; i++) pixels[i] = colours[pixels[i] & 255];
-      context.putImageData(image, 0, 0);
-      picture.overlay = canvas;
+      picture.overlay = coloured(labels, model.get("mask_outline") ? outlined(labels) : labels.levels, colours);
     }
   }
 
@@ -746,9 +842,9 @@ class View {
     for (const picture of layers) {
       const [y0, x0, y1, x1] = picture.region;
       const box = [(x0 - camera.x) * scale, (y0 - camera.y) * scale, (x1 - x0) * scale, (y1 - y0) * scale];
-      const magnified = box[2] / picture.bitmap.width;
+      const magnified = box[2] / picture.base.width;
       context.imageSmoothingEnabled = magnified < 2.5 && picture.mode !== "labels";
-      context.imageSmoothingQuality = "high";
+      context.imageSmoothingQuality = picture.moving ? "low" : "high"; // high takes a tenth of all the browser does
       context.globalAlpha = 1;
       context.drawImage(picture.shown, ...box);
       if (!picture.overlay || !model.get("mask_on")) continue;

@@ -1,11 +1,13 @@
-"""Pictures out of slices: numpy in, JPEG or PNG out.
+"""Pictures out of slices: numpy in; levels, JPEG or PNG out.
 
 A picture passes four steps: ``Slices.view`` reads one slice (or the part that is looked at), :func:`reduce` shrinks it
-to the size of the screen, :func:`to_gray` maps the contrast limits to 0..255, :func:`encode` makes JPEG or PNG. The
-browser colours it by a table, so colour map, inversion and mask opacity need no new picture.
+to the size of the screen, :func:`to_gray` maps the contrast limits to 0..255, :func:`encode` makes JPEG or PNG where
+the way to the browser is slow. The browser colours the levels by a table, so colour map, inversion and mask opacity need
+no new picture.
 
 Measured for 2048 x 2048 uint16 on two cores: read from HDF5 5 ms, block mean 5 ms, gray 1.5 ms, JPEG 3 ms (PNG 43 ms,
-WebP 69 ms at equal look). So moving pictures are JPEG, and PNG is kept for labels and for pixels shown one to one.
+WebP 69 ms at equal look). So packed pictures are JPEG, and PNG is kept for labels and for pixels shown one to one. A
+browser on the same two cores takes 13 to 40 ms to open a JPEG, and 2 ms to colour the plain levels of the same picture.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The viewer in the notebook: looks through stacks it never loads whole.
 
-The browser asks for one picture at a time (slice, region, size on screen) and asks again when it has it; should requests
-pile up all the same, :class:`Latest` renders only the newest. Pictures travel as custom messages, not as traits, so a
-saved notebook holds one small still and no stack of pictures.
+The browser asks for a picture (slice, region, size on screen) with each frame in which something moved, and keeps few
+requests under way; where they pile up, :class:`Latest` renders only the newest. Pictures travel as custom messages, not
+as traits, so a saved notebook holds one small still and no stack of pictures.
 """
 
 from __future__ import annotations
@@ -269,11 +269,11 @@ class Viewer(anywidget.AnyWidget):  # type: ignore[misc]
             self._read_ahead(slices, answer["index"])
 
     def _read_ahead(self, slices: Slices, index: int) -> None:
-        towards = index + (index > self._last_index) - (index < self._last_index)
-        self._last_index = index
+        last, self._last_index = self._last_index, index
+        towards = index + (index > last) - (index < last)
         if (
             not slices.in_memory
-            and towards != index
+            and abs(index - last) in (1, 2)  # a leap says nothing about where the next one goes
             and 0 <= towards < slices.count
             and not self._latest.is_waiting
         ):
@@ -288,12 +288,13 @@ class Viewer(anywidget.AnyWidget):  # type: ignore[misc]
         request : mapping
             ``index``; ``region`` y0, x0, y1, x1 (px of the slice); ``size`` width, height (px of the screen);
             ``limits``, ``percentiles``, ``scope`` as the traits; ``mask``; ``moving``: another picture is likely to
-            follow at once.
+            follow at once, so no more pixels than the screen shows; ``raw``: levels as they are, quick where bytes are.
 
         Returns
         -------
         answer : dict
-            What was rendered: ``region`` and ``step`` (slice px per picture px), ``limits``, ``edges`` of the histogram.
+            What was rendered: ``region`` and ``step`` (slice px per picture px), ``pixels`` (height, width), ``format``
+            (raw, jpeg, png), ``limits``, ``edges`` of the histogram.
         buffers : list of bytes
             Picture, histogram counts (uint32), and the label picture if there is a mask.
         """
@@ -302,8 +303,12 @@ class Viewer(anywidget.AnyWidget):  # type: ignore[misc]
         if slices is None:
             raise InvalidDataError("There is no image to show here.")
         index = min(max(int(request.get("index", self.index)), 0), slices.count - 1)
+        moving = bool(request.get("moving"))
         region, step = fit(
-            request.get("region") or slices.frame, request.get("size") or (640, 640), slices.frame
+            request.get("region") or slices.frame,
+            request.get("size") or (640, 640),
+            slices.frame,
+            nearest=moving,
         )
         view = slices.view(index, region, step, exact=self._is_labels)
         y0, x0, height, width = region[0], region[1], *view.shape[:2]
@@ -311,19 +316,22 @@ class Viewer(anywidget.AnyWidget):  # type: ignore[misc]
             "index": index,
             "step": step,
             "region": [y0, x0, y0 + height * min(step, slices.height), x0 + width * min(step, slices.width)],
+            "pixels": [height, width],
             "mode": self._facts["mode"],
+            "moving": moving,
         }
         if self._is_labels:
             pixels, counts = image.to_label_index(view), b""
         else:
             pixels, counts = self._contrast(slices, view, index, request, answer)
-        lossless = pixels.size <= (1 << 18 if step == 1 and not request.get("moving") else 1 << 14)
-        lossless = lossless or self._is_labels
-        answer["format"], encoded = image.encode(pixels, lossless)
+        raw = bool(request.get("raw")) and pixels.ndim == 2  # colour is three times as much: packed
+        lossless = self._is_labels or pixels.size <= (1 << 18 if step == 1 and not moving else 1 << 14)
+        answer["format"], encoded = ("raw", pixels.tobytes()) if raw else image.encode(pixels, lossless)
         buffers = [encoded, counts]
         if self._mask is not None and request.get("mask", True):
             labels = self._mask.view(index if self._mask.count > 1 else 0, region, step, exact=True)
-            buffers.append(image.encode(image.to_label_index(labels), lossless=True)[1])
+            overlay = image.to_label_index(labels)
+            buffers.append(overlay.tobytes() if raw else image.encode(overlay, lossless=True)[1])
         answer["took_ms"] = round((time.perf_counter() - started) * 1000, 1)
         return answer, buffers
 
@@ -421,13 +429,17 @@ class Viewer(anywidget.AnyWidget):  # type: ignore[misc]
         return f"Viewer of {name or 'array'}: {shape} {self._slices.dtype}{where}"
 
 
-def fit(region: Any, size: Any, frame: Region) -> tuple[Region, int]:
-    """Return a region inside the frame whose start lies on the grid of its step, and that step (px per px)."""
+def fit(region: Any, size: Any, frame: Region, nearest: bool = False) -> tuple[Region, int]:
+    """Return a region inside the frame whose start lies on the grid of its step, and that step (px per px).
+
+    No picture px is larger than a screen px; with ``nearest`` it may be up to half as large again.
+    """
     y0, x0, y1, x1 = (round(float(v)) for v in region)
     y0, x0 = min(max(y0, 0), frame[2] - 1), min(max(x0, 0), frame[3] - 1)
     y1, x1 = min(max(y1, y0 + 1), frame[2]), min(max(x1, x0 + 1), frame[3])
     width, height = max(1, int(size[0])), max(1, int(size[1]))
-    step = max(1, math.floor(max((y1 - y0) / height, (x1 - x0) / width)))
+    ratio = max((y1 - y0) / height, (x1 - x0) / width)
+    step = max(1, round(ratio) if nearest else math.floor(ratio))
     y0, x0 = y0 // step * step, x0 // step * step
     y1, x1 = min(-(-y1 // step) * step, frame[2]), min(-(-x1 // step) * step, frame[3])
     return (y0, x0, y1, x1), step

@@ -32,6 +32,7 @@ from workbench.errors import (
     nearest,
 )
 from workbench.models import KeyInfo
+from workbench.storage.mapped import map_array
 from workbench.storage.values import (
     BLOCK,
     Entry,
@@ -106,6 +107,7 @@ def read(
     *,
     read_at: ReadAt | None = None,
     threads: int = 2,
+    mapped: bool = False,
     what: str = "",
 ) -> dict[str, Any]:
     """Read values of an HDF5 file exactly as they were written.
@@ -119,6 +121,9 @@ def read(
         Reads large arrays from a source that is no local file, in parallel; default: through the file object.
     threads : int
         Parallel parts.
+    mapped : bool
+        Map large arrays of a local file into memory instead of reading them: no copy, one set of pages for all processes.
+        Writing to such an array changes this process's pages only. The file must not be changed, nor cut, meanwhile.
     what : str
         What the file is, for messages.
 
@@ -138,14 +143,43 @@ def read(
                     near=nearest(key, file),
                 )
         direct: list[tuple[int, NDArray[Any]]] = []
-        can_skip = isinstance(source, Path) or read_at is not None
-        out = {key: _value(file[key], direct if can_skip else None, key) for key in wanted}
+        place: _Places | None = None
+        if isinstance(source, Path) or read_at is not None:
+            place = _Places(direct, source if mapped and isinstance(source, Path) else None)
+        out = {key: _value(file[key], place, key) for key in wanted}
     if direct and read_at is not None:
         _read_parts(read_at, direct, threads)
     elif direct and isinstance(source, Path):
         with source.open("rb", buffering=0) as raw, _damage(source, what):
             _read_parts(lambda at, buffer: _pread(raw.fileno(), at, buffer), direct, threads)
     return out
+
+
+def digest(tree: Mapping[str, Any]) -> str:
+    """Return the digest that `write` would give a tree, without writing it; large arrays are hashed by all processors.
+
+    Raises
+    ------
+    InvalidDataError
+        With the key, for what cannot be stored.
+    """
+    import blake3
+
+    entries = flatten(tree)
+    nbytes = sum(entry.array.nbytes for entry in entries if isinstance(entry, Leaf))
+    threads = blake3.blake3.AUTO if nbytes > _SMALL else 1
+    hasher = blake3.blake3(header(entries), max_threads=threads)
+    for entry in entries:
+        if isinstance(entry, Leaf):
+            # threads pay with large pieces, and what lies in one piece needs no copy
+            for block in blocks(entry.array, max(BLOCK, entry.array.nbytes if _is_whole(entry) else 0)):
+                hasher.update(block.data)
+    return hasher.hexdigest()
+
+
+def _is_whole(leaf: Leaf) -> bool:
+    """Tell whether the bytes of an array lie in one piece."""
+    return bool(leaf.array.flags.c_contiguous) and not leaf.is_text
 
 
 def verify(path: Path, digest: str, what: str = "") -> None:
@@ -342,7 +376,7 @@ def _fill(path: Path, entries: list[Entry], places: list[int | None]) -> str:
             if isinstance(entry, Group):
                 continue
             # what lies in one piece needs no copies, so that neither thread has to wait for the other
-            is_whole = entry.array.flags.c_contiguous and not entry.is_text
+            is_whole = _is_whole(entry)
             writing: deque[Future[None]] = deque()
             if is_whole and at is not None:
                 writing.append(
@@ -372,23 +406,36 @@ def _pwrite(fd: int, at: int, data: memoryview) -> None:
 # -- reading
 
 
-def _value(node: Any, direct: list[tuple[int, NDArray[Any]]] | None, key: str) -> Any:
+class _Places:
+    """Makes the array for bytes that lie in one piece: mapped at once, or noted to be filled later."""
+
+    def __init__(self, direct: list[tuple[int, NDArray[Any]]], mapped: Path | None) -> None:
+        self._direct = direct
+        self._mapped = mapped
+
+    def __call__(self, at: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        import numpy as np
+
+        array = map_array(self._mapped, at, shape, dtype) if self._mapped is not None else None
+        if array is None:
+            array = np.empty(shape, dtype)
+            self._direct.append((at, array))
+        return array
+
+
+def _value(node: Any, place: _Places | None, key: str) -> Any:
     import h5py
 
     if isinstance(node, h5py.Group):
         kind = _marked(node, KIND)
         if kind in {"list", "tuple"}:
-            items = [_value(node[str(i)], direct, f"{key}/{i}") for i in range(len(node))]
+            items = [_value(node[str(i)], place, f"{key}/{i}") for i in range(len(node))]
             return tuple(items) if kind == "tuple" else items
-        return {name: _value(node[name], direct, f"{key}/{name}") for name in node}
+        return {name: _value(node[name], place, f"{key}/{name}") for name in node}
     leaf = _stand_in(node, (key,))
-    if direct is None or leaf.kind != "array" or leaf.array.nbytes < _DIRECT or not _is_raw(node, leaf):
+    if place is None or leaf.kind != "array" or leaf.array.nbytes < _DIRECT or not _is_raw(node, leaf):
         return restore(leaf.kind, _through_library(node, leaf.array.dtype))
-    import numpy as np
-
-    array = np.empty(leaf.array.shape, leaf.array.dtype)
-    direct.append((node.id.get_offset(), array))
-    return array
+    return place(node.id.get_offset(), leaf.array.shape, leaf.array.dtype)
 
 
 def _stand_in(node: h5py.Dataset, path: tuple[str, ...]) -> Leaf:

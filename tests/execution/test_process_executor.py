@@ -1,0 +1,435 @@
+"""Background runs, through a real run host and real workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from algorithm_folders import GAIN, INVERT, NOOP, generic, write_algorithm
+from hosts import processes
+
+import workbench
+from workbench.errors import (
+    RunCancelledError,
+    RunFailedError,
+    RunLostError,
+    RunTimeoutError,
+    StorageError,
+    UnsupportedError,
+)
+from workbench.execution.events import RunEvent
+
+# An algorithm that tells when it has begun and then waits: for a file to go, or for ever
+WAITS = generic("""
+    import time
+    from pathlib import Path
+    self.log_message("begun")
+    while Path(args["gate"]).exists():
+        if args["asks"]:
+            self.set_progress(0.5)
+        time.sleep(0.01)
+    return [self.fetch_data([], None)] and [__import__("numpy").zeros(3)]
+""").replace("return [self.fetch_data([], None)] and ", "return ")
+WAITS_TABLE = """
+    [[tool.workbench.parameters]]
+    name = "gate"
+    type = "string"
+    default = "/"
+    description = "Goes on when this is gone"
+
+    [[tool.workbench.parameters]]
+    name = "asks"
+    type = "bool"
+    default = true
+    description = "Whether it ever asks"
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("background")
+
+
+@pytest.fixture(scope="module")
+def folders(place: Path) -> dict[str, Path]:
+    return {
+        "invert": write_algorithm(place / "invert", extra=GAIN),
+        "noop": write_algorithm(place / "noop", "noop", NOOP, type="Generic"),
+        "waits": write_algorithm(place / "waits", "waits", WAITS, type="Generic", extra=WAITS_TABLE),
+    }
+
+
+@pytest.fixture
+def ws(place: Path, folders: dict[str, Path]) -> Iterator[workbench.Workspace]:
+    """One workspace, and so one host, for all tests of this module; each opens it anew, as a kernel does."""
+    with workbench.open(place / "ws", cancel_grace_s=2.0, workers=2) as workspace:
+        for folder in folders.values():
+            workspace.algorithms.deploy(folder, check=False)
+        yield workspace
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    path = tmp_path / "gate"
+    path.touch()
+    return path
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
+        time.sleep(0.01)
+
+
+def begun(run: workbench.Run) -> None:
+    until(lambda: "begun" in run.log, "the run's first log line")
+
+
+def host_of(ws: workbench.Workspace) -> int:
+    status = ws.executor("process").client.status()
+    assert status is not None
+    return int(status["pid"])
+
+
+def test_a_background_run_gives_the_same_as_one_in_the_kernel(ws: workbench.Workspace) -> None:
+    stack = np.random.default_rng(0).random((3, 16, 12), dtype=np.float32)
+    here = ws.run("invert", stack, {"gain": 2.0})
+    there = ws.run("invert", stack, {"gain": 2.0}, executor="process")
+    assert there.status == "COMPLETED"
+    np.testing.assert_array_equal(there.result(), here.result())
+    assert there.record.executor == "process"
+    assert there.record.worker_pid not in {None, os.getpid()}
+    assert "inverting" in there.log
+    assert there.environment["packages"] == here.environment["packages"]
+    assert there.outputs[0].record.run_id == there.id
+
+
+def test_events_of_a_waited_for_run_come_in_the_callers_thread(ws: workbench.Workspace) -> None:
+    import threading
+
+    heard: list[tuple[RunEvent, int]] = []
+    image = np.zeros((8, 8), np.float32)
+    ws.run(
+        "invert",
+        image,
+        executor="process",
+        on_event=lambda event: heard.append((event, threading.get_ident())),
+    )
+    assert {thread for _, thread in heard} == {threading.get_ident()}
+    assert any("inverting" in event.text for event, _ in heard if event.kind == "log")
+    assert heard[-1][0].status == "COMPLETED"
+
+
+def test_what_it_prints_appears_where_it_is_waited_for(
+    ws: workbench.Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = INVERT.replace('self.log_message("inverting")', 'print("two  words")')
+    ws.algorithms.deploy(write_algorithm(tmp_path / "says", "says", code), check=False)
+    ws.run("says", np.zeros((8, 8), np.float32), executor="process")
+    assert capsys.readouterr().out == "two  words\n"
+
+
+def test_a_run_goes_on_while_the_kernel_works(ws: workbench.Workspace, gate: Path) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    begun(run)
+    until(lambda: run.status == "RUNNING", "the state RUNNING")
+    until(lambda: run.progress == 0.5, "progress")
+    gate.unlink()
+    assert run.wait(20).status == "COMPLETED"
+    assert run.progress == 1.0
+
+
+def test_an_error_is_the_true_one_with_its_traceback(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic('raise ValueError("no light in frame 3")')
+    ws.algorithms.deploy(write_algorithm(tmp_path / "dark", "dark", code, type="Generic"), check=False)
+    run = ws.run("dark", np.zeros(3), executor="process")
+    assert run.status == "FAILED"
+    with pytest.raises(RunFailedError, match="no light in frame 3") as caught:
+        run.result()
+    assert "inference" in caught.value.traceback_text
+    assert "ValueError" in run.log
+
+
+def test_a_folder_runs_without_being_deployed(ws: workbench.Workspace, folders: dict[str, Path]) -> None:
+    run = ws.run(folders["invert"], np.ones((4, 4), np.float32), executor="process")
+    assert run.status == "COMPLETED", run.error
+    assert run.record.revision is None
+
+
+def test_it_works_in_the_folder_of_the_kernel(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = generic("import os; self.log_message(os.getcwd()); return [data[0]['data']]")
+    ws.algorithms.deploy(write_algorithm(tmp_path / "where", "where", code, type="Generic"), check=False)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert str(tmp_path / name) in ws.run("where", np.zeros(3), executor="process").log
+
+
+def test_it_takes_chosen_variables_from_the_kernel(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = generic("import os; self.log_message(str(os.environ.get('OMP_NUM_THREADS'))); return []")
+    ws.algorithms.deploy(write_algorithm(tmp_path / "env", "env", code, type="Generic"), check=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "INFO 3\n" in ws.run("env", np.zeros(3), executor="process").log
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert "INFO None\n" in ws.run("env", np.zeros(3), executor="process").log
+
+
+def test_a_cancelled_run_ends_gracefully_and_its_worker_stays(ws: workbench.Workspace, gate: Path) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    begun(run)
+    until(lambda: run.record.worker_pid, "the state RUNNING")
+    worker = run.record.worker_pid
+    assert run.cancel().wait(20).status == "CANCELLED"
+    with pytest.raises(RunCancelledError):
+        run.result()
+    assert worker is not None
+    assert psutil.pid_exists(worker)
+
+
+def test_a_python_loop_that_never_asks_is_interrupted(ws: workbench.Workspace, gate: Path) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate), "asks": False}, executor="process", wait=False)
+    begun(run)
+    assert run.cancel().wait(20).status == "CANCELLED"
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+
+
+STUCK = generic("""
+    import ctypes, signal
+    self.log_message("begun")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    ctypes.PyDLL(None).sleep(600)  # holds the GIL: no Python code runs in this process
+""")
+
+
+def test_a_run_that_hears_nothing_is_killed(ws: workbench.Workspace, tmp_path: Path) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "stuck", "stuck", STUCK, type="Generic"), check=False)
+    run = ws.run("stuck", np.zeros(3), executor="process", wait=False)
+    begun(run)
+    assert run.cancel().wait(20).status == "CANCELLED"
+    assert ws.runs.get(run.id).status == "CANCELLED"
+    stuck = ws.run("stuck", np.zeros(3), executor="process", timeout_s=0.3, wait=False)
+    assert stuck.wait(20).status == "FAILED"
+    with pytest.raises(RunTimeoutError, match=r"0\.3 s"):
+        stuck.result()
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+
+
+def test_a_run_over_its_time_ends_gracefully_where_it_can(ws: workbench.Workspace, gate: Path) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", timeout_s=0.3)
+    with pytest.raises(RunTimeoutError, match="Pass a larger timeout_s"):
+        run.result()
+
+
+def test_queued_runs_start_by_priority_and_can_be_cancelled(
+    ws: workbench.Workspace, gate: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.touch()
+    busy = [
+        ws.run("waits", parameters={"gate": str(path)}, executor="process", wait=False)
+        for path in (gate, other)
+    ]
+    for run in busy:
+        begun(run)
+    low, cancelled, high = (
+        ws.run("noop", executor="process", wait=False, priority=priority) for priority in (0, 0, 5)
+    )
+    assert [r.status for r in (low, cancelled, high)] == ["PENDING"] * 3
+    assert cancelled.cancel().wait(20).status == "CANCELLED"
+    gate.unlink()  # one worker is free: they run one after the other
+    for run in (busy[0], low, high):
+        assert run.wait(20).status == "COMPLETED"
+    assert high.record.started < low.record.started
+    assert cancelled.record.started is None
+    other.unlink()
+    assert busy[1].wait(20).status == "COMPLETED"
+
+
+def test_a_worker_that_is_killed_loses_its_run_with_signal_and_last_line(
+    ws: workbench.Workspace, gate: Path
+) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    until(lambda: run.record.worker_pid, "the state RUNNING")
+    os.kill(run.record.worker_pid or 0, signal.SIGKILL)
+    began = time.monotonic()
+    assert run.wait(10).status == "LOST"
+    assert time.monotonic() - began < 5.0
+    with pytest.raises(RunLostError, match=r"killed by signal 9 \(SIGKILL\); last log line: .* begun"):
+        run.result()
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+
+
+def test_a_crash_in_compiled_code_is_named(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("import ctypes; ctypes.string_at(0)")
+    ws.algorithms.deploy(write_algorithm(tmp_path / "crash", "crash", code, type="Generic"), check=False)
+    run = ws.run("crash", np.zeros(3), executor="process")
+    assert run.status == "LOST"
+    assert "SIGSEGV" in str(run.error)
+
+
+def test_an_algorithm_that_ends_its_process_is_found_out(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("import os; os._exit(3)")
+    ws.algorithms.deploy(write_algorithm(tmp_path / "leaves", "leaves", code, type="Generic"), check=False)
+    run = ws.run("leaves", np.zeros(3), executor="process")
+    assert run.status == "LOST"
+    assert "ended itself with exit code 3" in str(run.error)
+
+
+def test_host_and_worker_that_die_together_lose_their_runs_within_seconds(
+    ws: workbench.Workspace, gate: Path
+) -> None:
+    running = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    queued = [
+        ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False) for _ in range(3)
+    ]
+    begun(running)
+    for process in processes(host_of(ws)):
+        with suppress(psutil.NoSuchProcess):  # it has ended with the one before
+            process.kill()
+    began = time.monotonic()
+    for run in (running, *queued):
+        assert run.wait(10).status == "LOST"
+    assert time.monotonic() - began < 5.0
+    assert "last log line" in str(running.error)
+    assert ws.run("noop", executor="process").status == "COMPLETED"  # a new host
+
+
+def test_workers_end_with_their_host(ws: workbench.Workspace, gate: Path, tmp_path: Path) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "stuck", "stuck", STUCK, type="Generic"), check=False)
+    ws.run("noop", executor="process")
+    until(lambda: (ws.executor("process").client.status() or {})["forks"], "forked workers", 60)
+    run = ws.run("stuck", np.zeros(3), executor="process", wait=False)
+    begun(run)
+    everyone = processes(host_of(ws))
+    everyone[0].kill()
+    _, alive = psutil.wait_procs(everyone, timeout=5.0)
+    assert not alive
+    assert run.wait(10).status == "LOST"
+
+
+KERNEL = """
+    import sys, time, workbench
+    ws = workbench.open(sys.argv[1])
+    run = ws.run("waits", parameters={"gate": sys.argv[2]}, executor="process", wait=False)
+    print(run.id, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_survives_its_kernel_and_another_one_attaches(ws: workbench.Workspace, gate: Path) -> None:
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KERNEL), ws.url, str(gate)], stdout=subprocess.PIPE, text=True
+    )
+    assert kernel.stdout is not None
+    with kernel.stdout:
+        run_id = kernel.stdout.readline().strip()
+    begun(ws.runs.get(run_id))
+    kernel.kill()
+    kernel.wait()
+    run = ws.runs.get(run_id)
+    heard: list[RunEvent] = []
+    run.subscribe(heard.append)
+    until(lambda: any(event.kind == "progress" for event in heard) or run.progress == 0.5, "progress")
+    gate.unlink()
+    assert run.wait(20).status == "COMPLETED"
+    assert heard[-1].status == "COMPLETED"
+    assert str(run.log).encode() == (Path(ws.url) / "runs" / f"{run_id}.log").read_bytes()
+
+
+def test_another_kernel_cancels_it(ws: workbench.Workspace, gate: Path) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    begun(run)
+    code = "import sys, workbench; workbench.open(sys.argv[1]).runs.get(sys.argv[2]).cancel()"
+    subprocess.run([sys.executable, "-c", code, ws.url, run.id], check=True)
+    assert run.wait(20).status == "CANCELLED"
+
+
+def test_the_runner_stays_warm_by_version_and_device(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = NOOP + "\n        def load_assets(self):\n            print('loading')\n"
+    ws.algorithms.deploy(write_algorithm(tmp_path / "warm", "warm", code, type="Generic"), check=False)
+    runs = [ws.run("warm", executor="process") for _ in range(4)]
+    assert "loading" in runs[0].log
+    assert [("loading" in run.log) for run in runs[1:]] == [False] * 3
+
+
+def test_debug_is_refused_before_anything_starts(ws: workbench.Workspace) -> None:
+    before = len(ws.runs.list(limit=1000))
+    with pytest.raises(UnsupportedError, match="executor='kernel'"):
+        ws.run("noop", executor="process", debug=True)
+    assert len(ws.runs.list(limit=1000)) == before
+
+
+def test_a_workspace_in_memory_names_the_folder_to_use(memory_url: str, folders: dict[str, Path]) -> None:
+    with (
+        workbench.open(memory_url) as ws,
+        pytest.raises(UnsupportedError, match=r"workbench\.open\('data/bench'\)"),
+    ):
+        ws.run(folders["noop"], executor="process")
+
+
+def test_a_folder_that_others_can_read_is_closed_or_refused(place: Path, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 100)
+    with (
+        workbench.open(place / "ws", host_folder=str(long)) as ws,
+        pytest.raises(StorageError, match="too long a path"),
+    ):
+        ws.run("noop", executor="process")
+
+
+def test_the_host_ends_when_it_is_idle_or_its_workspace_is_gone(tmp_path: Path) -> None:
+    import shutil
+
+    for name, options in {"idle": {"host_idle_s": 0.5}, "gone": {}}.items():
+        with workbench.open(tmp_path / name, **options) as ws:
+            ws.algorithms.deploy(
+                write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False
+            )
+            ws.run("noop", executor="process")
+            everyone = processes(host_of(ws))
+        if name == "gone":
+            shutil.rmtree(tmp_path / name)
+        _, alive = psutil.wait_procs(everyone, timeout=20.0)
+        assert not alive
+
+
+def test_a_host_of_another_version_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False)
+        ws.run("noop", executor="process")
+        old = processes(host_of(ws))
+    monkeypatch.setattr("workbench.execution.host_client.PROTOCOL", 99)
+    with workbench.open(tmp_path / "ws") as ws:
+        client = ws.executor("process").client
+        assert not client.connect(start=False)
+        monkeypatch.undo()
+        monkeypatch.setenv("WORKBENCH_HOST_FOLDER", str(client.address.folder))
+        assert ws.run("noop", executor="process").status == "COMPLETED"
+        assert host_of(ws) != old[0].pid
+    _, alive = psutil.wait_procs(old, timeout=10.0)
+    assert not alive
+
+
+def test_the_caches_of_all_processes_are_seen(ws: workbench.Workspace) -> None:
+    image = np.ones((4, 4), np.float32)
+    for executor in ("kernel", "kernel", "process", "process", "process"):
+        assert ws.run("invert", image, executor=executor).status == "COMPLETED"
+    found = ws.caches()
+    here = next(s for s in found if (s.cache, s.process) == ("runners", "this process"))
+    assert (here.hits, here.misses) == (1, 1)
+    assert sum(s.hits for s in found if s.cache == "runners" and s.process != "this process") >= 1
+    assert "hit rate" in repr(found)

@@ -1,0 +1,76 @@
+"""The queue of the run host and its slots."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.execution.slots import Needs
+from workbench.hosting.waiting import Slots, Waiting
+
+NOTHING = Needs()
+
+
+def drained(waiting: Waiting, slots: Slots) -> list[str]:
+    ids = []
+    while (run_id := waiting.next(slots)) is not None:
+        ids.append(run_id)
+    return ids
+
+
+def test_runs_start_by_priority_then_in_the_order_they_came() -> None:
+    waiting = Waiting()
+    for run_id, priority in {"a": 0, "b": 5, "c": 0, "d": -1, "e": 5}.items():
+        waiting.add(run_id, priority, NOTHING)
+    assert len(waiting) == 5
+    assert drained(waiting, Slots(0)) == ["b", "e", "a", "c", "d"]
+
+
+def test_a_removed_run_does_not_start() -> None:
+    waiting = Waiting()
+    waiting.add("a", 0, NOTHING)
+    waiting.add("b", 0, NOTHING)
+    assert waiting.remove("a")
+    assert not waiting.remove("a")
+    assert drained(waiting, Slots(0)) == ["b"]
+
+
+def test_two_runs_never_share_a_gpu_and_others_pass_the_one_that_waits() -> None:
+    waiting, slots = Waiting(), Slots(0)
+    for run_id, gpu in {"a": "cuda:0", "b": "cuda:0", "c": "cuda:1", "d": None}.items():
+        waiting.add(run_id, 0, Needs(gpu=gpu))
+    assert drained(waiting, slots) == ["a", "c", "d"]
+    slots.give_back(Needs(gpu="cuda:0"))
+    assert drained(waiting, slots) == ["b"]
+
+
+def test_memory_is_shared_out_and_a_run_that_wants_more_than_there_is_runs_alone() -> None:
+    waiting, slots = Waiting(), Slots(memory=10)
+    for run_id, memory in {"a": 6, "b": 6, "c": 4, "d": 50}.items():
+        waiting.add(run_id, 0, Needs(memory=memory))
+    assert drained(waiting, slots) == ["a", "c"]
+    slots.give_back(Needs(memory=6))
+    assert drained(waiting, slots) == ["b"]
+    slots.give_back(Needs(memory=4))
+    slots.give_back(Needs(memory=6))
+    assert drained(waiting, slots) == ["d"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([None, "cuda:0", "cuda:1"])), max_size=30))
+def test_every_run_starts_at_last_and_no_slot_is_taken_twice(wanted: list[tuple[int, str | None]]) -> None:
+    waiting, slots = Waiting(), Slots(memory=10)
+    needs = {str(i): Needs(memory, gpu) for i, (memory, gpu) in enumerate(wanted)}
+    for run_id, need in needs.items():
+        waiting.add(run_id, 0, need)
+    running: list[str] = []
+    done: list[str] = []
+    while len(done) < len(needs):
+        running += drained(waiting, slots)
+        assert running, "nothing runs and something waits"
+        used = [needs[r] for r in running]
+        declared = [n.memory for n in used if n.memory]
+        assert len(declared) <= 1 or sum(declared) <= 10
+        gpus = [n.gpu for n in used if n.gpu]
+        assert len(gpus) == len(set(gpus))
+        done.append(running.pop(0))
+        slots.give_back(needs[done[-1]])

@@ -1,0 +1,109 @@
+"""Where the run host of a workspace is found: a private folder with a socket, a lock and a log.
+
+One host per user, workspace and interpreter, since workers import what this interpreter imports.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import StorageError
+from workbench.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddress:
+    """The files of one host.
+
+    Parameters
+    ----------
+    folder : Path
+        Readable by its owner only.
+    name : str
+        Digest of workspace and interpreter.
+    """
+
+    folder: Path
+    name: str
+
+    @property
+    def socket(self) -> Path:
+        """The socket; its path is short, since the system allows 107 bytes."""
+        return self.folder / f"{self.name}.sock"
+
+    @property
+    def log(self) -> Path:
+        """What the host and its workers print."""
+        return self.folder / f"{self.name}.log"
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Hold the lock that lets only one process at a time start a host here."""
+        descriptor = os.open(self.folder / f"{self.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def address_of(settings: Settings, url: str) -> HostAddress:
+    """Return where the host of a workspace is, whether it runs or not.
+
+    Raises
+    ------
+    StorageError
+        If the private folder cannot be made or is not ours.
+    """
+    from blake3 import blake3
+
+    identity = "\0".join([url, settings.catalog or "", sys.prefix, sys.executable])
+    return HostAddress(private_folder(settings.host_folder), blake3(identity.encode()).hexdigest()[:16])
+
+
+def private_folder(chosen: str | None = None) -> Path:
+    """Return the folder of this user's hosts, made if need be, with rights for nobody else."""
+    runtime = Path(f"/run/user/{os.getuid()}")
+    if chosen:
+        folder = Path(chosen).expanduser()
+    elif runtime.is_dir() and os.access(runtime, os.W_OK):
+        folder = runtime / "workbench"
+    else:
+        folder = Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode) and found.st_mode & 0o077:
+            folder.chmod(0o700)
+            found = folder.lstat()
+    except OSError as error:
+        raise StorageError(
+            f"The folder {folder} for the run host cannot be made: {error.strerror}. "
+            "Name another one: WORKBENCH_HOST_FOLDER."
+        ) from error
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+        raise StorageError(
+            f"{folder} is not a private folder of yours, so no run host can be reached through it. "
+            "Remove it, or name another one: WORKBENCH_HOST_FOLDER."
+        )
+    if len(str(folder)) > 80:
+        raise StorageError(
+            f"The folder {folder} is too long a path for a socket ({len(str(folder))} of at most 80 characters). "
+            "Name a shorter one: WORKBENCH_HOST_FOLDER."
+        )
+    return folder
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """Return the last lines of a host's log."""
+    with suppress(OSError):
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    return ""

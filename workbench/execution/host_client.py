@@ -1,0 +1,333 @@
+"""This process's line to the run host of a workspace: starts it on first use, gives it runs, hears of them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import StorageError
+from workbench.execution.host_address import HostAddress, address_of, tail
+from workbench.execution.process_identity import is_gone
+from workbench.execution.remote_run import RemoteRun
+from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.models import RunRecord
+from workbench.settings import interpreter_environment
+from workbench.version import __version__
+
+if TYPE_CHECKING:
+    from workbench.execution.events import RunEvent
+    from workbench.execution.runs import Runs
+    from workbench.settings import Settings
+
+PROTOCOL = 1
+START_S = 60.0
+ANSWER_S = 30.0
+LAST_WORDS_S = 0.25  # a worker may save the end of its run before it notices that the host is gone
+GONE_S = 4.0  # a run is settled within five seconds of its host's end
+# The child of the started process is the host: an orphan of nobody's, and no zombie of the kernel when it ends.
+_PROGRAM = "import os; os.fork() and os._exit(0); from workbench.hosting.host import main; main()"
+
+
+class HostClient:
+    """A connection to the run host, made and renewed when it is needed.
+
+    Parameters
+    ----------
+    settings : Settings
+    url : str
+        The workspace.
+    runs : Runs
+    """
+
+    def __init__(self, settings: Settings, url: str, runs: Runs) -> None:
+        self._settings = settings
+        self._url = url
+        self._runs = runs
+        self._address: HostAddress | None = None
+        self._connection: socket.socket | None = None
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._sending = threading.Lock()
+        self._remote: dict[str, RemoteRun] = {}
+        self._answers: dict[int, queue.SimpleQueue[Message]] = {}
+        self._numbers = itertools.count(1)
+        self.host_pid: int | None = None
+        self.host_started: float | None = None
+
+    @property
+    def address(self) -> HostAddress:
+        """Where the host is."""
+        if self._address is None:
+            self._address = address_of(self._settings, self._url)
+        return self._address
+
+    def connect(self, *, start: bool) -> bool:
+        """Be connected; return False if there is no host and none is to be started.
+
+        Raises
+        ------
+        StorageError
+            If a host cannot be started, with what it said.
+        """
+        with self._lock:
+            if self._pid != os.getpid():  # a fork of the process that was connected
+                self._connection, self._pid = None, os.getpid()
+                self._remote.clear()
+            if self._connection is not None:
+                return True
+            if self._dial():
+                return True
+            if not start:
+                return False
+            with self.address.starting():
+                if self._dial():
+                    return True
+                self._start()
+                if self._dial():
+                    return True
+            raise StorageError(
+                f"The run host of {self._url} was started and does not answer at {self.address.socket}. "
+                f"See {self.address.log}."
+            )
+
+    def submit(
+        self,
+        record: RunRecord,
+        order: Message,
+        keep: Callable[[RemoteRun], None],
+        listener: Callable[[RunEvent], None] | None,
+    ) -> RemoteRun:
+        """Give the host a run that is saved as PENDING; its events come to the returned one.
+
+        Parameters
+        ----------
+        record : RunRecord
+        order : dict
+            What the host and the worker need beside the record.
+        keep : callable
+            Told of the run before its first event, to remember it.
+        listener : callable, optional
+            Called with every event from the first one on.
+        """
+        remote = self._make(record)
+        if listener is not None:
+            remote.subscribe(listener)
+        keep(remote)
+        self._remote[record.id] = remote
+        try:
+            self._send({"op": "submit", "record": record.model_dump_json(), **order})
+        except OSError:  # the host ended in this moment: the reader settles what it had
+            self._orphaned([remote])
+        return remote
+
+    def attach(self, record: RunRecord) -> RemoteRun | None:
+        """Hear of a run that another process gave to the host; None if the host is not there or has forgotten it."""
+        known = self._remote.get(record.id)
+        if known is not None:
+            return known
+        if not self.connect(start=False):
+            return None
+        remote = self._make(record)
+        self._remote[record.id] = remote
+        answer = self.ask("watch", run=record.id)
+        if not answer.get("known"):
+            self._remote.pop(record.id, None)
+            return None
+        return remote
+
+    def ask(self, op: str, **fields: Any) -> Message:
+        """Ask the host something and return its answer; the connection must be there.
+
+        Raises
+        ------
+        StorageError
+            If it does not answer.
+        """
+        number = next(self._numbers)
+        answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._answers[number] = answers
+        try:
+            self._send({"op": op, "ask": number, **fields})
+            return answers.get(timeout=ANSWER_S)
+        except (OSError, queue.Empty):
+            raise StorageError(
+                f"The run host of {self._url} does not answer. See {self.address.log}."
+            ) from None
+        finally:
+            self._answers.pop(number, None)
+
+    def status(self) -> Message | None:
+        """Return what the host is doing, or None if there is none."""
+        return self.ask("status") if self.connect(start=False) else None
+
+    def stop(self, *, force: bool = False) -> Message | None:
+        """End the host, with ``force`` also its runs, and wait for its end; None if there is none.
+
+        Returns
+        -------
+        dict
+            ``stopping`` is False if it has runs and was not forced; ``active`` is their number.
+        """
+        if not self.connect(start=False):
+            return None
+        pid, started = self.host_pid, self.host_started
+        answer = self.ask("stop", force=force)
+        end = time.monotonic() + ANSWER_S
+        while answer["stopping"] and time.monotonic() < end:
+            if is_gone(pid, started, socket.gethostname()):
+                break
+            time.sleep(0.02)
+        return answer
+
+    def close(self) -> None:
+        """Let go of the connection; the runs go on."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    # -- connecting
+
+    def _dial(self) -> bool:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self.address.socket))
+            settings = self._settings.model_dump(mode="json")
+            connection.sendall(
+                encode(
+                    {
+                        "op": "hello",
+                        "protocol": PROTOCOL,
+                        "version": __version__,
+                        "pid": os.getpid(),
+                        "settings": {**settings, "url": self._url},
+                    }
+                )
+            )
+            decoder = Decoder()
+            connection.settimeout(ANSWER_S)
+            messages: list[Message] | None = []
+            while messages == []:
+                messages = receive(connection, decoder)
+            connection.settimeout(None)
+        except OSError:
+            connection.close()
+            return False
+        if not messages or not messages[0].get("welcome"):
+            # a host of another version: it was told to end after its work, and has left the address
+            connection.close()
+            return False
+        self.host_pid, self.host_started = messages[0]["pid"], messages[0]["started"]
+        self._connection = connection
+        threading.Thread(
+            target=self._read, args=(connection, decoder), name="workbench-host-client", daemon=True
+        ).start()
+        return True
+
+    def _start(self) -> None:
+        """Start a host and wait until it listens."""
+        reading, writing = os.pipe()
+        try:
+            with self.address.log.open("ab") as log:
+                done = subprocess.run(
+                    [sys.executable, "-P", "-c", _PROGRAM, str(self.address.socket), str(writing)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(writing,),
+                    start_new_session=True,
+                    check=False,
+                    env=interpreter_environment(),
+                )
+        finally:
+            os.close(writing)
+        with os.fdopen(reading, "rb") as ready:
+            said = _read_within(ready.fileno(), START_S)
+        if done.returncode != 0 or said != b"ready":
+            raise StorageError(
+                f"The run host of {self._url} could not be started. It said:\n{tail(self.address.log) or '(nothing)'}"
+            )
+
+    # -- hearing
+
+    def _make(self, record: RunRecord) -> RemoteRun:
+        return RemoteRun(record, self._runs, lambda: self._cancel(record.id))
+
+    def _cancel(self, run_id: str) -> None:
+        with suppress(OSError):
+            self._send({"op": "cancel", "run": run_id})
+
+    def _send(self, message: Message) -> None:
+        frame = encode(message)
+        connection = self._connection
+        if connection is None:
+            raise ConnectionError("not connected")
+        with self._sending:
+            connection.sendall(frame)
+
+    def _read(self, connection: socket.socket, decoder: Decoder) -> None:
+        while (messages := receive(connection, decoder)) is not None:
+            for message in messages:
+                self._hear(message)
+        with self._lock:
+            was_ours = self._connection is connection
+            if was_ours:
+                self._connection = None
+        connection.close()
+        if was_ours:
+            self._orphaned([r for r in self._remote.values() if r.is_active])
+
+    def _hear(self, message: Message) -> None:
+        answers = self._answers.get(message.get("ask", 0))
+        if answers is not None:
+            answers.put(message)
+        remote = self._remote.get(message.get("run", ""))
+        if remote is None:
+            return
+        event = message.get("event")
+        if event == "state":
+            record = RunRecord.model_validate_json(message["record"])
+            if record.status.is_final:
+                self._remote.pop(record.id, None)
+            remote.take_record(record)
+        elif event == "progress":
+            remote.take_progress(message["fraction"], message["message"])
+        elif event == "log":
+            remote.take_log(message["size"])
+
+    def _orphaned(self, remotes: list[RemoteRun]) -> None:
+        """See to runs whose host has left: it may only have dropped us; if it is dead, so are they."""
+        if not remotes:
+            return
+        for remote in list(remotes):
+            with suppress(StorageError):
+                if self.connect(start=False) and self.ask("watch", run=remote.record.id).get("known"):
+                    remotes.remove(remote)
+        end = time.monotonic() + GONE_S
+        time.sleep(LAST_WORDS_S)
+        while remotes and time.monotonic() < end:
+            for remote in list(remotes):
+                record = self._runs.settle_if_gone(remote.record.id)
+                if record is not None and record.status.is_final:
+                    self._remote.pop(record.id, None)
+                    remote.take_record(record)
+                    remotes.remove(remote)
+            time.sleep(0.05 if remotes else 0)
+
+
+def _read_within(descriptor: int, seconds: float) -> bytes:
+    import select
+
+    ready, _, _ = select.select([descriptor], [], [], seconds)
+    return os.read(descriptor, 16) if ready else b""

@@ -1,0 +1,133 @@
+"""A run that the run host works on, as this process sees it: fed by the host's messages."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.execution.events import Events, RunEvent
+from workbench.models import RunRecord, RunStatus
+
+if TYPE_CHECKING:
+    from workbench.execution.runs import Runs
+
+
+class RemoteLog:
+    """The log of a run that grows in a file which another process writes."""
+
+    def __init__(self, runs: Runs, run_id: str) -> None:
+        self._runs = runs
+        self._id = run_id
+        self._path: Path | None = None
+        self._seen = 0
+
+    def read(self) -> str:
+        """Return all that was written so far."""
+        return self._runs.read_log(self._id)
+
+    def new_lines(self, size: int) -> str:
+        """Return what was written since the last call, up to a size in bytes."""
+        if size <= self._seen:
+            return ""
+        if self._path is None:
+            self._path = self._runs.log_path(self._id)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._seen)
+                data = file.read(size - self._seen)
+        except OSError:  # ended and published meanwhile: `read` has it
+            return ""
+        self._seen += len(data)
+        return data.decode("utf-8", "replace")
+
+
+class RemoteRun:
+    """An `ActiveRun` behind the run host.
+
+    Parameters
+    ----------
+    record : RunRecord
+    runs : Runs
+    cancel : callable
+        Asks the host to cancel it.
+    """
+
+    def __init__(self, record: RunRecord, runs: Runs, cancel: Callable[[], None]) -> None:
+        self.record = record
+        self.log = RemoteLog(runs, record.id)
+        self.exception: BaseException | None = None
+        self._events = Events()
+        self._cancel = cancel
+        self._ended = threading.Event()
+        self._last_sign = time.monotonic()
+        self._fraction = record.progress.fraction
+        self._message = record.progress.message
+        if record.status.is_final:
+            self._ended.set()
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether the run has not ended yet, as far as is known here."""
+        return not self._ended.is_set()
+
+    @property
+    def fraction(self) -> float:
+        return self._fraction
+
+    @property
+    def message(self) -> str:
+        return self._message
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since it was last heard of."""
+        return time.monotonic() - self._last_sign
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait for the end; return False if it did not come in time."""
+        return self._ended.wait(timeout_s)
+
+    def request_cancel(self) -> None:
+        """Ask the host to end it."""
+        if self.is_active:
+            self._cancel()
+
+    def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
+        """Call the listener for every later event; return a function that ends it."""
+        return self._events.subscribe(listener)
+
+    # -- told by the host's client
+
+    def take_record(self, record: RunRecord) -> None:
+        """Take the record in a new state; the last one ends the run."""
+        if not self.is_active:
+            return
+        self.record = record
+        self._fraction = max(self._fraction, record.progress.fraction)
+        self._message = record.progress.message or self._message
+        if record.status is RunStatus.COMPLETED:
+            self._fraction = 1.0
+        if record.status.is_final:
+            self._ended.set()
+        self._emit("state")
+
+    def take_progress(self, fraction: float, message: str) -> None:
+        """Take how far it is."""
+        self._fraction = max(self._fraction, fraction)
+        self._message = message or self._message
+        self._emit("progress")
+
+    def take_log(self, size: int) -> None:
+        """Take note that the log has grown to so many bytes."""
+        text = self.log.new_lines(size)
+        if text:
+            self._emit("log", text)
+
+    def _emit(self, kind: str, text: str = "") -> None:
+        self._last_sign = time.monotonic()
+        self._events.emit(
+            RunEvent(self.record.id, kind, self.record.status, self._fraction, self._message, text)  # type: ignore[arg-type]
+        )

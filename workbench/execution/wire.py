@@ -1,0 +1,108 @@
+"""Messages between processes of one user: JSON in frames with a length, over a Unix socket.
+
+Nothing that is received is ever executed: no pickle crosses this border.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from typing import Any
+
+Message = dict[str, Any]
+
+_LENGTH = struct.Struct("!I")
+_READ = 1 << 16
+#: A frame beyond this is no message of ours.
+MOST_BYTES = 1 << 28
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as a frame."""
+    body = json.dumps(message, separators=(",", ":")).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Takes bytes as they come and gives whole messages."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Return the messages that are whole now.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are no messages.
+        """
+        self._bytes += data
+        messages = []
+        while len(self._bytes) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._bytes)
+            if length > MOST_BYTES:
+                raise ValueError(f"a frame of {length} bytes is no message")
+            end = _LENGTH.size + length
+            if len(self._bytes) < end:
+                break
+            messages.append(json.loads(self._bytes[_LENGTH.size : end]))
+            del self._bytes[:end]
+        return messages
+
+
+def receive(connection: socket.socket, decoder: Decoder) -> list[Message] | None:
+    """Wait for bytes and return the messages that are whole now; None when the other side is gone."""
+    try:
+        data = connection.recv(_READ)
+    except (ConnectionError, OSError):
+        return None
+    return decoder.feed(data) if data else None
+
+
+class Outbox:
+    """What is still to be sent over a socket that must never be waited for.
+
+    Parameters
+    ----------
+    connection : socket
+        Non-blocking.
+    most : int
+        Bytes that may wait; a reader that lets more pile up has stopped reading.
+    """
+
+    def __init__(self, connection: socket.socket, most: int = 1 << 24) -> None:
+        self._connection = connection
+        self._waiting = bytearray()
+        self._most = most
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
+    def put(self, frame: bytes) -> bool:
+        """Send what goes at once and keep the rest; False if the other side is gone or does not read."""
+        if self._waiting:
+            self._waiting += frame
+        else:
+            try:
+                sent = self._connection.send(frame)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return False
+            if sent < len(frame):
+                self._waiting += frame[sent:]
+        return len(self._waiting) <= self._most
+
+    def flush(self) -> bool:
+        """Send more of what waits; False if the other side is gone."""
+        try:
+            while self._waiting:
+                del self._waiting[: self._connection.send(self._waiting)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True

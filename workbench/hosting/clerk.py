@@ -1,0 +1,141 @@
+"""Writes the end of runs whose worker cannot: cancelled in the queue, killed, or vanished. In a thread of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.models import ErrorRecord, RunRecord, RunStatus, now
+
+if TYPE_CHECKING:
+    from workbench.hosting.workers import WorkerHandle
+    from workbench.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended without its worker saying so."""
+
+    status: RunStatus
+    error: Callable[[str], ErrorRecord | None]  # from the last line of the log
+
+    @classmethod
+    def cancelled(cls) -> Ending:
+        return cls(RunStatus.CANCELLED, lambda last: None)
+
+    @classmethod
+    def timed_out(cls, seconds: float) -> Ending:
+        text = (
+            f"took longer than {seconds:g} s and was killed. Pass a larger timeout_s, or None for no limit."
+        )
+        return cls(
+            RunStatus.FAILED,
+            lambda last: ErrorRecord(type="RunTimeoutError", message=text, kind="run_timeout"),
+        )
+
+    @classmethod
+    def failed(cls, type: str, message: str) -> Ending:
+        return cls(RunStatus.FAILED, lambda last: ErrorRecord(type=type, message=message))
+
+    @classmethod
+    def lost(cls, worker: WorkerHandle) -> Ending:
+        def error(last: str) -> ErrorRecord:
+            text = f"its worker (process {worker.pid}) {worker.why_ended()}{f'; last log line: {last}' if last else ''}"
+            return ErrorRecord(type="ProcessGone", message=text, kind="run_lost")
+
+        return cls(RunStatus.LOST, error)
+
+
+class Clerk:
+    """Settles runs, one after the other.
+
+    Parameters
+    ----------
+    settings : dict
+        Settings of the workspace; it is opened when there is something to write.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._workspace: Workspace | None = None
+        self._thread = threading.Thread(target=self._work, name="workbench-clerk", daemon=True)
+
+    def begin(self) -> None:
+        """Begin with what hosts before this one have left unsettled."""
+        self._thread.start()
+        self._tasks.put(lambda: self.workspace.runs.settle(again=True))
+
+    def settle(self, record: str, ending: Ending, done: Callable[[str], None]) -> None:
+        """Bring a run to an end and pass its final record on, as JSON."""
+        self._tasks.put(lambda: done(self._settle(RunRecord.model_validate_json(record), ending)))
+
+    def settle_unsent(self, kernel_pid: int, known: set[str]) -> None:
+        """Settle what a process had recorded when it ended, and had not yet given to the host."""
+        self._tasks.put(lambda: self._settle_unsent(kernel_pid, known))
+
+    def close(self) -> None:
+        """Finish what was asked for."""
+        self._tasks.put(None)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+
+    @property
+    def workspace(self) -> Workspace:
+        if self._workspace is None:
+            from workbench.workspace import open as open_workspace
+
+            self._workspace = open_workspace(**self._settings)
+        return self._workspace
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                task()
+            except Exception:
+                traceback.print_exc()
+
+    def _settle_unsent(self, kernel_pid: int, known: set[str]) -> None:
+        from workbench.execution.process_identity import this_process
+
+        if not _is_gone(kernel_pid):
+            return  # it closed its workspace, and lives
+        host_pid, _, _, _ = this_process()
+        runs = self.workspace.runs
+        for record in runs.unsettled():
+            if (
+                record.id not in known
+                and (record.pid, record.kernel_pid) == (host_pid, kernel_pid)
+                and record.status is RunStatus.PENDING
+            ):
+                text = f"process {kernel_pid} ended before it had given the run to the run host"
+                runs.end(
+                    record.id,
+                    RunStatus.LOST,
+                    ErrorRecord(type="ProcessGone", message=text, kind="run_lost"),
+                )
+
+    def _settle(self, record: RunRecord, ending: Ending) -> str:
+        error = None
+        try:
+            runs = self.workspace.runs
+            lines = runs.read_log(record.id).splitlines()
+            error = ending.error(lines[-1] if lines else "")
+            record = runs.end(record.id, ending.status, error)
+        except Exception:  # a full disk must not keep those waiting who wait for the end
+            traceback.print_exc()
+            record = record.model_copy(update={"status": ending.status, "error": error, "finished": now()})
+        return record.model_dump_json()
+
+
+def _is_gone(pid: int) -> bool:
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,564 @@
+"""The run host: one small process that outlives kernels, queues their runs and keeps workers for them.
+
+A single thread with one selector talks to clients and workers and never waits for either. What touches the store or starts
+processes happens in threads of their own, which hand their results back through a queue.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import queue
+import selectors
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.execution.host_client import PROTOCOL
+from workbench.execution.process_identity import this_process
+from workbench.execution.slots import Needs
+from workbench.execution.wire import Decoder, Message, Outbox, encode
+from workbench.hosting.clerk import Clerk, Ending
+from workbench.hosting.waiting import Slots, Waiting
+from workbench.hosting.workers import WorkerHandle, WorkerStarter, oom_kills, resident_bytes
+from workbench.version import __version__
+
+if TYPE_CHECKING:
+    from workbench.settings import Settings
+
+LOOK_EVERY_S = 1.0
+WORKER_IDLE_S = 300.0
+HARD_AFTER_S = 1.0  # of a cancel: the Python code is interrupted
+TIMEOUT_GRACE_S = 1.0
+KEPT_ENDED = 256
+
+
+@dataclass(eq=False)
+class Client:
+    """A connected process."""
+
+    connection: socket.socket
+    pid: int = 0
+    decoder: Decoder = field(default_factory=Decoder)
+    watches: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.connection.setblocking(False)
+        self.outbox = Outbox(self.connection)
+
+
+@dataclass(eq=False)
+class HostedRun:
+    """A run that the host has taken."""
+
+    id: str
+    order: Message
+    needs: Needs
+    key: tuple[str, str]
+    timeout_s: float | None
+    watchers: set[Client] = field(default_factory=set)
+    worker: WorkerHandle | None = None
+    record: str = ""  # the newest one, as JSON
+    log_size: int = 0
+    progress: tuple[float, str] | None = None
+    cancelled: bool = False
+    ending: Ending | None = None  # what the host has decided, when it kills the worker
+    is_settling: bool = False
+
+
+class Host:
+    """The loop of the host.
+
+    Parameters
+    ----------
+    listener : socket
+        Bound to the host's address and listening.
+    path : Path
+        The socket's file.
+    """
+
+    def __init__(self, listener: socket.socket, path: Path) -> None:
+        self._listener = listener
+        self._path = path
+        self._selector = selectors.DefaultSelector()
+        self._clients: set[Client] = set()
+        self._workers: set[WorkerHandle] = set()
+        self._starting = 0
+        self._runs: dict[str, HostedRun] = {}
+        self._ended: dict[str, str] = {}  # id -> final record, of the last ones
+        self._waiting = Waiting()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._settings: Settings | None = None
+        self._slots = Slots(0)
+        self._starter: WorkerStarter | None = None
+        self._clerk: Clerk | None = None
+        self._is_ending = False
+        self._is_retired = False
+        self._last_work = time.monotonic()
+        self._completed = 0
+        self._failed_starts = 0
+        self._oom_kills: deque[int] = deque([oom_kills()], maxlen=2)
+
+    # -- the loop
+
+    def serve(self) -> None:
+        """Serve until told to stop, idle for long, or without a workspace."""
+        for connection in (self._listener, self._wake_in):
+            connection.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, self._woken)
+        self._at(LOOK_EVERY_S, self._look)
+        try:
+            while not self._is_ending:
+                wait = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+                for key, mask in self._selector.select(wait):
+                    key.data(mask)
+                while self._timers and self._timers[0][0] <= time.monotonic():
+                    heapq.heappop(self._timers)[2]()
+        finally:
+            self._leave_address()
+            for worker in self._workers:
+                worker.kill()
+            if self._clerk is not None:
+                self._clerk.close()
+
+    def _at(self, seconds: float, step: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), step))
+
+    def _from_thread(self, step: Callable[[], None]) -> None:
+        """Do something in the loop's thread; called from any other."""
+        self._done.put(step)
+        with suppress(OSError):  # full: it is awake
+            self._wake_out.send(b"w")
+
+    def _woken(self, mask: int) -> None:
+        with suppress(BlockingIOError):
+            self._wake_in.recv(4096)
+        while not self._done.empty():
+            self._done.get()()
+
+    def _leave_address(self) -> None:
+        if not self._is_retired:
+            self._is_retired = True
+            with suppress(KeyError, ValueError):
+                self._selector.unregister(self._listener)
+            self._listener.close()
+            with suppress(OSError):
+                self._path.unlink()
+
+    # -- clients
+
+    def _accept(self, mask: int) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        client = Client(connection)
+        self._clients.add(client)
+        self._selector.register(
+            connection, selectors.EVENT_READ, lambda mask: self._serve_client(client, mask)
+        )
+
+    def _serve_client(self, client: Client, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE and not client.outbox.flush():
+            self._drop(client)
+            return
+        if mask & selectors.EVENT_READ:
+            try:
+                data = client.connection.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            try:
+                for message in client.decoder.feed(data):
+                    self._answer(client, message)
+            except (ValueError, KeyError, TypeError) as error:
+                print(
+                    f"dropped a client that sent no message of ours: {error!r}", file=sys.stderr, flush=True
+                )
+                data = b""
+            if not data:
+                self._drop(client)
+                return
+        self._watch_writing(client)
+
+    def _watch_writing(self, peer: Client | WorkerHandle) -> None:
+        """Be told when the socket takes more, as long as something waits for it."""
+        events = selectors.EVENT_READ | (0 if peer.outbox.is_empty else selectors.EVENT_WRITE)
+        with suppress(KeyError, ValueError):
+            key = self._selector.get_key(peer.connection)
+            if key.events != events:
+                self._selector.modify(peer.connection, events, key.data)
+
+    def _tell(self, client: Client, message: Message) -> None:
+        if client in self._clients:
+            if client.outbox.put(encode(message)):
+                if not client.outbox.is_empty:
+                    self._watch_writing(client)
+            else:  # gone, or does not read: it costs the run nothing
+                self._drop(client)
+
+    def _drop(self, client: Client) -> None:
+        self._clients.discard(client)
+        for run_id in client.watches:
+            if run_id in self._runs:
+                self._runs[run_id].watchers.discard(client)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(client.connection)
+        client.connection.close()
+        if self._clerk is not None and client.pid:
+            self._clerk.settle_unsent(client.pid, set(self._runs))
+
+    def _answer(self, client: Client, message: Message) -> None:
+        op = message["op"]
+        if op == "submit":
+            self._submit(client, message)
+        elif op == "hello":
+            self._greet(client, message)
+        elif op == "cancel":
+            self._cancel(message["run"])
+        elif op == "watch":
+            self._watch(client, message)
+        elif op == "status":
+            self._tell(client, {"ask": message["ask"], **self._status()})
+        elif op == "stop":
+            self._stop(client, message)
+
+    def _greet(self, client: Client, message: Message) -> None:
+        pid, started, _, _ = this_process()
+        if message["protocol"] != PROTOCOL or message["version"] != __version__:
+            # a package of another version is asking: leave the address to its host and end after what is left
+            self._tell(client, {"welcome": False, "pid": pid, "version": __version__})
+            self._leave_address()
+            self._end_if_idle(0.0)
+            return
+        client.pid = message["pid"]
+        if self._settings is None:
+            self._settle_in(message["settings"])
+        self._tell(client, {"welcome": True, "pid": pid, "started": started, "version": __version__})
+
+    def _settle_in(self, settings: dict[str, Any]) -> None:
+        from workbench.settings import Settings
+
+        self._settings = Settings(**settings)
+        total = self._settings.memory_budget or _machine_memory()
+        self._slots = Slots(total)
+        self._starter = WorkerStarter(
+            settings, lambda worker: self._from_thread(lambda: self._take_worker(worker))
+        )
+        self._clerk = Clerk(settings)
+        self._clerk.begin()
+
+    def _stop(self, client: Client, message: Message) -> None:
+        active = len(self._runs)
+        if active and not message.get("force"):
+            self._tell(client, {"ask": message["ask"], "stopping": False, "active": active})
+            return
+        self._leave_address()
+        for run in list(self._runs.values()):
+            self._cancel(run.id, kill=True)
+        self._tell(client, {"ask": message["ask"], "stopping": True, "active": active})
+        self._end_if_idle(0.0)
+
+    def _status(self) -> Message:
+        pid, started, _, _ = this_process()
+        return {
+            "pid": pid,
+            "started": started,
+            "version": __version__,
+            "running": [r.id for r in self._runs.values() if r.worker is not None],
+            "queued": len(self._waiting),
+            "completed": self._completed,
+            "clients": len(self._clients),
+            "forks": bool(self._starter and self._starter.is_warm),
+            "rss": resident_bytes(pid),
+            "workers": [
+                {
+                    "pid": w.pid,
+                    "run": w.run_id,
+                    "rss": resident_bytes(w.pid),
+                    "warm": len(w.loaded),
+                    "caches": w.caches,
+                }
+                for w in self._workers
+            ],
+        }
+
+    # -- runs
+
+    def _submit(self, client: Client, message: Message) -> None:
+        import json
+
+        record = json.loads(message["record"])
+        needs = Needs(message["memory"], message["gpu"])
+        run = HostedRun(
+            id=record["id"],
+            order=message,
+            needs=needs,
+            key=(message["key"][0], message["key"][1]),
+            timeout_s=record.get("timeout_s"),
+            record=message["record"],
+        )
+        run.watchers.add(client)
+        client.watches.add(run.id)
+        self._runs[run.id] = run
+        self._waiting.add(run.id, record.get("priority", 0), needs)
+        self._last_work = time.monotonic()
+        self._dispatch()
+
+    def _watch(self, client: Client, message: Message) -> None:
+        run_id = message["run"]
+        run = self._runs.get(run_id)
+        record = run.record if run is not None else self._ended.get(run_id)
+        if record is None:
+            self._tell(client, {"ask": message["ask"], "known": False})
+            return
+        self._tell(client, {"event": "state", "run": run_id, "record": record})
+        if run is not None:
+            run.watchers.add(client)
+            client.watches.add(run_id)
+            if run.progress is not None:
+                fraction, text = run.progress
+                self._tell(
+                    client, {"event": "progress", "run": run_id, "fraction": fraction, "message": text}
+                )
+        self._tell(client, {"ask": message["ask"], "known": True})
+
+    def _dispatch(self) -> None:
+        """Give waiting runs to free workers; start workers for the rest."""
+        assert self._settings is not None
+        free = [w for w in self._workers if w.run_id is None and w.is_ready]
+        while len(self._waiting) and free:
+            run_id = self._waiting.next(self._slots)
+            if run_id is None:
+                return  # slots are taken: the end of a run comes back here
+            run = self._runs[run_id]
+            worker = next((w for w in free if run.key in w.loaded), None) or min(
+                free, key=lambda w: len(w.loaded)
+            )
+            free.remove(worker)
+            self._begin(run, worker)
+        most = self._settings.workers - len(self._workers) - self._starting
+        booting = self._starting + sum(not w.is_ready for w in self._workers)
+        for _ in range(min(len(self._waiting) - booting, most)):
+            assert self._starter is not None
+            self._starting += 1
+            self._starter.want()
+
+    def _begin(self, run: HostedRun, worker: WorkerHandle) -> None:
+        run.worker, worker.run_id = worker, run.id
+        worker.tell({**run.order, "op": "run"})
+        self._watch_writing(worker)
+        if run.timeout_s is not None:
+            self._at(run.timeout_s + TIMEOUT_GRACE_S, lambda: self._time_over(run))
+
+    def _cancel(self, run_id: str, *, kill: bool = False) -> None:
+        run = self._runs.get(run_id)
+        if run is None or run.is_settling:
+            return
+        if run.worker is None:
+            if self._waiting.remove(run_id):
+                self._settle(run, Ending.cancelled())
+            return
+        assert self._settings is not None
+        run.ending = Ending.cancelled()
+        if kill:
+            run.worker.kill()
+        elif not run.cancelled:
+            run.cancelled = True
+            run.worker.tell({"op": "cancel", "run": run_id})
+            self._at(HARD_AFTER_S, lambda: self._cancel_hard(run))
+            self._at(self._settings.cancel_grace_s, lambda: self._kill(run))
+        self._watch_writing(run.worker)
+
+    def _cancel_hard(self, run: HostedRun) -> None:
+        if run.worker is not None and self._runs.get(run.id) is run:
+            run.worker.tell({"op": "cancel", "run": run.id, "hard": True})
+
+    def _kill(self, run: HostedRun) -> None:
+        if run.worker is not None and self._runs.get(run.id) is run:
+            run.worker.kill()
+
+    def _time_over(self, run: HostedRun) -> None:
+        """End a run that did not notice itself that its time is over."""
+        if run.worker is not None and self._runs.get(run.id) is run and run.ending is None:
+            run.ending = Ending.timed_out(run.timeout_s or 0.0)
+            run.worker.kill()
+
+    def _settle(self, run: HostedRun, ending: Ending) -> None:
+        """Let the clerk write the end of a run whose worker cannot."""
+        assert self._clerk is not None
+        run.is_settling = True
+        self._clerk.settle(
+            run.record, ending, lambda record: self._from_thread(lambda: self._finish(run, record))
+        )
+
+    def _finish(self, run: HostedRun, record: str) -> None:
+        """Tell everyone that a run has ended; it is kept on disk already."""
+        self._runs.pop(run.id, None)
+        if run.worker is not None or run.is_settling:
+            self._completed += 1
+        self._ended[run.id] = record
+        while len(self._ended) > KEPT_ENDED:
+            del self._ended[next(iter(self._ended))]
+        for client in run.watchers.copy():
+            client.watches.discard(run.id)
+            self._tell(client, {"event": "state", "run": run.id, "record": record})
+        self._last_work = time.monotonic()
+        if self._is_retired:
+            self._end_if_idle(0.0)
+
+    # -- workers
+
+    def _take_worker(self, worker: WorkerHandle | Exception) -> None:
+        self._starting -= 1
+        if isinstance(worker, Exception):
+            print(f"a worker could not be started: {worker!r}", file=sys.stderr, flush=True)
+            self._no_worker(f"no worker could be started: {worker}")
+            return
+        worker.oom_kills = self._oom_kills[0]
+        self._workers.add(worker)
+        self._selector.register(
+            worker.connection, selectors.EVENT_READ, lambda mask: self._serve_worker(worker, mask)
+        )
+
+    def _no_worker(self, why: str) -> None:
+        """Give up on what waits when workers do not come up, instead of letting it wait forever."""
+        self._failed_starts += 1
+        if self._failed_starts < 3:
+            self._at(0.5, self._dispatch)
+            return
+        self._failed_starts = 0
+        for run in [r for r in self._runs.values() if r.worker is None and not r.is_settling]:
+            if self._waiting.remove(run.id):
+                self._settle(run, Ending.failed("WorkerError", why))
+
+    def _serve_worker(self, worker: WorkerHandle, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            worker.outbox.flush()
+        if mask & selectors.EVENT_READ:
+            try:
+                data = worker.connection.recv(1 << 18)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            for message in worker.decoder.feed(data):
+                self._hear(worker, message)
+            if not data:
+                self._worker_ended(worker)
+                return
+        self._watch_writing(worker)
+
+    def _hear(self, worker: WorkerHandle, message: Message) -> None:
+        event = message["event"]
+        if event == "ready":
+            worker.is_ready = True
+            worker.idle_since = time.monotonic()
+            self._failed_starts = 0
+            self._dispatch()
+            return
+        run = self._runs.get(message["run"])
+        if event == "done":
+            worker.run_id = None
+            worker.idle_since = time.monotonic()
+            worker.loaded = {(a, b) for a, b in message["loaded"]}
+            worker.caches = message["caches"]
+            if run is not None:
+                self._slots.give_back(run.needs)
+                self._finish(run, message["record"])
+            self._dispatch()
+            return
+        if run is None:
+            return
+        if event == "state":
+            run.record = message["record"]
+        elif event == "progress":
+            run.progress = (message["fraction"], message["message"])
+        elif event == "log":
+            run.log_size = message["size"]
+        for client in run.watchers.copy():
+            self._tell(client, message)
+
+    def _worker_ended(self, worker: WorkerHandle) -> None:
+        self._workers.discard(worker)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(worker.connection)
+        worker.connection.close()
+        run = self._runs.get(worker.run_id or "")
+        if run is not None:
+            self._slots.give_back(run.needs)
+            self._settle(run, run.ending or Ending.lost(worker))
+        elif not worker.is_ready:
+            threading.Thread(
+                target=lambda: self._from_thread(_bind(self._no_worker, f"a worker {worker.why_ended()}")),
+                daemon=True,
+            ).start()
+            return
+        else:
+            threading.Thread(target=worker.why_ended, daemon=True).start()  # reaps it
+        self._dispatch()
+
+    # -- looking around
+
+    def _look(self) -> None:
+        moment = time.monotonic()
+        self._oom_kills.append(oom_kills())
+        for worker in list(self._workers):
+            worker.oom_kills = self._oom_kills[0]  # before what may have happened in the last second
+            if worker.run_id is not None:
+                worker.rss = resident_bytes(worker.pid) or worker.rss
+            elif worker.is_ready and moment - worker.idle_since > WORKER_IDLE_S and len(self._workers) > 1:
+                worker.tell({"op": "end"})
+                worker.is_ready = False
+        if self._settings is not None:
+            self._end_if_idle(0.0 if self._is_retired else self._settings.host_idle_s)
+            url = self._settings.url or ""
+            if "://" not in url and not (Path(url) / "workbench.json").exists():
+                self._is_ending = True  # the workspace was deleted, and what runs in it
+        elif moment - self._last_work > 60:
+            self._is_ending = True  # nobody ever said hello
+        self._at(LOOK_EVERY_S, self._look)
+
+    def _end_if_idle(self, seconds: float) -> None:
+        if not self._runs and time.monotonic() - self._last_work >= seconds:
+            self._is_ending = True
+
+
+def _bind(function: Callable[[str], None], value: str) -> Callable[[], None]:
+    return lambda: function(value)
+
+
+def _machine_memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def main() -> None:
+    """Be the host at the address in the arguments: the socket's path, and where to say that it listens."""
+    path, ready = Path(sys.argv[1]), int(sys.argv[2])
+    os.chdir("/")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with suppress(OSError):
+        path.unlink()  # of a host that was killed: whoever started this one holds the lock and found nobody there
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(64)
+    os.write(ready, b"ready")
+    os.close(ready)
+    sys.argv[:] = ["workbench-host"]
+    Host(listener, path).serve()
+    os._exit(0)

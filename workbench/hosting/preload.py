@@ -1,0 +1,41 @@
+"""What every worker has imported before it is forked. Imported once, by the server that forks them."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from contextlib import suppress
+
+_MODULES = (
+    "numpy",
+    "h5py",
+    "sqlalchemy.dialects.sqlite",
+    "workbench.catalog",
+    "workbench.algorithms",
+    "workbench.algorithms.loader",
+    "workbench.algorithms.runnable",
+    "workbench.execution.capture",
+    "workbench.execution.context",
+    "workbench.execution.inputs",
+    "workbench.execution.perform",
+    "workbench.execution.runs",
+    "workbench.hosting.worker",
+    "workbench.library",
+    "workbench.runners",
+    "workbench.schemas",
+    "workbench.storage.hdf5",
+    "workbench.workspace",
+    "torch",
+)
+
+for _name in _MODULES:
+    with suppress(
+        Exception
+    ):  # what is missing or broken is missed by the algorithm that needs it, with its own error
+        importlib.import_module(_name)
+with suppress(Exception):
+    from workbench.models import RunRecord
+
+    RunRecord.model_rebuild()  # its validator is built once, here
+gc.collect()
+gc.freeze()  # a collection in a child would touch, and so copy, every page of its parent
