@@ -27,7 +27,7 @@ class TwoKernels(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         shm = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        self.folder, self.spill = tempfile.mkdtemp(dir=shm), tempfile.mkdtemp()
+        self.folder, self.spill = tempfile.mkdtemp("", "workbench-tests-", shm), tempfile.mkdtemp()
         self.sessions = [self.open_sessions(), self.open_sessions()]
         self.expected: dict[str, Any] = {}
         self.held: list[tuple[np.ndarray, int]] = []
