@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.errors import InvalidInputError, NotFoundError, StorageFullError
 from workbench.models import SessionRecord
-from workbench.names import new_id
 from workbench.pages import Page, html_table, text_table
-from workbench.sessions import packing, segments
+from workbench.sessions import local, packing, segments
 from workbench.sessions.ground import Ground, Item, SessionGoneError
 from workbench.sessions.keys import file_name, key_of
 from workbench.sessions.listing import ItemInfo, item_row, size_text
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
 
     from workbench.sessions.pool import Kept
 
-_MISSING = object()
 TOUCH_NS = 1_000_000_000
-#: Objects that no other process can have: (token, file name) -> (id in the item's file, object)
-_local: dict[tuple[str, str], tuple[str, object]] = {}
 
 
 class Session:
@@ -341,7 +337,10 @@ class Session:
         segment, path = self._ground.open(self._token, name, now)
         self._touch(now)
         if segment.flags & LOCAL:
-            return self._local_value(key, name, segment), segment, path
+            found = local.find(self._token, name, segment.body)
+            if found is None:
+                raise local.explain_elsewhere(self.name, key, segment.body, self._ground.root / "work")
+            return found[0], segment, path
         try:
             value = packing.unpack(segment.body, segment.arrays, segment.others, writable=writable)
         except (KeyboardInterrupt, MemoryError):
@@ -352,42 +351,15 @@ class Session:
 
     def _keep_here(self, key: str, name: str, value: object, error: Exception, now: int) -> None:
         """Keep an object that cannot be pickled in this process, and leave a note for the others."""
-        import socket
-
         kind = type(value).__name__
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
-        marker = new_id()
-        facts = {
-            "id": marker,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "owner": self._ground.work.id,
-            "why": why,
-        }
-        meta = _meta(key, now, kind, (), "")
-        layout = lay_out(meta, json.dumps(facts).encode(), [], flags=LOCAL)
+        note_text, why = local.note_for_others(self._ground.work.id, error)
+        layout = lay_out(_meta(key, now, kind, (), ""), note_text, [], flags=LOCAL)
         self._publish(key, name, layout, (), now)
-        _local[self._token, name] = (marker, value)
+        local.keep(self._token, name, note_text, value)
         warnings.warn(
             f"Item {key[:80]!r} ({kind}) of session {self.name!r} cannot be pickled ({why}): it stays in this process, other "
             "kernels and background runs cannot read it, and it ends with this kernel. Put its data instead, such as arrays.",
             stacklevel=3,
-        )
-
-    def _local_value(self, key: str, name: str, segment: Segment) -> Any:
-        facts = json.loads(segment.body)
-        marker, value = _local.get((self._token, name), ("", None))
-        if marker == facts["id"]:
-            return value
-        from workbench.sessions.workfolder import is_alive
-
-        lives = is_alive(self._ground.root / "work", facts["owner"])
-        where = f"process {facts['pid']} on {facts['host']!r}"
-        end = "which holds it" if lives else "which has ended, and the object with it"
-        raise NotFoundError(
-            f"Item {key[:80]!r} of session {self.name!r} cannot be read here: it could not be pickled ({facts['why']}) and stayed "
-            f"in {where}, {end}. Put its data instead, such as arrays, or make it here.",
-            reason="elsewhere",
         )
 
     def _digest(self, value: Any, segment: Segment, path: str) -> str:
@@ -438,7 +410,7 @@ class Session:
         facts = json.loads(meta)
         memory = "memory" if self._ground.place.in_memory else "disk"
         where = "this process" if flags & LOCAL else "disk" if item.spilled else memory
-        if flags & LOCAL and (self._token, item.name) not in _local:
+        if flags & LOCAL and not local.has(self._token, item.name):
             where = "another process"
         return ItemInfo(
             key=facts["key"],
@@ -458,7 +430,7 @@ class Session:
         return explain_missing(self.name, key, str(folder / "reasons"), len(self), self.keys)
 
     def _forget(self, name: str) -> None:
-        _local.pop((self._token, name), None)
+        local.forget(self._token, name)
         self._live.pop(name, None)
 
     def _touch(self, now: int) -> None:
