@@ -41,6 +41,8 @@ def _own_folders(
     monkeypatch.setenv("USERPROFILE", str(home))
     for kind in ("DATA", "CONFIG", "CACHE", "STATE"):
         monkeypatch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+    # not in the machine's shared memory, where it would stay
+    monkeypatch.setenv("WORKBENCH_SESSION_FOLDER", str(home / "sessions"))
     monkeypatch.setenv("WORKBENCH_HOST_FOLDER", str(host_folder))
     # never ask the cloud's own metadata address for credentials
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -88,6 +88,7 @@ def describe(ctx: click.Context, algorithm: str) -> None:
 @click.argument("algorithm")
 @click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=VALUE]...")
 @click.option("-d", "--device", help="cpu, gpu, cuda, cuda:1, mps.")
+@click.option("-s", "--session", help="Session to work in.")
 @click.option("-x", "--executor", help="Where it runs: kernel or process.")
 @click.option(
     "-b", "--background", is_flag=True, help="Return at once; the run goes on in a process of its own."
@@ -191,6 +192,18 @@ def why(ctx: click.Context, run_id: str) -> None:
     from workbench.commands import why as explain
 
     click.echo(repr(explain(_open(ctx), run_id)))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--clear", is_flag=True, help="Remove its items.")
+@click.option("--drop", is_flag=True, help="Remove it with its items.")
+@click.pass_context
+def session(ctx: click.Context, name: str | None, clear: bool, drop: bool) -> None:
+    """List sessions, or the items of one; or empty or drop it."""
+    from workbench.commands import session_words
+
+    click.echo(repr(session_words(_open(ctx), name, clear=clear, drop=drop)))
 
 
 @main.command()

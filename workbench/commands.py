@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
     from workbench.execution.run import Run
     from workbench.execution.why import Why
+    from workbench.pages import Page
+    from workbench.sessions import Session
+    from workbench.sessions.listing import SessionInfo
     from workbench.workspace import Workspace
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -153,6 +156,41 @@ def run_words(
     given = read_inputs(workspace, inputs, namespace)
     # one word is one input, exactly as alg(volume): a 3-D array is a stack, whatever its length
     return workspace.run(algorithm, given[0] if len(given) == 1 else tuple(given), values, **options)
+
+
+def session_words(
+    workspace: Workspace, name: str | None, *, clear: bool = False, drop: bool = False, make: bool = False
+) -> Session | Page[SessionInfo]:
+    """Return the sessions, or one after it was emptied; after a drop those that are left.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    name : str, optional
+        Nothing: all sessions.
+    clear, drop : bool
+        Remove the items of the session, or the session with them.
+    make : bool
+        Make the session if there is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If a session is to be emptied or dropped and none is named.
+    NotFoundError
+        If there is none of that name.
+    """
+    if name is None:
+        if clear or drop:
+            raise InvalidInputError("Which session? Name it, as in: %algosession tuning --clear.")
+        return workspace.sessions.list()
+    if drop:
+        workspace.sessions.drop(name)
+        return workspace.sessions.list()
+    session = workspace.session(name) if make and not clear else workspace.sessions.get(name)
+    if clear:
+        session.clear()
+    return session
 
 
 def executor_of(workspace: Workspace, name: str | None, *, background: bool) -> str | None:

@@ -63,6 +63,7 @@ def examine(url: str | None = None) -> Iterator[Finding]:
         if workspace.store.is_local:
             free = shutil.disk_usage(workspace.url.removeprefix("file://")).free / 2**30
             yield Finding("disk", free > 1.0, f"{free:.1f} GiB free")
+        yield _sessions(workspace)
         if workspace.store.is_shared:
             yield _host(workspace)
         lost = workspace.runs.list(status="LOST", limit=100)
@@ -78,6 +79,18 @@ def examine(url: str | None = None) -> Iterator[Finding]:
             indexed == len(stored),
             text + ("" if indexed == len(stored) else "; run: workbench reindex"),
         )
+
+
+def _sessions(workspace: Workspace) -> Finding:
+    from workbench.sessions.listing import size_text
+
+    try:
+        place = workspace.sessions.place
+    except WorkbenchError as error:
+        return Finding("sessions", False, str(error))
+    kind = "in memory" if place.in_memory else "on a disk"
+    more = f"; then {size_text(place.spill_quota)} in {place.spill}" if place.spill is not None else ""
+    return Finding("sessions", True, f"{size_text(place.quota)} {kind}, in {place.folder}{more}")
 
 
 def _host(workspace: Workspace) -> Finding:

@@ -248,3 +248,12 @@ class RunRecord(Record):
         if self.started is None or self.finished is None:
             return None
         return (self.finished - self.started).total_seconds()
+
+
+class SessionRecord(Record):
+    """A session: ``sessions/<name>.json``. Its items never lie in the store."""
+
+    name: str
+    token: str  # a session that is made again under the same name has another
+    created: datetime
+    host: str = ""  # the machine whose memory holds the items

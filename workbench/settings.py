@@ -73,6 +73,27 @@ class Settings(BaseModel):
         description="Bytes of fetched arrays kept in a process; those of a folder are mapped instead",
     )
     page_size: int = Field(50, ge=1, le=1000, description="Items on a page of a listing")
+    session_folder: str | None = Field(
+        None,
+        description="Where session items live; default: /dev/shm where it is large, else the user's cache folder",
+    )
+    session_spill: str | None = Field(
+        None,
+        description="Disk folder for items that find no room, or 'none'; default: the user's cache folder",
+    )
+    session_items: int | None = Field(None, ge=1, description="Most items of a session; default: no limit")
+    session_bytes: int | None = Field(None, ge=1, description="Most bytes of a session; default: no limit")
+    session_quota: int | None = Field(
+        None, ge=1, description="Most bytes of all sessions in session_folder; default: half of the place"
+    )
+    session_spill_quota: int | None = Field(
+        None,
+        ge=0,
+        description="Most bytes of all sessions in session_spill; default: a quarter of its free space",
+    )
+    session_hours: float | None = Field(
+        168.0, gt=0, description="Hours after its last use when a session expires"
+    )
     threads: int = Field(
         default_factory=lambda: min(8, os.cpu_count() or 1),
         ge=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
     from workbench.execution.why import Why
     from workbench.library import Datasets
     from workbench.pages import Page
+    from workbench.sessions import Session, Sessions
 
 _current: Workspace | None = None
 _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs``, ``ws.sessions`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -57,6 +59,7 @@ class Workspace:
         self._runs: Runs | None = None
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
+        self._sessions: Sessions | None = None
         self._wired: Services | None = None
 
     @property
@@ -103,6 +106,28 @@ class Workspace:
                 self._runs = Runs(self.store, self.catalog, self.datasets, self.settings, attach=self._attach)
             return self._runs
 
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions: what stays warm between cells, kernels and background runs."""
+        with self._lock:
+            if self._sessions is None:
+                self._check_open()
+                from workbench.sessions import Sessions
+
+                self._sessions = Sessions(
+                    self.settings, self._place(), self.store, is_shared=self.store.is_shared
+                )
+            return self._sessions
+
+    def session(self, name: str) -> Session:
+        """Return the session of this name; made on first use.
+
+        Examples
+        --------
+        >>> ws.session("tuning")["volume"] = array  # doctest: +SKIP
+        """
+        return self.sessions.open(name)
+
     def run(
         self,
         algorithm: str | os.PathLike[str] | Algorithm | Runnable,
@@ -111,7 +136,7 @@ class Workspace:
         *,
         executor: str | None = None,
         device: str | None = None,
-        session: str | None = None,
+        session: str | Session | None = None,
         timeout_s: float | None = None,
         retries: int = 0,
         reuse: str | None = None,
@@ -138,6 +163,9 @@ class Workspace:
             ``kernel`` (in this process) or ``process`` (in a background process that outlives this one).
         device : str, optional
             ``cpu``, ``gpu``, ``cuda``, ``cuda:1``, ``mps``; default: the setting ``device``, then the algorithm's default.
+        session : str or Session, optional
+            Where the algorithm saves and loads items that outlive the run. Without one, the first item that is saved makes a
+            session named after the run.
         timeout_s : float, optional
             Seconds after which the run is ended: in the kernel at its next log, progress or fetch call, in a process anyway.
         retries : int
@@ -178,10 +206,13 @@ class Workspace:
         from workbench.execution.run import Run
 
         self._check_open()
-        _refuse_what_is_not_here(session, timeout_s, retries)
+        _refuse_what_is_not_here(timeout_s, retries)
+        session_name = (
+            None if session is None else check_name(getattr(session, "name", session), "Session name")
+        )
         chosen = resolve(self.algorithms, algorithm)
         asked = self.settings.reuse if reuse is None else reuse
-        mode = checked_mode(asked, chosen, debug=debug, session=session)
+        mode = checked_mode(asked, chosen, debug=debug, session=session_name)
         revision = chosen.revision
         values = chosen.parameters.validate(dict(parameters or {}))
         device_choice = choose_device(
@@ -209,12 +240,13 @@ class Workspace:
             executor=place.name,
             device=device_choice.device,
             device_reason=device_choice.reason,
+            session=session_name,
             warnings=(device_choice.warning,) if device_choice.warning else (),
             debug=debug,
             timeout_s=timeout_s,
             retries=retries,
             reuse=asked,
-            reuse_key=kept_key(parts, debug=debug, session=session),
+            reuse_key=kept_key(parts, debug=debug, session=session_name),
             reuse_parts=parts,
             tags=labels,
             priority=priority,
@@ -313,6 +345,8 @@ class Workspace:
             executor.shutdown()
         if self._runners is not None:
             self._runners.clear()
+        if self._sessions is not None:
+            self._sessions.close()
         if self._datasets is not None:
             self._datasets.close()
         if self._catalog is not None:
@@ -343,6 +377,14 @@ class Workspace:
             raise WorkspaceError(
                 f"Workspace {self.url} is closed. Open it again: workbench.open({self.url!r})."
             )
+
+    def _place(self) -> str:
+        """Return where the workspace is, the same whatever way its folder was named."""
+        return (
+            str(Path(self.store.root).resolve())
+            if isinstance(self.store, FsspecStore) and self.store.is_local
+            else self.url
+        )
 
     def executor(self, name: str) -> Executor:
         """Return the executor of that name, made on first use.
@@ -378,6 +420,7 @@ class Workspace:
                     runs=self.runs,
                     environment=self._environment_of_process(),
                     runners=self._loaded_runners(),
+                    session=self.session,
                 )
             return self._wired
 
@@ -412,9 +455,7 @@ class Workspace:
             return self._runners
 
 
-def _refuse_what_is_not_here(session: str | None, timeout_s: float | None, retries: int) -> None:
-    if session is not None:
-        raise UnsupportedError(f"Session {session!r}: sessions are not in this version. Leave session out.")
+def _refuse_what_is_not_here(timeout_s: float | None, retries: int) -> None:
     if timeout_s is not None and not timeout_s > 0:
         raise InvalidInputError(
             f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."

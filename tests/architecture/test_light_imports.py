@@ -67,6 +67,7 @@ def test_the_public_names_are_there() -> None:
         "workbench.catalog",
         "workbench.library",
         "workbench.runners",
+        "workbench.sessions",
         "workbench.storage",
     ],
 )

@@ -1,18 +1,20 @@
-"""What a Runner reaches while it runs: data, assets, log, progress."""
+"""What a Runner reaches while it runs: data, assets, log, progress, session."""
 
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.errors import InvalidInputError, NotFoundError
 from workbench.execution.live import LEVELS, LiveRun
 from workbench.execution.progress import check_fraction
 
 if TYPE_CHECKING:
     from workbench.library.datasets import Datasets
     from workbench.schemas import DataSchema
+    from workbench.sessions import Session
 
 
 class AssetContext:
@@ -52,9 +54,19 @@ class RunContext(AssetContext):
     Cancel and time-out are raised at every call.
     """
 
-    def __init__(self, live: LiveRun, fetch: Callable[[str], bytes], device: str, datasets: Datasets) -> None:
+    def __init__(
+        self,
+        live: LiveRun,
+        fetch: Callable[[str], bytes],
+        device: str,
+        datasets: Datasets,
+        session: Callable[[str], Session] | None = None,
+    ) -> None:
         super().__init__(live, fetch, device)
         self._datasets = datasets
+        self._open_session = session
+        self._session: Session | None = None
+        self._lock = threading.Lock()  # an algorithm may have threads
 
     def fetch_data(
         self, refs: Sequence[Any], schema: type[DataSchema], *keys: str, parallel: bool = False
@@ -95,19 +107,44 @@ class RunContext(AssetContext):
         self._live.report_progress(value, message)
 
     def save_item(self, obj: object, key: str) -> None:
-        """Refuse: the run has no session."""
-        raise self._no_session(key)
+        """Keep an object in the run's session; a run without one gets its own, named after the run."""
+        self._live.check()
+        self._the_session(key, make=True)[key] = obj
 
     def load_item(self, key: str) -> Any:
-        """Refuse: the run has no session."""
-        raise self._no_session(key)
+        """Return an object of the run's session.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not there, with the reason.
+        """
+        self._live.check()
+        return self._the_session(key)[key]
 
     def remove_item(self, key: str) -> None:
-        """Refuse: the run has no session."""
-        raise self._no_session(key)
+        """Remove an object from the run's session.
 
-    def _no_session(self, key: str) -> UnsupportedError:
-        return UnsupportedError(
-            f"Run {self.run_id} has no session for item {key!r}: sessions are not in this version. "
-            "Keep the value on self within the run, or in load_assets to share it."
-        )
+        Raises
+        ------
+        NotFoundError
+            If it is not there, with the reason.
+        """
+        self._live.check()
+        del self._the_session(key)[key]
+
+    def _the_session(self, key: str, *, make: bool = False) -> Session:
+        with self._lock:
+            if self._session is None:
+                name = self._live.record.session
+                if name is None and make:
+                    name = self.run_id
+                    # what it leaves there is part of what it does: no later run may be spared for it
+                    self._live.change(session=name, reuse_key="")
+                if name is None or self._open_session is None:
+                    raise NotFoundError(
+                        f"Run {self.run_id} has no session, and so no item {key!r}. Start it in the session of the run that saved "
+                        "the item: ws.run(..., session='tuning') or %algorun -s tuning."
+                    )
+                self._session = self._open_session(name)
+            return self._session

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
     from workbench.library.datasets import Datasets
     from workbench.models import RunRecord
+    from workbench.sessions import Session
     from workbench.settings import Settings
     from workbench.storage.store import Store
 
@@ -41,6 +42,7 @@ class Services:
     runs: Runs
     environment: Environment
     runners: RunnerCache
+    session: Callable[[str], Session]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.execution.executor import Services
     from workbench.library.datasets import Datasets
     from workbench.runners import BaseRunner
+    from workbench.sessions import Session
 
 BACKOFF_S = 0.5
 BACKOFF_MOST_S = 60.0
@@ -51,6 +52,8 @@ class Task:
     runners : RunnerCache
     retryable : bool or sequence of str
         Which errors are worth another attempt: those named, or all.
+    session : callable, optional
+        Opens a session by its name.
     """
 
     key: tuple[str, str]
@@ -61,6 +64,7 @@ class Task:
     facts: Callable[[], dict[str, Any]]
     runners: RunnerCache
     retryable: bool | Sequence[str] = True
+    session: Callable[[str], Session] | None = None
 
     @classmethod
     def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
@@ -73,6 +77,7 @@ class Task:
             datasets=services.datasets,
             facts=services.environment.facts,
             runners=services.runners,
+            session=services.session,
             retryable=algorithm.revision.settings.get("retryable", True),
         )
 
@@ -231,7 +236,7 @@ def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef
     shared = task.runners.get(task.key, load)
     live.advance(RunStatus.RUNNING, save=live.record.status is RunStatus.STARTED)
     record = live.record
-    runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets))
+    runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets, task.session))
     arguments = dict(record.parameters)
     data = phases.do(
         "preprocess", lambda: runner.preprocess_base({"input_dataset_ids": list(record.inputs)}, arguments)

@@ -11,7 +11,16 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
-_KEYS = ("%algorun", "%%algorun", "%algoform", "%algojobs", "%algodeploy", "%algols", "%algowhy")
+_KEYS = (
+    "%algorun",
+    "%%algorun",
+    "%algoform",
+    "%algojobs",
+    "%algodeploy",
+    "%algols",
+    "%algowhy",
+    "%algosession",
+)
 
 
 def install(shell: Any) -> None:
@@ -52,6 +61,10 @@ def _candidates(
     positional = [w for w in earlier if not w.startswith("-")]
     if magic == "algojobs":
         return ["show", "log", "cancel", "attach"] if positional else workspace.runs.names()
+    if magic == "algosession":
+        return ["--clear", "--drop", "--view"] if positional else workspace.sessions.names()
+    if magic == "algorun" and earlier and earlier[-1] in ("-s", "--session"):
+        return workspace.sessions.names()
     if magic == "algowhy":
         return [] if positional else workspace.runs.names()
     if magic == "algodeploy":
@@ -81,6 +94,7 @@ def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], 
     options = (
         "debug",
         "device",
+        "session",
         "executor",
         "background",
         "priority",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
-NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs", "algowhy")
+NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs", "algowhy", "algosession")
 CELL_NAMES = ("algorithm", "algorun")
 
 
@@ -256,6 +256,26 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
 
             return RunView(run)
         return run
+
+    @magic_arguments()
+    @argument("name", nargs="?", help="Session; made if there is none. Nothing lists all.")
+    @argument("--clear", action="store_true", help="Remove its items.")
+    @argument("--drop", action="store_true", help="Remove it with its items.")
+    @argument("--view", action="store_true", help="Show it as a widget that can be refreshed.")
+    @output_can_be_silenced
+    @line_magic
+    @_usage
+    def algosession(self, line: str) -> Any:
+        """List sessions, or the items of one with sizes and ages; or empty or drop it."""
+        from workbench.commands import session_words
+
+        args = _arguments(self.algosession, line)
+        found = session_words(self.workspace, args.name, clear=args.clear, drop=args.drop, make=True)
+        if args.view:
+            from workbench.notebook.session_view import SessionView
+
+            return SessionView(self.workspace.sessions, None if args.drop else args.name)
+        return found
 
     @magic_arguments()
     @argument("id", nargs="?", default="last", help="Run id; nothing means the newest run.")
