@@ -24,11 +24,22 @@ def test_messages_come_whole_however_the_bytes_are_cut(messages: list[dict], dat
     assert found == messages
 
 
+@given(st.lists(st.tuples(st.dictionaries(st.just("n"), st.integers()), st.binary(max_size=50))), st.data())
+def test_bodies_stay_with_their_messages(sent: list[tuple[dict, bytes]], data: st.DataObject) -> None:
+    stream = b"".join(encode(m, body) for m, body in sent)
+    decoder, found = Decoder(), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        found += decoder.feed(stream[:size])
+        stream = stream[size:]
+    assert found == [{**m, "body": body} if body else m for m, body in sent]
+
+
 def test_bytes_that_are_no_messages_are_refused() -> None:
     with pytest.raises(ValueError, match="is no message"):
         Decoder().feed(b"\xff" * 8)
     with pytest.raises(ValueError):
-        Decoder().feed(b"\x00\x00\x00\x02{{")
+        Decoder().feed(b"\x00\x00\x00\x02\x00\x00\x00\x00{{")
 
 
 def test_a_reader_that_does_not_read_is_not_waited_for() -> None:

@@ -128,7 +128,14 @@ class HostClient:
         keep(remote)
         self._remote[record.id] = remote
         try:
-            self._send({"op": "submit", "record": record.model_dump_json(), **order})
+            head = {
+                "op": "submit",
+                "run": record.id,
+                "priority": record.priority,
+                "timeout_s": record.timeout_s,
+                **order,
+            }
+            self._send(head, record.model_dump_json().encode())
         except OSError:  # the host ended in this moment: the reader settles what it had
             self._orphaned([remote])
         return remote
@@ -280,8 +287,8 @@ class HostClient:
         with suppress(OSError):
             self._send({"op": "cancel", "run": run_id})
 
-    def _send(self, message: Message) -> None:
-        frame = encode(message)
+    def _send(self, message: Message, body: bytes = b"") -> None:
+        frame = encode(message, body)
         connection = self._connection
         if connection is None:
             raise ConnectionError("not connected")
@@ -317,7 +324,7 @@ class HostClient:
         if remote is None:
             return
         if event == "state":
-            record = RunRecord.model_validate_json(message["record"])
+            record = RunRecord.model_validate_json(message["body"])
             if record.status.is_final:
                 self._remote.pop(record.id, None)
                 if not message.get("filed", True):

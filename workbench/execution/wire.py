@@ -12,20 +12,20 @@ from typing import Any
 
 Message = dict[str, Any]
 
-_LENGTH = struct.Struct("!I")
+_LENGTHS = struct.Struct("!II")  # of the message, and of the body behind it
 _READ = 1 << 16
 #: A frame beyond this is no message of ours.
 MOST_BYTES = 1 << 28
 
 
-def encode(message: Message) -> bytes:
-    """Return a message as a frame."""
-    body = json.dumps(message, separators=(",", ":")).encode()
-    return _LENGTH.pack(len(body)) + body
+def encode(message: Message, body: bytes = b"") -> bytes:
+    """Return a message as a frame; what only the last receiver reads goes as its body, and nobody between looks into it."""
+    head = json.dumps(message, separators=(",", ":")).encode()
+    return b"".join([_LENGTHS.pack(len(head), len(body)), head, body])
 
 
 class Decoder:
-    """Takes bytes as they come and gives whole messages."""
+    """Takes bytes as they come and gives whole messages; a body is in ``message["body"]``."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -40,14 +40,18 @@ class Decoder:
         """
         self._bytes += data
         messages = []
-        while len(self._bytes) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._bytes)
-            if length > MOST_BYTES:
-                raise ValueError(f"a frame of {length} bytes is no message")
-            end = _LENGTH.size + length
+        while len(self._bytes) >= _LENGTHS.size:
+            head, body = _LENGTHS.unpack_from(self._bytes)
+            if head + body > MOST_BYTES:
+                raise ValueError(f"a frame of {head + body} bytes is no message")
+            middle = _LENGTHS.size + head
+            end = middle + body
             if len(self._bytes) < end:
                 break
-            messages.append(json.loads(self._bytes[_LENGTH.size : end]))
+            message = json.loads(self._bytes[_LENGTHS.size : middle])
+            if body:
+                message["body"] = bytes(self._bytes[middle:end])
+            messages.append(message)
             del self._bytes[:end]
         return messages
 

@@ -75,7 +75,7 @@ class Clerk:
         self._thread.start()
         self._tasks.put(lambda: self.workspace.runs.settle(again=True))
 
-    def settle(self, record: str, ending: Ending, done: Callable[[str], None]) -> None:
+    def settle(self, record: bytes, ending: Ending, done: Callable[[bytes], None]) -> None:
         """Bring a run to an end and pass its final record on, as JSON."""
         self._tasks.put(lambda: done(self._settle(RunRecord.model_validate_json(record), ending)))
 
@@ -124,7 +124,7 @@ class Clerk:
                     ErrorRecord(type="ProcessGone", message=text, kind="run_lost"),
                 )
 
-    def _settle(self, record: RunRecord, ending: Ending) -> str:
+    def _settle(self, record: RunRecord, ending: Ending) -> bytes:
         error = None
         try:
             runs = self.workspace.runs
@@ -134,7 +134,7 @@ class Clerk:
         except Exception:  # a full disk must not keep those waiting who wait for the end
             traceback.print_exc()
             record = record.model_copy(update={"status": ending.status, "error": error, "finished": now()})
-        return record.model_dump_json()
+        return record.model_dump_json().encode()
 
 
 def _is_gone(pid: int) -> bool:

@@ -39,6 +39,8 @@ WORKER_IDLE_S = 300.0
 HARD_AFTER_S = 1.0  # of a cancel: the Python code is interrupted
 TIMEOUT_GRACE_S = 1.0
 KEPT_ENDED = 256
+#: what of an order the worker needs, beside the record
+FOR_THE_WORKER = ("folder", "cwd", "env")
 
 
 @dataclass(eq=False)
@@ -66,7 +68,7 @@ class HostedRun:
     timeout_s: float | None
     watchers: set[Client] = field(default_factory=set)
     worker: WorkerHandle | None = None
-    record: str = ""  # the newest one, as JSON
+    record: bytes = b""  # the newest one, as JSON
     log_size: int = 0
     progress: tuple[float, str] | None = None
     cancelled: bool = False
@@ -93,7 +95,7 @@ class Host:
         self._workers: set[WorkerHandle] = set()
         self._starting = 0
         self._runs: dict[str, HostedRun] = {}
-        self._ended: dict[str, str] = {}  # id -> final record, of the last ones
+        self._ended: dict[str, bytes] = {}  # id -> final record, of the last ones
         self._unfiled: dict[str, set[Client]] = {}  # id -> who waits for it to be in the catalog
         self._waiting = Waiting()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -203,9 +205,9 @@ class Host:
             if key.events != events:
                 self._selector.modify(peer.connection, events, key.data)
 
-    def _tell(self, client: Client, message: Message) -> None:
+    def _tell(self, client: Client, message: Message, body: bytes = b"") -> None:
         if client in self._clients:
-            if client.outbox.put(encode(message)):
+            if client.outbox.put(encode(message, body)):
                 if not client.outbox.is_empty:
                     self._watch_writing(client)
             else:  # gone, or does not read: it costs the run nothing
@@ -300,22 +302,20 @@ class Host:
     # -- runs
 
     def _submit(self, client: Client, message: Message) -> None:
-        import json
-
-        record = json.loads(message["record"])
+        record = message.pop("body")
         needs = Needs(message["memory"], message["gpu"])
         run = HostedRun(
-            id=record["id"],
-            order=message,
+            id=message["run"],
+            order={"op": "run", **{name: message[name] for name in FOR_THE_WORKER}},
             needs=needs,
             key=(message["key"][0], message["key"][1]),
-            timeout_s=record.get("timeout_s"),
-            record=message["record"],
+            timeout_s=message["timeout_s"],
+            record=record,
         )
         run.watchers.add(client)
         client.watches.add(run.id)
         self._runs[run.id] = run
-        self._waiting.add(run.id, record.get("priority", 0), needs)
+        self._waiting.add(run.id, message["priority"], needs)
         self._last_work = time.monotonic()
         self._dispatch()
 
@@ -326,7 +326,7 @@ class Host:
         if record is None:
             self._tell(client, {"ask": message["ask"], "known": False})
             return
-        self._tell(client, {"event": "state", "run": run_id, "record": record})
+        self._tell(client, {"event": "state", "run": run_id}, record)
         if run is not None:
             run.watchers.add(client)
             client.watches.add(run_id)
@@ -360,7 +360,7 @@ class Host:
 
     def _begin(self, run: HostedRun, worker: WorkerHandle) -> None:
         run.worker, worker.run_id = worker, run.id
-        worker.tell({**run.order, "op": "run"})
+        worker.tell(run.order, run.record)
         self._watch_writing(worker)
         if run.timeout_s is not None:
             self._at(run.timeout_s + TIMEOUT_GRACE_S, lambda: self._time_over(run))
@@ -406,7 +406,7 @@ class Host:
             run.record, ending, lambda record: self._from_thread(lambda: self._finish(run, record))
         )
 
-    def _finish(self, run: HostedRun, record: str, *, filed: bool = True) -> None:
+    def _finish(self, run: HostedRun, record: bytes, *, filed: bool = True) -> None:
         """Tell everyone that a run has ended; it is kept on disk already, and in the catalog soon."""
         if not filed:
             self._unfiled[run.id] = run.watchers.copy()
@@ -418,7 +418,7 @@ class Host:
             del self._ended[next(iter(self._ended))]
         for client in run.watchers.copy():
             client.watches.discard(run.id)
-            self._tell(client, {"event": "state", "run": run.id, "record": record, "filed": filed})
+            self._tell(client, {"event": "state", "run": run.id, "filed": filed}, record)
         self._last_work = time.monotonic()
         if self._is_retired:
             self._end_if_idle(0.0)
@@ -481,7 +481,7 @@ class Host:
                 worker.loaded.add(run.key)
                 self._slots.give_back(run.needs)
                 worker.filing.add(run.id)
-                self._finish(run, message["record"], filed=False)
+                self._finish(run, message["body"], filed=False)
             self._dispatch()
             return
         if event == "filed":
@@ -492,14 +492,15 @@ class Host:
             return
         if run is None:
             return
+        body = message.pop("body", b"")
         if event == "state":
-            run.record = message["record"]
+            run.record = body
         elif event == "progress":
             run.progress = (message["fraction"], message["message"])
         elif event == "log":
             run.log_size = message["size"]
         for client in run.watchers.copy():
-            self._tell(client, message)
+            self._tell(client, message, body)
 
     def _tell_filed(self, run_id: str) -> None:
         for client in self._unfiled.pop(run_id, ()):

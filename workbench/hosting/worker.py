@@ -108,7 +108,7 @@ class Worker:
         self._tell({"event": "ready", "pid": os.getpid()})
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
-            self._tell({"event": "done", "run": final.id, "record": final.model_dump_json()})
+            self._tell({"event": "done", "run": final.id}, final.model_dump_json().encode())
             self._file()
             self._tell({"event": "filed", "run": final.id, **self._kept()})
         if self._workspace is not None:
@@ -154,7 +154,7 @@ class Worker:
             live.interrupt()
 
     def _perform(self, order: Message) -> RunRecord:
-        record = RunRecord.model_validate_json(order["record"])
+        record = RunRecord.model_validate_json(order["body"])
         try:
             return self._run(record, order)
         except Exception as error:
@@ -217,9 +217,10 @@ class Worker:
             self._known[revision] = resolve(workspace.algorithms, revision)
         return self._known[revision]
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: Message, body: bytes = b"") -> None:
+        frame = encode(message, body)
         with self._sending, suppress(OSError):
-            self._connection.sendall(encode(message))
+            self._connection.sendall(frame)
 
 
 def _enter(order: Message) -> None:
@@ -232,7 +233,7 @@ def _enter(order: Message) -> None:
 class _Reporter:
     """Tells the host of log and progress at most so many times a second, in a thread that sleeps between runs."""
 
-    def __init__(self, tell: Callable[[Message], None]) -> None:
+    def __init__(self, tell: Callable[..., None]) -> None:
         self._tell = tell
         self._lock = threading.Condition()
         self._live: Any = None
@@ -284,7 +285,7 @@ class _Reporter:
         if not final and not self._saved and live.is_active:
             self._saved = True
             live.save_state()
-            self._tell({"event": "state", "run": record.id, "record": live.record.model_dump_json()})
+            self._tell({"event": "state", "run": record.id}, live.record.model_dump_json().encode())
         if live.log.size > self._sent:
             self._sent = live.log.size
             self._tell({"event": "log", "run": record.id, "size": self._sent})

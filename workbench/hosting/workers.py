@@ -43,9 +43,9 @@ class WorkerHandle:
     def pid(self) -> int:
         return int(self.process.pid)
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message, body: bytes = b"") -> None:
         """Send a message; a worker that is gone is noticed by its end."""
-        self.outbox.put(encode(message))
+        self.outbox.put(encode(message, body))
 
     def kill(self) -> None:
         """End the process now."""
