@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def _echo(text: str) -> None:
 
 def _cwd() -> str:
     try:
-        return str(Path.cwd())
+        return os.getcwd()  # noqa: PTH109 - in the path of every run
     except FileNotFoundError:
         raise InvalidInputError(
             "The current folder is gone, and a background run works in it. Go to another one."

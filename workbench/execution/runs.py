@@ -193,6 +193,10 @@ class Runs:
         """Keep a record in the store: what it says is then kept, also if the catalog has not heard of it."""
         self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
 
+    def prepare(self) -> None:
+        """Do now what can be done of saving the next record."""
+        self._store.prepare(COLLECTION)
+
     def save_new(self, record: RunRecord) -> None:
         """Keep the record of a run that another process works on already; what that has saved meanwhile stays."""
         with suppress(AlreadyExistsError):

@@ -54,8 +54,9 @@ class BackgroundRun(LiveRun):
                 super()._save(to_store=False)
 
     def file(self) -> None:
-        """Note its end in the catalog."""
+        """Note its end in the catalog, and be ready for the next one."""
         self._all_runs.save(self.record, before=self._saved, to_store=False)
+        self._all_runs.prepare()
 
     def interrupt(self) -> None:
         """Interrupt the main thread between two steps of a loop that never asks, unless the run is ending."""
