@@ -346,9 +346,8 @@ class Host:
             if run_id is None:
                 return  # slots are taken: the end of a run comes back here
             run = self._runs[run_id]
-            worker = next((w for w in free if run.key in w.loaded), None) or min(
-                free, key=lambda w: len(w.loaded)
-            )
+            # one that has the Runner; of those the one that has rested longest, for it has filed its last run
+            worker = min(free, key=lambda w: (run.key not in w.loaded, w.idle_since))
             free.remove(worker)
             self._begin(run, worker)
         most = self._settings.workers - len(self._workers) - self._starting

@@ -54,8 +54,11 @@ class BackgroundRun(LiveRun):
                 super()._save(to_store=False)
 
     def file(self) -> None:
-        """Note its end in the catalog, and be ready for the next one."""
+        """Note its end in the catalog."""
         self._all_runs.save(self.record, before=self._saved, to_store=False)
+
+    def prepare_next(self) -> None:
+        """Do now what can be done of saving the next run."""
         self._all_runs.prepare()
 
     def interrupt(self) -> None:
@@ -83,7 +86,7 @@ class Worker:
     """The loop of a worker.
 
     Its main thread performs runs; a second one listens to the host, so that a cancel is heard and the end of the host ends the
-    worker; a third one tells of log and progress, a few times a second.
+    worker; a third one tells of log and progress, a few times a second; a fourth one brings ended runs to the catalog.
 
     Parameters
     ----------
@@ -97,6 +100,7 @@ class Worker:
         self._connection = connection
         self._open_workspace = open_workspace
         self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, BackgroundRun | None] | None] = queue.SimpleQueue()
         self._sending = threading.Lock()
         self._current: BackgroundRun | None = None
         self._reporter: _Reporter = _Reporter(self._tell)
@@ -106,23 +110,34 @@ class Worker:
     def work(self) -> None:
         """Work until the host says so or ends."""
         threading.Thread(target=self._listen, name="workbench-host", daemon=True).start()
+        filing = threading.Thread(target=self._file, name="workbench-filing", daemon=True)
+        filing.start()
         self._tell({"event": "ready", "pid": os.getpid()})
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
+            live, self._current = self._current, None
             self._tell({"event": "done", "run": final.id}, final.model_dump_json().encode())
-            self._file()
-            self._tell({"event": "filed", "run": final.id, **self._kept()})
+            self._ended.put((final.id, live))
+        self._ended.put(None)
+        filing.join()
         if self._workspace is not None:
             self._workspace.close()
 
     def _file(self) -> None:
-        """Bring the run that has ended to the catalog. Its record is kept: one that cannot be filed is found by a reindex."""
-        live, self._current = self._current, None
-        try:
+        """Bring runs that have ended to the catalog, while the next one begins.
+
+        Their records are kept already: one that cannot be filed is found by a reindex.
+        """
+        while (ended := self._ended.get()) is not None:
+            run_id, live = ended
+            try:
+                if live is not None:
+                    live.file()
+            except Exception:
+                traceback.print_exc()
+            self._tell({"event": "filed", "run": run_id, **self._kept()})
             if live is not None:
-                live.file()
-        except Exception:
-            traceback.print_exc()
+                live.prepare_next()
 
     def _kept(self) -> Message:
         """Return which Runners are warm here, and the state of all caches."""
