@@ -158,7 +158,7 @@ def _target(output: Path, number: int, count: int) -> Path:
 @main.command()
 @click.argument("run_id", required=False)
 @click.argument(
-    "action", required=False, type=click.Choice(["show", "log", "cancel", "attach"]), default="show"
+    "action", required=False, type=click.Choice(["show", "log", "cancel", "attach", "resume"]), default="show"
 )
 @click.option("--status", help="Only in this state, such as FAILED.")
 @click.option("--algorithm", help="Only of this algorithm.")
@@ -166,7 +166,7 @@ def _target(output: Path, number: int, count: int) -> Path:
 def jobs(
     ctx: click.Context, run_id: str | None, action: str, status: str | None, algorithm: str | None
 ) -> None:
-    """List runs, or show, read the log of, cancel, or follow one to its end."""
+    """List runs, or show, read the log of, cancel, follow one to its end, or resume one that did not complete."""
     workspace = _open(ctx)
     if run_id is None:
         click.echo(repr(workspace.runs.list(status=status, algorithm=algorithm)))
@@ -176,6 +176,8 @@ def jobs(
         click.echo(str(found.log), nl=False)
     elif action == "cancel":
         click.echo(repr(found.cancel()))
+    elif action == "resume":
+        click.echo(repr(found.resume()))
     elif action == "attach":
         from workbench.commands import follow
 

@@ -228,6 +228,8 @@ class RunRecord(Record):
     reuse: str = "never"  # what was asked for: never, auto or only
     reuse_key: str = ""  # digest of all that the result depends on; empty: not to be used again
     reuse_parts: dict[str, str] = Field(default_factory=dict)  # what the key is made of, a digest each
+    resumed_from: str | None = None  # the run that did not complete and that this one goes on with
+    checkpoint: str | None = None  # the first of those runs: the results of its phases are kept under its id
     reused_from: str | None = None  # the run that computed these outputs, if this one did not
     pid: int | None = None
     pid_started: float | None = None  # start time of that process: pid alone is no identity

@@ -103,7 +103,14 @@ class Workspace:
             if self._runs is None:
                 from workbench.execution.runs import Runs
 
-                self._runs = Runs(self.store, self.catalog, self.datasets, self.settings, attach=self._attach)
+                self._runs = Runs(
+                    self.store,
+                    self.catalog,
+                    self.datasets,
+                    self.settings,
+                    attach=self._attach,
+                    resume=self.resume,
+                )
             return self._runs
 
     @property
@@ -146,6 +153,7 @@ class Workspace:
         tags: Sequence[str] = (),
         echo: bool | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
+        _resumed: RunRecord | None = None,
     ) -> Run:
         """Run an algorithm on inputs.
 
@@ -248,6 +256,8 @@ class Workspace:
             reuse=asked,
             reuse_key=kept_key(parts, debug=debug, session=session_name),
             reuse_parts=parts,
+            resumed_from=_resumed.id if _resumed else None,
+            checkpoint=(_resumed.checkpoint or _resumed.id) if _resumed else None,
             tags=labels,
             priority=priority,
             pid=pid,
@@ -263,6 +273,49 @@ class Workspace:
             return Run(record, self.runs)
         job = Job(record, chosen, wait, echo=wait if echo is None else echo, listener=on_event)
         return Run(record, self.runs, place.submit(job))
+
+    def resume(self, run_id: str, **options: Any) -> Run:
+        """Go on with a run that did not complete, after its last finished phase: a new run of the same on the same.
+
+        Parameters
+        ----------
+        run_id : str
+            A run that failed, was cancelled or lost, of an algorithm that declares ``resumable = true``.
+        **options
+            As for `run`, such as ``executor``, ``wait``, ``timeout_s``; default: those of the run.
+
+        Raises
+        ------
+        InvalidInputError
+            If the run completed or still goes on.
+        UnsupportedError
+            If its algorithm does not keep its phases.
+        """
+        record = self.runs.record(run_id)
+        if not record.status.is_final or record.status == "COMPLETED":
+            raise InvalidInputError(
+                f"Run {run_id} is {record.status}; only one that did not complete is resumed."
+            )
+        again = f"Run it again: ws.run({record.algorithm!r}, ...)."
+        if record.revision is None:
+            raise UnsupportedError(f"Run {run_id} was of a folder, which may have changed since. {again}")
+        revision = self.algorithms.get(record.revision).revision
+        if not revision.settings.get("resumable"):
+            raise UnsupportedError(
+                f"Run {run_id} cannot be resumed: {revision.ref} does not declare resumable = true in [tool.workbench], "
+                f"so its phases were not kept. {again}"
+            )
+        given = {
+            "executor": record.executor,
+            "device": record.device,
+            "session": record.session,
+            "timeout_s": record.timeout_s,
+            "retries": record.retries,
+            "priority": record.priority,
+            "tags": record.tags,
+            **options,
+        }
+        return self.run(record.revision, list(record.inputs), record.parameters, _resumed=record, **given)
 
     def find_run(
         self,

@@ -18,6 +18,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.execution import capture
+from workbench.execution.checkpoints import PHASES, Checkpoints
 from workbench.execution.context import AssetContext, RunContext
 from workbench.execution.live import LiveRun
 from workbench.models import ErrorRecord, OutputRef, RunStatus
@@ -54,6 +55,8 @@ class Task:
         Which errors are worth another attempt: those named, or all.
     session : callable, optional
         Opens a session by its name.
+    resumable : bool
+        Whether the results of its phases are kept until it has completed.
     """
 
     key: tuple[str, str]
@@ -65,6 +68,7 @@ class Task:
     runners: RunnerCache
     retryable: bool | Sequence[str] = True
     session: Callable[[str], Session] | None = None
+    resumable: bool = False
 
     @classmethod
     def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
@@ -79,6 +83,7 @@ class Task:
             runners=services.runners,
             session=services.session,
             retryable=algorithm.revision.settings.get("retryable", True),
+            resumable=algorithm.revision.settings.get("resumable", False),
         )
 
 
@@ -238,12 +243,19 @@ def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef
     record = live.record
     runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets, task.session))
     arguments = dict(record.parameters)
-    data = phases.do(
-        "preprocess", lambda: runner.preprocess_base({"input_dataset_ids": list(record.inputs)}, arguments)
-    )
-    data = phases.do("inference", lambda: runner.inference_base(data, arguments))
-    result = phases.do("postprocess", lambda: runner.postprocess_base(data, arguments))
-    return _outputs(result, task)
+    kept = Checkpoints(live, runner, task.session) if task.resumable and task.session else None
+    done, data = kept.resume() if kept is not None else (None, None)
+    if done is None:
+        data = {"input_dataset_ids": list(record.inputs)}
+    steps = (runner.preprocess_base, runner.inference_base, runner.postprocess_base)
+    for name, step in list(zip(PHASES, steps, strict=True))[PHASES.index(done) + 1 if done else 0 :]:
+        data = phases.do(name, lambda step=step, data=data: step(data, arguments))  # type: ignore[misc]
+        if kept is not None and name != PHASES[-1]:
+            kept.keep(name, data)
+    outputs = _outputs(data, task)
+    if kept is not None:
+        kept.drop()
+    return outputs
 
 
 def _outputs(result: Any, task: Task) -> tuple[list[OutputRef], list[str]]:

@@ -221,6 +221,16 @@ class Run:
             self._runs.cancel(self.id)
         return self
 
+    def resume(self, **options: Any) -> Run:
+        """Go on after the last finished phase, if it did not complete and its algorithm declares ``resumable = true``.
+
+        Returns
+        -------
+        Run
+            A new one; options are those of ``ws.run``.
+        """
+        return self._runs.resume(self.id, **options)
+
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
         """Call the listener for every later event; return a function that ends it.
 

@@ -51,12 +51,14 @@ class Runs:
         datasets: Datasets,
         settings: Settings,
         attach: Callable[[RunRecord], ActiveRun | None] = lambda record: None,
+        resume: Callable[..., Run] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._datasets = datasets
         self._settings = settings
         self._attach = attach
+        self._resume = resume
         self._live: dict[str, ActiveRun] = {}
         self._settled = False
 
@@ -142,6 +144,12 @@ class Runs:
         raise UnsupportedError(
             f"Replay of run {id} is not in this version. Run it again with the same inputs and parameters."
         )
+
+    def resume(self, id: str, **options: Any) -> Run:
+        """Go on with a run that did not complete; see `Workspace.resume`."""
+        if self._resume is None:
+            raise UnsupportedError("These runs belong to no open workspace, so none can be resumed.")
+        return self._resume(id, **options)
 
     def names(self, limit: int = 20) -> Sequence[str]:
         """Return the newest ids, for completion."""

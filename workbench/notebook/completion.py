@@ -60,7 +60,7 @@ def _candidates(
 ) -> Iterable[str]:
     positional = [w for w in earlier if not w.startswith("-")]
     if magic == "algojobs":
-        return ["show", "log", "cancel", "attach"] if positional else workspace.runs.names()
+        return ["show", "log", "cancel", "attach", "resume"] if positional else workspace.runs.names()
     if magic == "algosession":
         return ["--clear", "--drop", "--view"] if positional else workspace.sessions.names()
     if magic == "algorun" and earlier and earlier[-1] in ("-s", "--session"):

@@ -233,7 +233,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
 
     @magic_arguments()
     @argument("id", nargs="?", help="Run id; nothing lists the newest runs.")
-    @argument("action", nargs="?", choices=["show", "log", "cancel", "attach"], default="show")
+    @argument("action", nargs="?", choices=["show", "log", "cancel", "attach", "resume"], default="show")
     @argument("--status", default=None, help="Only in this state, such as FAILED.")
     @argument("--algorithm", default=None, help="Only of this algorithm.")
     @argument("-n", "--limit", type=int, default=None, help="Runs per page.")
@@ -241,7 +241,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @line_magic
     @_usage
     def algojobs(self, line: str) -> Any:
-        """List runs; or show, read the log of, cancel or watch one."""
+        """List runs; or show, read the log of, cancel, watch or resume one."""
         args = _arguments(self.algojobs, line)
         runs = self.workspace.runs
         if args.id is None:
@@ -251,6 +251,8 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
             return run.log
         if args.action == "cancel":
             return run.cancel()
+        if args.action == "resume":
+            return run.resume()
         if args.action == "attach":
             from workbench.notebook.run_view import RunView
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.runners.base import BaseRunner
 from workbench.runners.context import LoadContext, RunnerContext
-from workbench.runners.lifecycle import for_run, load
+from workbench.runners.lifecycle import for_run, load, restore, run_values
 from workbench.runners.typed import (
     Image2AlignmentRunner,
     Image2EmbeddingRunner,
@@ -24,4 +24,6 @@ __all__ = [
     "Segmentation2SegmentationRunner",
     "for_run",
     "load",
+    "restore",
+    "run_values",
 ]

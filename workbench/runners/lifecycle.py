@@ -142,6 +142,20 @@ def for_run(shared: AnyRunner, context: RunnerContext) -> AnyRunner:
     return runner
 
 
+def run_values(runner: BaseRunner) -> dict[str, Any]:
+    """Return what belongs to the run of an instance: all it holds but what ``load_assets`` set."""
+    state = runner._workbench_state
+    values = {name: value for name, value in own_values(runner).items() if name not in state.locked}
+    return {"values": values, "input_count": state.input_count, "image_sizes": state.image_sizes}
+
+
+def restore(runner: BaseRunner, kept: dict[str, Any]) -> None:
+    """Give an instance what `run_values` returned of another one."""
+    state = runner._workbench_state
+    assign(runner, {name: value for name, value in kept["values"].items() if name not in state.locked})
+    state.input_count, state.image_sizes = kept["input_count"], kept["image_sizes"]
+
+
 def call_init(runner: BaseRunner) -> None:
     runner.__init__()  # type: ignore[misc]  # by design: __init__ runs once per run
 
