@@ -27,20 +27,20 @@ from workbench.execution.process_identity import this_process
 from workbench.execution.slots import Needs
 from workbench.execution.wire import Decoder, Message, Outbox, encode
 from workbench.hosting.clerk import Clerk, Ending
+from workbench.hosting.crew import Crew
 from workbench.hosting.waiting import Slots, Waiting
-from workbench.hosting.workers import WorkerHandle, WorkerStarter, oom_kills, resident_bytes
+from workbench.hosting.workers import WorkerHandle, oom_kills, resident_bytes
 from workbench.version import __version__
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
 
 LOOK_EVERY_S = 1.0
-WORKER_IDLE_S = 300.0
 HARD_AFTER_S = 1.0  # of a cancel: the Python code is interrupted
 TIMEOUT_GRACE_S = 1.0
 KEPT_ENDED = 256
 #: what of an order the worker needs, beside the record
-FOR_THE_WORKER = ("folder", "cwd", "env")
+FOR_THE_WORKER = ("folder", "notebook", "cwd", "env")
 
 
 @dataclass(eq=False)
@@ -74,6 +74,7 @@ class HostedRun:
     cancelled: bool = False
     ending: Ending | None = None  # what the host has decided, when it kills the worker
     is_settling: bool = False
+    is_notebook: bool = False
 
 
 class Host:
@@ -92,8 +93,7 @@ class Host:
         self._path = path
         self._selector = selectors.DefaultSelector()
         self._clients: set[Client] = set()
-        self._workers: set[WorkerHandle] = set()
-        self._starting = 0
+        self._crew: Crew | None = None
         self._runs: dict[str, HostedRun] = {}
         self._ended: dict[str, bytes] = {}  # id -> final record, of the last ones
         self._unfiled: dict[str, set[Client]] = {}  # id -> who waits for it to be in the catalog
@@ -104,7 +104,6 @@ class Host:
         self._wake_in, self._wake_out = socket.socketpair()
         self._settings: Settings | None = None
         self._slots = Slots(0)
-        self._starter: WorkerStarter | None = None
         self._clerk: Clerk | None = None
         self._is_ending = False
         self._is_retired = False
@@ -131,7 +130,7 @@ class Host:
                     heapq.heappop(self._timers)[2]()
         finally:
             self._leave_address()
-            for worker in self._workers:
+            for worker in self._crew.workers if self._crew is not None else ():
                 worker.kill()
             if self._clerk is not None:
                 self._clerk.close()
@@ -258,8 +257,10 @@ class Host:
         self._settings = Settings(**settings)
         total = self._settings.memory_budget or _machine_memory()
         self._slots = Slots(total)
-        self._starter = WorkerStarter(
-            settings, lambda worker: self._from_thread(lambda: self._take_worker(worker))
+        self._crew = Crew(
+            self._settings.workers,
+            settings,
+            lambda worker: self._from_thread(lambda: self._take_worker(worker)),
         )
         self._clerk = Clerk(settings)
         self._clerk.begin()
@@ -285,18 +286,9 @@ class Host:
             "queued": len(self._waiting),
             "completed": self._completed,
             "clients": len(self._clients),
-            "forks": bool(self._starter and self._starter.is_warm),
+            "forks": self._crew is not None and self._crew.forks,
             "rss": resident_bytes(pid),
-            "workers": [
-                {
-                    "pid": w.pid,
-                    "run": w.run_id,
-                    "rss": resident_bytes(w.pid),
-                    "warm": len(w.loaded),
-                    "caches": w.caches,
-                }
-                for w in self._workers
-            ],
+            "workers": self._crew.status() if self._crew is not None else [],
         }
 
     # -- runs
@@ -306,11 +298,12 @@ class Host:
         needs = Needs(message["memory"], message["gpu"])
         run = HostedRun(
             id=message["run"],
-            order={"op": "run", **{name: message[name] for name in FOR_THE_WORKER}},
+            order={"op": "run", **{name: message.get(name) for name in FOR_THE_WORKER}},
             needs=needs,
             key=(message["key"][0], message["key"][1]),
             timeout_s=message["timeout_s"],
             record=record,
+            is_notebook=message.get("notebook", False),
         )
         run.watchers.add(client)
         client.watches.add(run.id)
@@ -338,27 +331,31 @@ class Host:
         self._tell(client, {"ask": message["ask"], "known": True})
 
     def _dispatch(self) -> None:
-        """Give waiting runs to free workers; start workers for the rest."""
-        assert self._settings is not None
-        free = [w for w in self._workers if w.run_id is None and w.is_ready]
-        while len(self._waiting) and free:
-            run_id = self._waiting.next(self._slots)
-            if run_id is None:
-                return  # slots are taken: the end of a run comes back here
+        """Give waiting runs to free workers; see to it that workers come for the rest."""
+        crew = self._crew
+        if crew is None:
+            return
+
+        def choose(run_id: str) -> WorkerHandle | None:
             run = self._runs[run_id]
-            # one that has the Runner; of those the one that has rested longest, for it has filed its last run
-            worker = min(free, key=lambda w: (run.key not in w.loaded, w.idle_since))
-            free.remove(worker)
-            self._begin(run, worker)
-        most = self._settings.workers - len(self._workers) - self._starting
-        booting = self._starting + sum(not w.is_ready for w in self._workers)
-        for _ in range(min(len(self._waiting) - booting, most)):
-            assert self._starter is not None
-            self._starting += 1
-            self._starter.want()
+            return crew.choose(run.key, fresh=run.is_notebook)
+
+        while len(self._waiting) and crew.vacancies > 0:
+            run_id = self._waiting.next(self._slots, lambda run_id: choose(run_id) is not None)
+            if run_id is None:
+                break
+            worker = choose(run_id)
+            assert worker is not None
+            self._begin(self._runs[run_id], worker)
+        # what is left waits for a worker, for slots that the end of a run gives back, or for its turn
+        could = self._waiting.could_begin(self._slots, max(crew.most, 1))
+        crew.want(
+            min(len(could), max(crew.vacancies, 0)), fresh=sum(self._runs[r].is_notebook for r in could)
+        )
 
     def _begin(self, run: HostedRun, worker: WorkerHandle) -> None:
         run.worker, worker.run_id = worker, run.id
+        worker.is_used = True
         worker.tell(run.order, run.record)
         self._watch_writing(worker)
         if run.timeout_s is not None:
@@ -425,13 +422,14 @@ class Host:
     # -- workers
 
     def _take_worker(self, worker: WorkerHandle | Exception) -> None:
-        self._starting -= 1
+        assert self._crew is not None
         if isinstance(worker, Exception):
+            self._crew.give_up_one()
             print(f"a worker could not be started: {worker!r}", file=sys.stderr, flush=True)
             self._no_worker(f"no worker could be started: {worker}")
             return
         worker.oom_kills = self._oom_kills[0]
-        self._workers.add(worker)
+        self._crew.take(worker)
         self._selector.register(
             worker.connection, selectors.EVENT_READ, lambda mask: self._serve_worker(worker, mask)
         )
@@ -509,12 +507,14 @@ class Host:
         """Let the clerk bring a run to the catalog whose worker ended before it could."""
         assert self._clerk is not None
         told = lambda record: self._from_thread(lambda: self._tell_filed(run_id))  # noqa: E731
-        self._clerk.settle(self._ended[run_id], Ending.kept(), told)
+        if run_id in self._ended:
+            self._clerk.settle(self._ended[run_id], Ending.kept(), told)
 
     def _worker_ended(self, worker: WorkerHandle) -> None:
         for run_id in worker.filing:
             self._file(run_id)
-        self._workers.discard(worker)
+        assert self._crew is not None
+        self._crew.workers.discard(worker)
         with suppress(KeyError, ValueError):
             self._selector.unregister(worker.connection)
         worker.connection.close()
@@ -537,13 +537,8 @@ class Host:
     def _look(self) -> None:
         moment = time.monotonic()
         self._oom_kills.append(oom_kills())
-        for worker in list(self._workers):
-            worker.oom_kills = self._oom_kills[0]  # before what may have happened in the last second
-            if worker.run_id is not None:
-                worker.rss = resident_bytes(worker.pid) or worker.rss
-            elif worker.is_ready and moment - worker.idle_since > WORKER_IDLE_S and len(self._workers) > 1:
-                worker.tell({"op": "end"})
-                worker.is_ready = False
+        if self._crew is not None:
+            self._crew.look(self._oom_kills[0])  # before what may have happened in the last second
         if self._settings is not None:
             self._end_if_idle(0.0 if self._is_retired else self._settings.host_idle_s)
             url = self._settings.url or ""

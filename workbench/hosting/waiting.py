@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from workbench.execution.slots import Needs
@@ -21,11 +22,15 @@ class Slots:
     _used: int = 0
     _gpus: set[str] = field(default_factory=set)
 
-    def take(self, needs: Needs) -> bool:
-        """Take what a run needs, if it is free. More memory than there is may be had alone."""
+    def fit(self, needs: Needs) -> bool:
+        """Tell whether what a run needs is free. More memory than there is may be had alone."""
         if needs.gpu in self._gpus:
             return False
-        if self._used and self._used + needs.memory > self.memory:
+        return not self._used or self._used + needs.memory <= self.memory
+
+    def take(self, needs: Needs) -> bool:
+        """Take what a run needs, if it is free."""
+        if not self.fit(needs):
             return False
         self._used += needs.memory
         if needs.gpu is not None:
@@ -58,14 +63,26 @@ class Waiting:
         """Take a run out; False if it does not wait."""
         return any(runs.pop(run_id, None) is not None for runs in self._by_priority.values())
 
-    def next(self, slots: Slots) -> str | None:
-        """Take out the first run whose slots are free, take them, and return its id."""
+    def next(self, slots: Slots, can_begin: Callable[[str], bool] = lambda run_id: True) -> str | None:
+        """Take out the first run that can begin and whose slots are free, take them, and return its id."""
         for runs in self._by_priority.values():
             for run_id, needs in runs.items():
-                if slots.take(needs):
+                if slots.fit(needs) and can_begin(run_id):
+                    slots.take(needs)
                     del runs[run_id]
                     return run_id
         return None
+
+    def could_begin(self, slots: Slots, most: int) -> list[str]:
+        """Return up to so many runs whose slots are free, in the order in which they are to start."""
+        found: list[str] = []
+        for runs in self._by_priority.values():
+            for run_id, needs in runs.items():
+                if len(found) == most:
+                    return found
+                if slots.fit(needs):
+                    found.append(run_id)
+        return found
 
     def __len__(self) -> int:
         return sum(len(runs) for runs in self._by_priority.values())

@@ -31,6 +31,8 @@ class WorkerHandle:
     caches: list[dict[str, Any]] = field(default_factory=list)
     filing: set[str] = field(default_factory=set)  # runs that have ended and are not in the catalog yet
     is_ready: bool = False
+    is_used: bool = False  # has been given a run
+    is_leaving: bool = False
     oom_kills: int = 0  # of the machine, a second or two ago
     rss: int = 0  # bytes, when last looked at
     idle_since: float = 0.0

@@ -1,0 +1,99 @@
+"""The workers of a host: which of them takes a run, how many are wanted, and which may go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from workbench.hosting.workers import WorkerHandle, WorkerStarter, resident_bytes
+
+WORKER_IDLE_S = 300.0
+
+Key = tuple[str, str]
+
+
+class Crew:
+    """Workers: free, at work, or starting.
+
+    Algorithms share workers, so that what they loaded stays warm. A notebook gets a worker that has done nothing yet, and that
+    does nothing after it.
+
+    Parameters
+    ----------
+    most : int
+        Runs at once.
+    settings : dict
+        Settings of the workspace, for the workers.
+    deliver : callable
+        Called with each new worker, or why there is none, in another thread.
+    """
+
+    def __init__(
+        self, most: int, settings: dict[str, Any], deliver: Callable[[WorkerHandle | Exception], None]
+    ) -> None:
+        self.most = most
+        self.workers: set[WorkerHandle] = set()
+        self._starting = 0
+        self._starter = WorkerStarter(settings, deliver)
+
+    @property
+    def forks(self) -> bool:
+        """Whether new workers are forked by now, and so are there in milliseconds."""
+        return self._starter.is_warm
+
+    @property
+    def vacancies(self) -> int:
+        """How many runs may begin now."""
+        return self.most - sum(w.run_id is not None for w in self.workers)
+
+    def choose(self, key: Key, *, fresh: bool) -> WorkerHandle | None:
+        """Return the free worker that a run is given, or None."""
+        free = [w for w in self.workers if w.run_id is None and w.is_ready and not (fresh and w.is_used)]
+        if not free:
+            return None
+        # one that has the Runner; of those the one that has rested longest, for it has filed its last run
+        return min(free, key=lambda w: (key not in w.loaded, not w.is_used, w.idle_since))
+
+    def want(self, runs: int, *, fresh: int) -> None:
+        """See to it that workers come for so many runs that could begin, and spare ones for notebooks that wait."""
+        booting = self._starting + sum(not w.is_ready and not w.is_leaving for w in self.workers)
+        spare = sum(w.is_ready and not w.is_used and w.run_id is None for w in self.workers)
+        for _ in range(max(runs - booting, min(fresh, self.most) - spare - booting)):
+            self._starting += 1
+            self._starter.want()
+
+    def take(self, worker: WorkerHandle) -> None:
+        """Take a worker that was started."""
+        self._starting -= 1
+        self.workers.add(worker)
+
+    def give_up_one(self) -> None:
+        """Note that one could not be started."""
+        self._starting -= 1
+
+    def look(self, oom_kills: int) -> None:
+        """Note how much memory workers have, and let those go that have been idle for long."""
+        moment = time.monotonic()
+        idle = [w for w in self.workers if w.run_id is None and w.is_ready]
+        for worker in self.workers:
+            worker.oom_kills = oom_kills
+            if worker.run_id is not None:
+                worker.rss = resident_bytes(worker.pid) or worker.rss
+        for worker in idle[: max(0, len(self.workers) - 1)]:
+            if moment - worker.idle_since > WORKER_IDLE_S:
+                worker.tell({"op": "end"})
+                worker.is_ready, worker.is_leaving = False, True
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return what each worker does."""
+        return [
+            {
+                "pid": w.pid,
+                "run": w.run_id,
+                "rss": resident_bytes(w.pid),
+                "warm": len(w.loaded),
+                "caches": w.caches,
+            }
+            for w in self.workers
+        ]
