@@ -212,6 +212,8 @@ class RunRecord(Record):
     inputs: tuple[str, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
     outputs: tuple[OutputRef, ...] = ()
+    template: str | None = None  # where the notebook came from that was run; executed it is runs/<id>.ipynb
+    records: dict[str, Any] = Field(default_factory=dict)  # what a notebook recorded, by name
     progress: Progress = Progress()
     error: ErrorRecord | None = None
     executor: str = "kernel"

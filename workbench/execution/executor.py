@@ -53,20 +53,24 @@ class Job:
     ----------
     record : RunRecord
         In state PENDING, not saved yet.
-    algorithm : Runnable
+    algorithm : Runnable or None
+        None for a notebook.
     wait : bool
         Whether the caller waits for the end.
     echo : bool
         Whether what the algorithm prints also appears where the caller is.
     listener : callable, optional
         Called with every event from the first one on.
+    notebook : str
+        The notebook to be run, with its parameters in it, as JSON.
     """
 
     record: RunRecord
-    algorithm: Runnable
+    algorithm: Runnable | None
     wait: bool
     echo: bool = False
     listener: Callable[[RunEvent], None] | None = None
+    notebook: str = ""
 
 
 class Executor(ABC):

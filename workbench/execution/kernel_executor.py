@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from workbench.errors import UnsupportedError
 from workbench.execution.executor import Executor, Job, Services
 from workbench.execution.live import LiveRun
 from workbench.execution.log_file import LogFile
@@ -36,6 +37,10 @@ class KernelExecutor(Executor):
 
     def submit(self, job: Job) -> LiveRun:
         services, record = self.services, job.record
+        if job.algorithm is None:
+            raise UnsupportedError(
+                "A notebook is run in a process of its own, never in this kernel. Pass executor='process'."
+            )
         live = LiveRun(
             record,
             services.runs,

@@ -45,7 +45,7 @@ class ProcessExecutor(Executor):
                 "debug=True stops in the algorithm's frame, which is in another process with executor='process'. "
                 "Debug in the kernel: executor='kernel'."
             )
-        needs = needs_of(job.algorithm.revision, record.device, services.settings)
+        order = self._order(job)
         self.client.connect(start=True)
         record = record.model_copy(
             update={
@@ -55,14 +55,8 @@ class ProcessExecutor(Executor):
                 "environment": services.environment.facts(),
             }
         )
-        order: dict[str, Any] = {
-            "folder": None if job.algorithm.is_deployed else str(Path(job.algorithm.label).resolve()),
-            "key": [job.algorithm.revision.content, record.device],
-            "memory": needs.memory,
-            "gpu": needs.gpu,
-            "cwd": _cwd(),
-            "env": chosen_environment(services.settings.host_environment),
-        }
+        if job.notebook:
+            services.runs.save_notebook(record.id, job.notebook)
         if not job.wait:
             remote = self.client.submit(record, order, services.runs.add, job.listener)
             self._save(remote, record)  # while a worker begins
@@ -90,6 +84,27 @@ class ProcessExecutor(Executor):
 
     def shutdown(self) -> None:
         self.client.close()
+
+    def _order(self, job: Job) -> dict[str, Any]:
+        """Return what the host and the worker need beside the record."""
+        settings, algorithm = self.services.settings, job.algorithm
+        order: dict[str, Any] = {
+            "folder": None,
+            "memory": 0,
+            "gpu": None,
+            "cwd": _cwd(),
+            "env": chosen_environment(settings.host_environment),
+        }
+        if algorithm is None:
+            return {**order, "notebook": True, "key": ["notebook", ""]}
+        needs = needs_of(algorithm.revision, job.record.device, settings)
+        return {
+            **order,
+            "folder": None if algorithm.is_deployed else str(Path(algorithm.label).resolve()),
+            "key": [algorithm.revision.content, job.record.device],
+            "memory": needs.memory,
+            "gpu": needs.gpu,
+        }
 
     def _save(self, remote: RemoteRun, record: RunRecord) -> None:
         """Save a run that was given away as one that waits, unless its worker has saved more already."""

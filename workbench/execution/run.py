@@ -147,6 +147,20 @@ class Run:
         return self._runs.datasets_of([o.dataset for o in self.record.outputs if o.dataset])
 
     @property
+    def notebook(self) -> Any:
+        """The notebook of a template's run as it is executed so far: an ``nbformat.NotebookNode``; None for an algorithm."""
+        if self._record.template is None:
+            return None
+        import nbformat
+
+        return nbformat.reads(self._runs.read_notebook(self.id), as_version=4)
+
+    @property
+    def records(self) -> dict[str, Any]:
+        """What the notebook recorded with ``workbench.record(name, value)``, by name."""
+        return dict(self.record.records)
+
+    @property
     def error(self) -> RunError | None:
         """What ended the run if it did not complete: an exception, ready to be raised."""
         record = self.record

@@ -137,7 +137,7 @@ class Runs:
                 f"Run {id} is {record.status}. Cancel it first: ws.runs.get({id!r}).cancel()."
             )
         self._catalog.delete_runs([id])
-        self._store.delete(COLLECTION, [f"{id}.json", log_key(id)])
+        self._store.delete(COLLECTION, [f"{id}.json", log_key(id), _notebook_key(id)])
 
     def replay(self, id: str) -> Run:
         """Compute a run again and compare; a later version brings it."""
@@ -200,6 +200,20 @@ class Runs:
     def save_file(self, record: RunRecord) -> None:
         """Keep a record in the store: what it says is then kept, also if the catalog has not heard of it."""
         self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
+
+    def save_notebook(self, id: str, notebook: str) -> None:
+        """Keep the notebook of a run, as JSON: before it, while it is executed, and after."""
+        self._store.put(COLLECTION, _notebook_key(id), notebook)
+
+    def read_notebook(self, id: str) -> str:
+        """Return the notebook of a run, as JSON, with what was executed so far.
+
+        Raises
+        ------
+        NotFoundError
+            If the run was none of a notebook.
+        """
+        return self._store.get(COLLECTION, _notebook_key(id)).decode()
 
     def prepare(self) -> None:
         """Do now what can be done of saving the next record."""
@@ -369,6 +383,10 @@ class Runs:
 
     def _handle(self, record: RunRecord) -> Run:
         return Run(record, self, self._live.get(record.id))
+
+
+def _notebook_key(run_id: str) -> str:
+    return f"{run_id}.ipynb"
 
 
 def _shortened(text: str, length: int = 60) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 import queue
 import selectors
@@ -66,6 +67,7 @@ class HostedRun:
     needs: Needs
     key: tuple[str, str]
     timeout_s: float | None
+    deadline: float = math.inf
     watchers: set[Client] = field(default_factory=set)
     worker: WorkerHandle | None = None
     record: bytes = b""  # the newest one, as JSON
@@ -359,7 +361,7 @@ class Host:
         worker.tell(run.order, run.record)
         self._watch_writing(worker)
         if run.timeout_s is not None:
-            self._at(run.timeout_s + TIMEOUT_GRACE_S, lambda: self._time_over(run))
+            run.deadline = time.monotonic() + run.timeout_s + TIMEOUT_GRACE_S
 
     def _cancel(self, run_id: str, *, kill: bool = False) -> None:
         run = self._runs.get(run_id)
@@ -388,11 +390,13 @@ class Host:
         if run.worker is not None and self._runs.get(run.id) is run:
             run.worker.kill()
 
-    def _time_over(self, run: HostedRun) -> None:
-        """End a run that did not notice itself that its time is over."""
-        if run.worker is not None and self._runs.get(run.id) is run and run.ending is None:
-            run.ending = Ending.timed_out(run.timeout_s or 0.0)
-            run.worker.kill()
+    def _look_for_overdue(self) -> None:
+        """End runs that did not notice themselves that their time is over."""
+        moment = time.monotonic()
+        for run in self._runs.values():
+            if run.worker is not None and run.ending is None and moment > run.deadline:
+                run.ending = Ending.timed_out(run.timeout_s or 0.0)
+                run.worker.kill()
 
     def _settle(self, run: HostedRun, ending: Ending) -> None:
         """Let the clerk write the end of a run whose worker cannot."""
@@ -537,6 +541,7 @@ class Host:
     def _look(self) -> None:
         moment = time.monotonic()
         self._oom_kills.append(oom_kills())
+        self._look_for_overdue()
         if self._crew is not None:
             self._crew.look(self._oom_kills[0])  # before what may have happened in the last second
         if self._settings is not None:
