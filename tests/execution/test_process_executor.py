@@ -433,3 +433,46 @@ def test_the_caches_of_all_processes_are_seen(ws: workbench.Workspace) -> None:
     assert (here.hits, here.misses) == (1, 1)
     assert sum(s.hits for s in found if s.cache == "runners" and s.process != "this process") >= 1
     assert "hit rate" in repr(found)
+
+
+def test_runs_whose_declared_memory_does_not_fit_together_take_turns(tmp_path: Path) -> None:
+    extra = 'memory = "6 GB"\n' + textwrap.dedent(WAITS_TABLE)
+    with workbench.open(tmp_path / "ws", workers=2, memory_budget=10_000_000_000) as ws:
+        ws.algorithms.deploy(
+            write_algorithm(tmp_path / "large", "large", WAITS, type="Generic", extra=extra), check=False
+        )
+        ws.algorithms.deploy(write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False)
+        gates = [tmp_path / "one", tmp_path / "two"]
+        for path in gates:
+            path.touch()
+        first, second = (
+            ws.run("large", parameters={"gate": str(path)}, executor="process", wait=False) for path in gates
+        )
+        begun(first)
+        assert ws.run("noop", executor="process").status == "COMPLETED"  # a worker is free, memory is not
+        assert second.status == "PENDING"
+        gates[0].unlink()
+        begun(second)
+        assert first.status == "COMPLETED"
+        gates[1].unlink()
+        assert second.wait(20).status == "COMPLETED"
+
+
+def test_a_process_with_the_number_of_one_that_is_gone_does_not_keep_a_run_alive(tmp_path: Path) -> None:
+    from workbench.models import RunRecord, RunStatus, now
+    from workbench.names import new_id
+
+    with workbench.open(tmp_path / "ws") as ws:
+        record = RunRecord(
+            id=new_id(),
+            algorithm="noop@1.0",
+            algorithm_name="noop",
+            status=RunStatus.RUNNING,
+            executor="process",
+            pid=os.getpid(),  # it lives, and began at another time
+            pid_started=psutil.Process().create_time() - 3600,
+            host=__import__("socket").gethostname(),
+            created=now(),
+        )
+        ws.runs.save(record)
+        assert [run.status for run in ws.runs.list()] == ["LOST"]
