@@ -15,71 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.execution.caches import states
-from workbench.execution.live import LiveRun
 from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.hosting.background_run import BackgroundRun
+from workbench.hosting.reporter import Reporter
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
 from workbench.settings import enter_environment
 
 if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
-    from workbench.execution.events import RunEvent
     from workbench.execution.executor import Services
-    from workbench.execution.runs import Runs
     from workbench.workspace import Workspace
 
-TELL_EVERY_S = 0.05  # a run that is shorter needs no record of having begun
 MOST_KNOWN = 256  # revisions
-SLEEP_AFTER = 20  # looks that found no run
-
-
-class BackgroundRun(LiveRun):
-    """A run of a worker.
-
-    That it has begun is saved by `save_state`, for runs that take long enough to be seen. Its end is saved in the store, and
-    may be told then; `file` brings it to the catalog.
-    """
-
-    def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
-        super().__init__(record, runs, *args, **options)
-        self._all_runs = runs
-
-    def _save(self, *, to_store: bool) -> None:
-        if self.record.status.is_final:
-            self._all_runs.save_file(self.record)
-
-    def save_state(self) -> None:
-        """Note in the catalog that it has begun and which process has it."""
-        with self._lock:
-            if self.is_active:
-                super()._save(to_store=False)
-
-    def file(self) -> None:
-        """Note its end in the catalog."""
-        self._all_runs.save(self.record, before=self._saved, to_store=False)
-
-    def prepare_next(self) -> None:
-        """Do now what can be done of saving the next run."""
-        self._all_runs.prepare()
-
-    def interrupt(self) -> None:
-        """Interrupt the main thread between two steps of a loop that never asks, unless the run is ending."""
-        with self._lock:
-            if self.is_active:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    def fail(self, error: Exception) -> None:
-        """End it before it has begun."""
-        self.write_log("ERROR", f"{type(error).__name__}: {error}")
-        self.advance(RunStatus.STARTED, started=now())
-        self.end(
-            RunStatus.FAILED,
-            error=ErrorRecord(
-                type=type(error).__name__,
-                message=str(error),
-                phase="load_assets",
-                traceback="".join(traceback.format_exception(error)),
-            ),
-        )
 
 
 class Worker:
@@ -103,7 +50,7 @@ class Worker:
         self._ended: queue.SimpleQueue[tuple[str, BackgroundRun | None] | None] = queue.SimpleQueue()
         self._sending = threading.Lock()
         self._current: BackgroundRun | None = None
-        self._reporter: _Reporter = _Reporter(self._tell)
+        self._reporter: Reporter = Reporter(self._tell)
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
 
@@ -244,83 +191,6 @@ def _enter(order: Message) -> None:
     with suppress(OSError):
         os.chdir(order["cwd"])
     enter_environment(order["env"])
-
-
-class _Reporter:
-    """Tells the host of log and progress at most so many times a second, in a thread that sleeps between runs."""
-
-    def __init__(self, tell: Callable[..., None]) -> None:
-        self._tell = tell
-        self._lock = threading.Condition()
-        self._live: Any = None
-        self._saved = True
-        self._sent = 0
-        self._progress: tuple[float, str] | None = None
-        self._thread: threading.Thread | None = None
-        self._is_asleep = False
-
-    def hear(self, live: LiveRun, event: RunEvent) -> None:
-        """Take an event of the run."""
-        if event.kind == "progress":
-            self._progress = (event.fraction, event.message)
-        elif event.kind == "state" and event.status is RunStatus.RUNNING:
-            self._saved = False
-
-    def reporting(self, live: LiveRun) -> _Reporting:
-        """Report while the run goes on."""
-        return _Reporting(self, live)
-
-    def begin(self, live: LiveRun) -> None:
-        with self._lock:
-            self._live, self._sent, self._progress = live, 0, None
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="workbench-reporter", daemon=True)
-                self._thread.start()
-            elif self._is_asleep:  # between two short runs it is not woken, only to find nothing to report
-                self._lock.notify()
-
-    def finish(self) -> None:
-        with self._lock:
-            live, self._live = self._live, None
-            self._report(live, final=True)
-
-    def _work(self) -> None:
-        idle = 0
-        while True:
-            with self._lock:
-                live = self._live
-                self._is_asleep = live is None and idle > SLEEP_AFTER
-                self._lock.wait(None if self._is_asleep else TELL_EVERY_S)
-                self._is_asleep = False
-                idle = 0 if live is not None or self._live is not None else idle + 1
-                if live is not None and self._live is live:
-                    self._report(live, final=False)
-
-    def _report(self, live: Any, *, final: bool) -> None:
-        record = live.record
-        if not final and not self._saved and live.is_active:
-            self._saved = True
-            live.save_state()
-            self._tell({"event": "state", "run": record.id}, live.record.model_dump_json().encode())
-        if live.log.size > self._sent:
-            self._sent = live.log.size
-            self._tell({"event": "log", "run": record.id, "size": self._sent})
-        if self._progress is not None and not final:
-            fraction, message = self._progress
-            self._progress = None
-            self._tell({"event": "progress", "run": record.id, "fraction": fraction, "message": message})
-
-
-class _Reporting:
-    def __init__(self, reporter: _Reporter, live: LiveRun) -> None:
-        self._reporter = reporter
-        self._live = live
-
-    def __enter__(self) -> None:
-        self._reporter.begin(self._live)
-
-    def __exit__(self, *args: object) -> None:
-        self._reporter.finish()
 
 
 def serve(connection: socket.socket, settings: dict[str, Any]) -> None:

@@ -1,0 +1,64 @@
+"""A run inside a worker: told when it is kept, brought to the catalog afterwards."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from workbench.execution.live import LiveRun
+from workbench.models import ErrorRecord, RunRecord, RunStatus, now
+
+if TYPE_CHECKING:
+    from workbench.execution.runs import Runs
+
+
+class BackgroundRun(LiveRun):
+    """A run of a worker.
+
+    That it has begun is saved by `save_state`, for runs that take long enough to be seen. Its end is saved in the store, and
+    may be told then; `file` brings it to the catalog.
+    """
+
+    def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
+        super().__init__(record, runs, *args, **options)
+        self._all_runs = runs
+
+    def _save(self, *, to_store: bool) -> None:
+        if self.record.status.is_final:
+            self._all_runs.save_file(self.record)
+
+    def save_state(self) -> None:
+        """Note in the catalog that it has begun and which process has it."""
+        with self._lock:
+            if self.is_active:
+                super()._save(to_store=False)
+
+    def file(self) -> None:
+        """Note its end in the catalog."""
+        self._all_runs.save(self.record, before=self._saved, to_store=False)
+
+    def prepare_next(self) -> None:
+        """Do now what can be done of saving the next run."""
+        self._all_runs.prepare()
+
+    def interrupt(self) -> None:
+        """Interrupt the main thread between two steps of a loop that never asks, unless the run is ending."""
+        with self._lock:
+            if self.is_active:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def fail(self, error: Exception) -> None:
+        """End it before it has begun."""
+        self.write_log("ERROR", f"{type(error).__name__}: {error}")
+        self.advance(RunStatus.STARTED, started=now())
+        self.end(
+            RunStatus.FAILED,
+            error=ErrorRecord(
+                type=type(error).__name__,
+                message=str(error),
+                phase="load_assets",
+                traceback="".join(traceback.format_exception(error)),
+            ),
+        )
