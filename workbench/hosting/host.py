@@ -6,11 +6,8 @@ processes happens in threads of their own, which hand their results back through
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 import os
-import queue
 import selectors
 import socket
 import sys
@@ -29,6 +26,7 @@ from workbench.execution.slots import Needs
 from workbench.execution.wire import Decoder, Message, Outbox, encode
 from workbench.hosting.clerk import Clerk, Ending
 from workbench.hosting.crew import Crew
+from workbench.hosting.loop import Loop
 from workbench.hosting.waiting import Slots, Waiting
 from workbench.hosting.workers import WorkerHandle, oom_kills, resident_bytes
 from workbench.version import __version__
@@ -93,21 +91,16 @@ class Host:
     def __init__(self, listener: socket.socket, path: Path) -> None:
         self._listener = listener
         self._path = path
-        self._selector = selectors.DefaultSelector()
+        self._loop = Loop()
         self._clients: set[Client] = set()
         self._crew: Crew | None = None
         self._runs: dict[str, HostedRun] = {}
         self._ended: dict[str, bytes] = {}  # id -> final record, of the last ones
         self._unfiled: dict[str, set[Client]] = {}  # id -> who waits for it to be in the catalog
         self._waiting = Waiting()
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-        self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._wake_in, self._wake_out = socket.socketpair()
         self._settings: Settings | None = None
         self._slots = Slots(0)
         self._clerk: Clerk | None = None
-        self._is_ending = False
         self._is_retired = False
         self._last_work = time.monotonic()
         self._completed = 0
@@ -118,18 +111,10 @@ class Host:
 
     def serve(self) -> None:
         """Serve until told to stop, idle for long, or without a workspace."""
-        for connection in (self._listener, self._wake_in):
-            connection.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._wake_in, selectors.EVENT_READ, self._woken)
-        self._at(LOOK_EVERY_S, self._look)
+        self._loop.add(self._listener, self._accept)
+        self._loop.at(LOOK_EVERY_S, self._look)
         try:
-            while not self._is_ending:
-                wait = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-                for key, mask in self._selector.select(wait):
-                    key.data(mask)
-                while self._timers and self._timers[0][0] <= time.monotonic():
-                    heapq.heappop(self._timers)[2]()
+            self._loop.run()
         finally:
             self._leave_address()
             for worker in self._crew.workers if self._crew is not None else ():
@@ -137,27 +122,10 @@ class Host:
             if self._clerk is not None:
                 self._clerk.close()
 
-    def _at(self, seconds: float, step: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), step))
-
-    def _from_thread(self, step: Callable[[], None]) -> None:
-        """Do something in the loop's thread; called from any other."""
-        self._done.put(step)
-        with suppress(OSError):  # full: it is awake
-            self._wake_out.send(b"w")
-
-    def _woken(self, mask: int) -> None:
-        with suppress(BlockingIOError):
-            self._wake_in.recv(4096)
-        while not self._done.empty():
-            self._done.get()()
-
     def _leave_address(self) -> None:
         if not self._is_retired:
             self._is_retired = True
-            with suppress(KeyError, ValueError):
-                self._selector.unregister(self._listener)
-            self._listener.close()
+            self._loop.remove(self._listener)
             with suppress(OSError):
                 self._path.unlink()
 
@@ -170,9 +138,7 @@ class Host:
             return
         client = Client(connection)
         self._clients.add(client)
-        self._selector.register(
-            connection, selectors.EVENT_READ, lambda mask: self._serve_client(client, mask)
-        )
+        self._loop.add(connection, lambda mask: self._serve_client(client, mask))
 
     def _serve_client(self, client: Client, mask: int) -> None:
         if mask & selectors.EVENT_WRITE and not client.outbox.flush():
@@ -196,21 +162,13 @@ class Host:
             if not data:
                 self._drop(client)
                 return
-        self._watch_writing(client)
-
-    def _watch_writing(self, peer: Client | WorkerHandle) -> None:
-        """Be told when the socket takes more, as long as something waits for it."""
-        events = selectors.EVENT_READ | (0 if peer.outbox.is_empty else selectors.EVENT_WRITE)
-        with suppress(KeyError, ValueError):
-            key = self._selector.get_key(peer.connection)
-            if key.events != events:
-                self._selector.modify(peer.connection, events, key.data)
+        self._loop.watch_writing(client)
 
     def _tell(self, client: Client, message: Message, body: bytes = b"") -> None:
         if client in self._clients:
             if client.outbox.put(encode(message, body)):
                 if not client.outbox.is_empty:
-                    self._watch_writing(client)
+                    self._loop.watch_writing(client)
             else:  # gone, or does not read: it costs the run nothing
                 self._drop(client)
 
@@ -219,9 +177,7 @@ class Host:
         for run_id in client.watches:
             if run_id in self._runs:
                 self._runs[run_id].watchers.discard(client)
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(client.connection)
-        client.connection.close()
+        self._loop.remove(client.connection)
         if self._clerk is not None and client.pid:
             self._clerk.settle_unsent(client.pid, set(self._runs))
 
@@ -262,7 +218,7 @@ class Host:
         self._crew = Crew(
             self._settings.workers,
             settings,
-            lambda worker: self._from_thread(lambda: self._take_worker(worker)),
+            lambda worker: self._loop.from_thread(lambda: self._take_worker(worker)),
         )
         self._clerk = Clerk(settings)
         self._clerk.begin()
@@ -359,7 +315,7 @@ class Host:
         run.worker, worker.run_id = worker, run.id
         worker.is_used = True
         worker.tell(run.order, run.record)
-        self._watch_writing(worker)
+        self._loop.watch_writing(worker)
         if run.timeout_s is not None:
             run.deadline = time.monotonic() + run.timeout_s + TIMEOUT_GRACE_S
 
@@ -378,9 +334,9 @@ class Host:
         elif not run.cancelled:
             run.cancelled = True
             run.worker.tell({"op": "cancel", "run": run_id})
-            self._at(HARD_AFTER_S, lambda: self._cancel_hard(run))
-            self._at(self._settings.cancel_grace_s, lambda: self._kill(run))
-        self._watch_writing(run.worker)
+            self._loop.at(HARD_AFTER_S, lambda: self._cancel_hard(run))
+            self._loop.at(self._settings.cancel_grace_s, lambda: self._kill(run))
+        self._loop.watch_writing(run.worker)
 
     def _cancel_hard(self, run: HostedRun) -> None:
         if run.worker is not None and self._runs.get(run.id) is run:
@@ -403,7 +359,7 @@ class Host:
         assert self._clerk is not None
         run.is_settling = True
         self._clerk.settle(
-            run.record, ending, lambda record: self._from_thread(lambda: self._finish(run, record))
+            run.record, ending, lambda record: self._loop.from_thread(lambda: self._finish(run, record))
         )
 
     def _finish(self, run: HostedRun, record: bytes, *, filed: bool = True) -> None:
@@ -434,15 +390,13 @@ class Host:
             return
         worker.oom_kills = self._oom_kills[0]
         self._crew.take(worker)
-        self._selector.register(
-            worker.connection, selectors.EVENT_READ, lambda mask: self._serve_worker(worker, mask)
-        )
+        self._loop.add(worker.connection, lambda mask: self._serve_worker(worker, mask))
 
     def _no_worker(self, why: str) -> None:
         """Give up on what waits when workers do not come up, instead of letting it wait forever."""
         self._failed_starts += 1
         if self._failed_starts < 3:
-            self._at(0.5, self._dispatch)
+            self._loop.at(0.5, self._dispatch)
             return
         self._failed_starts = 0
         for run in [r for r in self._runs.values() if r.worker is None and not r.is_settling]:
@@ -464,7 +418,7 @@ class Host:
             if not data:
                 self._worker_ended(worker)
                 return
-        self._watch_writing(worker)
+        self._loop.watch_writing(worker)
 
     def _hear(self, worker: WorkerHandle, message: Message) -> None:
         event = message["event"]
@@ -510,7 +464,7 @@ class Host:
     def _file(self, run_id: str) -> None:
         """Let the clerk bring a run to the catalog whose worker ended before it could."""
         assert self._clerk is not None
-        told = lambda record: self._from_thread(lambda: self._tell_filed(run_id))  # noqa: E731
+        told = lambda record: self._loop.from_thread(lambda: self._tell_filed(run_id))  # noqa: E731
         if run_id in self._ended:
             self._clerk.settle(self._ended[run_id], Ending.kept(), told)
 
@@ -519,16 +473,16 @@ class Host:
             self._file(run_id)
         assert self._crew is not None
         self._crew.workers.discard(worker)
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(worker.connection)
-        worker.connection.close()
+        self._loop.remove(worker.connection)
         run = self._runs.get(worker.run_id or "")
         if run is not None:
             self._slots.give_back(run.needs)
             self._settle(run, run.ending or Ending.lost(worker))
         elif not worker.is_ready:
             threading.Thread(
-                target=lambda: self._from_thread(_bind(self._no_worker, f"a worker {worker.why_ended()}")),
+                target=lambda: self._loop.from_thread(
+                    _bind(self._no_worker, f"a worker {worker.why_ended()}")
+                ),
                 daemon=True,
             ).start()
             return
@@ -548,14 +502,14 @@ class Host:
             self._end_if_idle(0.0 if self._is_retired else self._settings.host_idle_s)
             url = self._settings.url or ""
             if "://" not in url and not (Path(url) / "workbench.json").exists():
-                self._is_ending = True  # the workspace was deleted, and what runs in it
+                self._loop.end()  # the workspace was deleted, and what runs in it
         elif moment - self._last_work > 60:
-            self._is_ending = True  # nobody ever said hello
-        self._at(LOOK_EVERY_S, self._look)
+            self._loop.end()  # nobody ever said hello
+        self._loop.at(LOOK_EVERY_S, self._look)
 
     def _end_if_idle(self, seconds: float) -> None:
         if not self._runs and time.monotonic() - self._last_work >= seconds:
-            self._is_ending = True
+            self._loop.end()
 
 
 def _bind(function: Callable[[str], None], value: str) -> Callable[[], None]:
