@@ -67,6 +67,10 @@ class Settings(BaseModel):
         ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
         description="Environment variables that a background run takes from the kernel",
     )
+    notebook_preload: tuple[str, ...] = Field(
+        ("numpy", "h5py", "pandas", "matplotlib", "torch"),
+        description="Modules that notebooks find imported already, where they are installed",
+    )
     data_cache: int = Field(
         256 << 20,
         ge=0,
@@ -189,7 +193,7 @@ def find_file(start: Path) -> Path | None:
 
 
 def _parse(key: str, text: str) -> Any:
-    if key == "host_environment":
+    if key in ("host_environment", "notebook_preload"):
         return tuple(name.strip() for name in text.split(",") if name.strip())
     if key != "storage_options":
         return text

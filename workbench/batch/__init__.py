@@ -1,0 +1,1 @@
+"""Notebooks as templates: checked, executed in fresh processes, collected."""

@@ -1,0 +1,197 @@
+"""Fresh processes for notebooks: forked by the nursery where it is warm, else started while it warms."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from workbench.execution.host_address import HostAddress, private_folder
+from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.settings import Settings, chosen_environment, load
+
+# The child of the started process is the nursery: an orphan of nobody's.
+_NURSERY = "import os, sys; os.fork() and os._exit(0); from workbench.batch.nursery import main; main(*{arguments})"
+_COLD = "from workbench.batch.notebook_child import main; main({descriptor})"
+_ENDED_S = 5.0
+
+
+class Child:
+    """A process that works on one order.
+
+    Parameters
+    ----------
+    connection : socket
+        The line to it.
+    cold : subprocess.Popen, optional
+        The process, where it is an interpreter of its own; else the nursery says how it ended.
+    """
+
+    def __init__(self, connection: socket.socket, cold: subprocess.Popen[bytes] | None = None) -> None:
+        self.connection = connection
+        self.is_warm = cold is None
+        self.pid = None if cold is None else cold.pid
+        #: Exit code, negative for a signal; None while it lives, or where it is not known.
+        self.code: int | None = None
+        self._cold = cold
+
+    def events(self, timeout_s: float | None = None) -> Iterator[Message]:
+        """Give its messages until it has ended.
+
+        Raises
+        ------
+        TimeoutError
+            If nothing comes for so long. Ask again, or kill it.
+        """
+        decoder = Decoder()
+        self.connection.settimeout(timeout_s)
+        while True:
+            try:
+                data = self.connection.recv(1 << 16)
+            except ConnectionError:
+                data = b""
+            if not data:
+                break
+            for message in decoder.feed(data):
+                if message["event"] == "hello":
+                    self.pid = message["pid"]
+                elif message["event"] == "ended":
+                    self.code = message["code"]
+                    return
+                else:
+                    yield message
+        if self._cold is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.code = self._cold.wait(_ENDED_S)
+
+    def interrupt(self) -> None:
+        """Interrupt the cell that runs."""
+        if self.pid is not None and self.code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGINT)
+
+    def close(self) -> None:
+        """End it now if it still lives, with all that it has started."""
+        if self._cold is not None and self._cold.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._cold.pid, signal.SIGKILL)
+            self._cold.wait()
+        self.connection.close()  # the nursery kills a child that nobody waits for
+
+    def why_ended(self) -> str:
+        """Return how it ended, in words."""
+        if self.code is None:
+            return "has ended"
+        if self.code >= 0:
+            return f"ended itself with exit code {self.code}"
+        try:
+            name = signal.Signals(-self.code).name
+        except ValueError:
+            name = "unknown signal"
+        crashed = ": compiled code has crashed" if -self.code in (signal.SIGSEGV, signal.SIGBUS) else ""
+        return f"was killed by signal {-self.code} ({name}){crashed}"
+
+
+def fresh_child(order: Message, body: bytes = b"", settings: Settings | None = None) -> Child:
+    """Return a fresh process that has begun with an order.
+
+    Parameters
+    ----------
+    order : dict
+        What ``notebook_child.serve`` takes.
+    body : bytes
+        The notebook's JSON.
+    settings : Settings, optional
+        Where the nursery is and what it imports; default: those in force here.
+    """
+    settings = settings or load()[0]
+    address = nursery_address(settings)
+    connection = _connected(address.socket)
+    cold = None
+    if connection is None:
+        start_nursery(settings, address)
+        connection, cold = _cold_child()
+    try:
+        connection.settimeout(None)
+        connection.sendall(encode({"op": "notebook", **order}, body))
+    except OSError:  # it ends just now, as the events will tell
+        pass
+    return Child(connection, cold)
+
+
+@lru_cache(maxsize=8)
+def _address(folder: str | None, identity: str) -> HostAddress:
+    from blake3 import blake3
+
+    return HostAddress(private_folder(folder), "notebooks-" + blake3(identity.encode()).hexdigest()[:16])
+
+
+def nursery_address(settings: Settings) -> HostAddress:
+    """Return where the nursery of this user, interpreter and list of modules is, whether it runs or not."""
+    path = chosen_environment(["PYTHONPATH"])["PYTHONPATH"] or ""
+    ours = str(Path(__file__).parent)
+    identity = "\0".join([sys.prefix, sys.executable, path, ours, *settings.notebook_preload])
+    return _address(settings.host_folder, identity)
+
+
+def start_nursery(settings: Settings, address: HostAddress | None = None) -> None:
+    """Start the nursery without waiting for it, unless it is there or coming."""
+    address = address or nursery_address(settings)
+    lock = os.open(address.folder / f"{address.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
+    finally:
+        os.close(lock)
+    arguments = (str(address.folder), address.name, settings.host_idle_s, tuple(settings.notebook_preload))
+    with address.log.open("ab") as log:
+        subprocess.run(
+            [sys.executable, "-c", _NURSERY.format(arguments=arguments)],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            check=False,
+        )
+
+
+def is_warm(settings: Settings) -> bool:
+    """Return whether children are forked now."""
+    connection = _connected(nursery_address(settings).socket)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
+def _connected(path: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _cold_child() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        descriptor = theirs.fileno()
+        options: dict[str, Any] = {"pass_fds": [descriptor], "start_new_session": True}
+        process = subprocess.Popen(
+            [sys.executable, "-c", _COLD.format(descriptor=descriptor)],
+            stdin=subprocess.DEVNULL,
+            **options,
+        )
+    return ours, process

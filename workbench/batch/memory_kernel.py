@@ -1,0 +1,155 @@
+"""An IPython kernel without sockets: what it would publish is handed to a function.
+
+Everything else is ipykernel's own: its application reads the profile and sets up matplotlib, its shell formats displays and
+errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+from jupyter_client.session import Session
+from traitlets import Any as AnyTrait
+from traitlets import default
+
+
+class NeedsKernelError(BaseException):
+    """The cell does what only a kernel with a client can; not for the ``except Exception`` of a cell."""
+
+
+class MemorySession(Session):  # type: ignore[misc]
+    """Hands messages over instead of sending them."""
+
+    deliver: Callable[[dict[str, Any]], None]
+
+    def send(
+        self,
+        stream: Any,
+        msg_or_type: Any,
+        content: Any = None,
+        parent: Any = None,
+        ident: Any = None,
+        buffers: Any = None,
+        track: bool = False,
+        header: Any = None,
+        metadata: Any = None,
+    ) -> dict[str, Any] | None:
+        if os.getpid() != self.pid:  # a process that the cell forked has no place to show anything
+            return None
+        message: dict[str, Any] = msg_or_type
+        if not isinstance(msg_or_type, dict):
+            message = self.msg(msg_or_type, content=content, parent=parent, header=header, metadata=metadata)
+        self.deliver(message)
+        return message
+
+
+class MemoryKernel(IPythonKernel):  # type: ignore[misc]
+    """The kernel; its shell is a kernel's shell."""
+
+    shell_stream = AnyTrait()
+    io_loop: Any
+
+    #: Why a real kernel must run the notebook.
+    needed = ""
+
+    def raw_input(self, prompt: str = "") -> str:
+        self.need("a cell asks for input()")
+
+    def getpass(self, prompt: str = "", stream: Any = None, **options: Any) -> str:
+        self.need("a cell asks for a password")
+
+    def need(self, why: str) -> NoReturn:
+        """Stop the cell."""
+        self.needed = self.needed or why
+        raise NeedsKernelError(why)
+
+    def _abort_queues(self, subshell_id: Any = None) -> None:
+        """Nothing is queued."""
+
+    async def run(self, code: str) -> dict[str, Any]:
+        """Run the code of a cell and return the content of the reply."""
+        parent = self.session.msg(
+            "execute_request",
+            {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False},
+        )
+        self.replied: dict[str, Any] = {}
+        self.set_parent([], parent)
+        await self.execute_request(None, [], parent)
+        return self.replied
+
+
+class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
+    """Sets the kernel up as a kernel process does, apart from all that needs a client."""
+
+    kernel_class = MemoryKernel
+    outstream_class = "workbench.batch.streams.CellStream"
+
+    def __init__(self, deliver: Callable[[dict[str, Any]], None], **traits: Any) -> None:
+        super().__init__(**traits)
+        self._deliver = deliver
+
+    @default("session")
+    def _own_session(self) -> MemorySession:
+        session = MemorySession(parent=self)
+        session.deliver = self._take
+        return session
+
+    def _take(self, message: dict[str, Any]) -> None:
+        kind = message["header"]["msg_type"]
+        kernel = getattr(self, "kernel", None)
+        if kind == "execute_reply":
+            kernel.replied = message["content"]
+        elif kind == "comm_open" and kernel is not None:
+            kernel.need("a cell opens a comm, as widgets do")
+        else:
+            self._deliver(message)
+
+    def _nothing(self, *arguments: Any) -> None:
+        """There are no sockets, no connection file and no parent to watch."""
+
+    init_connection_file = init_poller = init_sockets = init_heartbeat = _nothing
+    write_connection_file = log_connection_info = init_signal = init_crash_handler = _nothing
+
+    def init_kernel(self) -> None:
+        import ipykernel.debugger
+
+        ipykernel.debugger._is_debugpy_available = False  # nobody could attach
+        loop = asyncio.get_running_loop()
+        self.kernel = self.kernel_class.instance(
+            parent=self,
+            session=self.session,
+            iopub_socket=SimpleNamespace(),
+            shell_channel_thread=SimpleNamespace(parent_thread=threading.main_thread()),
+            log=self.log,
+            profile_dir=self.profile_dir,
+            user_ns=self.user_ns,
+        )
+        # exit() would stop the loop under the notebook; whoever runs the cells asks the shell instead
+        self.kernel.io_loop = SimpleNamespace(
+            add_callback=loop.call_soon_threadsafe, call_later=self._nothing, stop=self._nothing
+        )
+        self.displayhook.get_execution_count = lambda: self.kernel.execution_count
+
+
+def start_kernel(deliver: Callable[[dict[str, Any]], None]) -> MemoryKernel:
+    """Make the kernel of this process; to be called in a running event loop, once.
+
+    Parameters
+    ----------
+    deliver : callable
+        Gets each message that a kernel would publish.
+    """
+    from traitlets.config import Config
+
+    app = MemoryKernelApp.instance(deliver=deliver)
+    app.update_config(Config({"HistoryManager": {"enabled": False}}))  # its file is for people who type
+    app.initialize([])
+    kernel: MemoryKernel = app.kernel
+    return kernel
