@@ -20,6 +20,7 @@ from workbench.storage.store import Store
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
     from workbench.algorithms.runnable import Runnable
+    from workbench.batch.template import Template
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
     from workbench.execution.caches import CacheState
@@ -209,7 +210,6 @@ class Workspace:
         from workbench.execution.devices import choose_device, preferred_device
         from workbench.execution.executor import Job
         from workbench.execution.inputs import Inputs
-        from workbench.execution.process_identity import this_process
         from workbench.execution.reuse import checked_mode, kept_key, reused, tell
         from workbench.execution.run import Run
 
@@ -236,10 +236,8 @@ class Workspace:
         input_ids = given.store()
         parts = self._reuse.parts(chosen, values, given, device_choice.device)
 
-        run_id = new_id()
-        pid, pid_started, host, user = this_process()
         record = RunRecord(
-            id=run_id,
+            **self._identity(),
             algorithm=chosen.label,
             algorithm_name=revision.name,
             revision=revision.id if chosen.is_deployed else None,
@@ -260,11 +258,6 @@ class Workspace:
             checkpoint=(_resumed.checkpoint or _resumed.id) if _resumed else None,
             tags=labels,
             priority=priority,
-            pid=pid,
-            pid_started=pid_started,
-            host=host,
-            user=user,
-            created=now(),
         )
         if found is not None:
             record = reused(record, found)
@@ -273,6 +266,100 @@ class Workspace:
             return Run(record, self.runs)
         job = Job(record, chosen, wait, echo=wait if echo is None else echo, listener=on_event)
         return Run(record, self.runs, place.submit(job))
+
+    def run_template(
+        self,
+        template: str | os.PathLike[str] | Template,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        executor: str | None = None,
+        wait: bool = True,
+        timeout_s: float | None = None,
+        retries: int = 0,
+        priority: int = 0,
+        tags: Sequence[str] = (),
+        reuse: str | None = None,
+        on_event: Callable[[RunEvent], None] | None = None,
+    ) -> Run:
+        """Run a notebook with parameters, in a fresh process of its own; what it has become is ``run.notebook``.
+
+        Parameters
+        ----------
+        template : str, path or Template
+            A notebook: a path, an fsspec URL, or ``workbench://name.ipynb`` in this workspace.
+        parameters : mapping, optional
+            Values by name, as the notebook declares them; the rest take their defaults.
+        executor : str, optional
+            ``process``; a notebook is never run in this kernel.
+        timeout_s : float, optional
+            Seconds after which the cell that runs is interrupted, and the notebook ended.
+        reuse : {"never", "auto", "only"}, optional
+            Whether a completed run of the same notebook with the same parameters stands for this one; default: never.
+        wait, retries, priority, tags, on_event : optional
+            As for `run`.
+
+        Raises
+        ------
+        NotFoundError, InvalidParameterError, InvalidInputError
+            Before anything is stored or started: no such notebook, a wrong value, an unknown name.
+        """
+        import nbformat
+
+        from workbench.batch.template import load_template
+        from workbench.execution.executor import Job
+        from workbench.execution.reuse import NEVER, checked_word, key_of, reused, tell, template_parts
+        from workbench.execution.run import Run
+        from workbench.names import is_id
+
+        self._check_open()
+        _refuse_what_is_not_here(timeout_s, retries)
+        chosen = load_template(template, self.store) if isinstance(template, (str, os.PathLike)) else template
+        values = chosen.check(dict(parameters or {}))
+        place = self.executor(executor or "process")
+        parts = template_parts(chosen.digest, values)
+        mode = checked_word(reuse or NEVER)
+        texts = [value for value in values.values() if isinstance(value, str) and is_id(value)]
+        there = self.datasets.exist(texts)
+        record = RunRecord(
+            **self._identity(),
+            algorithm=chosen.name,
+            algorithm_name=chosen.name,
+            template=chosen.source,
+            inputs=tuple(text for text, is_there in zip(texts, there, strict=True) if is_there),
+            parameters=values,
+            executor=place.name,
+            timeout_s=timeout_s,
+            retries=retries,
+            reuse=mode,
+            reuse_key=key_of(parts),
+            reuse_parts=parts,
+            tags=tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags)),
+            priority=priority,
+        )
+        found = None if mode == NEVER else self._reuse.find(parts)
+        if found is not None:
+            record = reused(record, found)
+            self.runs.save_notebook(record.id, self.runs.read_notebook(found.id))
+            self.runs.save_reused(record)
+            tell(record, on_event)
+            return Run(record, self.runs)
+        notebook = nbformat.writes(chosen.with_parameters(values))
+        job = Job(record, None, wait, listener=on_event, notebook=notebook)
+        return Run(record, self.runs, place.submit(job))
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what every new record begins with: its id, and whose it is."""
+        from workbench.execution.process_identity import this_process
+
+        pid, pid_started, host, user = this_process()
+        return {
+            "id": new_id(),
+            "pid": pid,
+            "pid_started": pid_started,
+            "host": host,
+            "user": user,
+            "created": now(),
+        }
 
     def resume(self, run_id: str, **options: Any) -> Run:
         """Go on with a run that did not complete, after its last finished phase: a new run of the same on the same.

@@ -365,9 +365,7 @@ def add_error(cell: NotebookNode, error: CellError) -> None:
 def _times(begun: datetime | None, status: str | None, *, exception: bool | None) -> NotebookNode:
     """Return papermill's metadata of a cell that ends now, or has not begun."""
     if begun is None:
-        return NotebookNode(
-            exception=exception, start_time=None, end_time=None, duration=None, status=status
-        )
+        return NotebookNode(exception=exception, start_time=None, end_time=None, duration=None, status=status)
     ended = datetime.now(UTC)
     return NotebookNode(
         exception=exception,

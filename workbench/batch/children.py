@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.execution.host_address import HostAddress, private_folder
-from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.execution.wire import Decoder, Message, encode
 from workbench.settings import Settings, chosen_environment, load
 
 # The child of the started process is the nursery: an orphan of nobody's.
-_NURSERY = "import os, sys; os.fork() and os._exit(0); from workbench.batch.nursery import main; main(*{arguments})"
+_NURSERY = (
+    "import os, sys; os.fork() and os._exit(0); from workbench.batch.nursery import main; main(*{arguments})"
+)
 _COLD = "from workbench.batch.notebook_child import main; main({descriptor})"
 _ENDED_S = 5.0
 

@@ -77,7 +77,13 @@ class MemoryKernel(IPythonKernel):  # type: ignore[misc]
         """Run the code of a cell and return the content of the reply."""
         parent = self.session.msg(
             "execute_request",
-            {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False},
+            {
+                "code": code,
+                "silent": False,
+                "store_history": True,
+                "user_expressions": {},
+                "allow_stdin": False,
+            },
         )
         self.replied: dict[str, Any] = {}
         self.set_parent([], parent)

@@ -14,9 +14,6 @@ import os
 import select
 import signal
 import socket
-import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -64,7 +61,9 @@ def main(folder: str, name: str, idle_s: float, modules: Sequence[str]) -> None:
         return
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     for module in (*_OWN, *modules):
-        with suppress(Exception):  # what is missing is missed by the notebook that needs it, with its own error
+        with suppress(
+            Exception
+        ):  # what is missing is missed by the notebook that needs it, with its own error
             importlib.import_module(module)
     _look_ahead()
     gc.collect()

@@ -40,10 +40,7 @@ def checked_mode(mode: str, chosen: Runnable, *, debug: bool, session: str | Non
     UnsupportedError
         For ``only`` with a folder.
     """
-    if mode not in MODES:
-        raise InvalidInputError(
-            f"reuse is {mode!r}, expected one of {', '.join(MODES)}.{did_you_mean(mode, MODES)}"
-        )
+    checked_word(mode)
     if mode == ONLY and not chosen.is_deployed:
         raise UnsupportedError(
             f"reuse='only': runs of the folder {chosen.label} are not used again, for its files may change under them. "
@@ -63,6 +60,25 @@ def checked_mode(mode: str, chosen: Runnable, *, debug: bool, session: str | Non
     ):
         return NEVER
     return mode
+
+
+def checked_word(mode: str) -> str:
+    """Return how completed runs are to be used, if it is one of the words for it.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if mode not in MODES:
+        raise InvalidInputError(
+            f"reuse is {mode!r}, expected one of {', '.join(MODES)}.{did_you_mean(mode, MODES)}"
+        )
+    return mode
+
+
+def template_parts(digest: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the result of a notebook depends on, as far as is known: its cells and its parameters."""
+    return {"template": digest, "parameters": _digest(values)}
 
 
 def is_deterministic(revision: Revision) -> bool:

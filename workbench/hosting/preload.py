@@ -26,6 +26,20 @@ _MODULES = (
     "workbench.storage.hdf5",
     "workbench.workspace",
     "torch",
+    # notebooks
+    "nbformat.v4",
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "ipykernel.zmqshell",
+    "ipykernel.pylab.backend_inline",
+    "IPython.core.completer",
+    "IPython.core.magics",
+    "IPython.core.ultratb",
+    "matplotlib_inline.config",
+    "comm",
+    "workbench.batch.cells",
+    "workbench.batch.memory_kernel",
+    "workbench.batch.perform_notebook",
 )
 
 for _name in _MODULES:

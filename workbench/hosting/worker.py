@@ -53,6 +53,7 @@ class Worker:
         self._reporter: Reporter = Reporter(self._tell)
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
+        self._is_last = False
 
     def work(self) -> None:
         """Work until the host says so or ends."""
@@ -65,6 +66,8 @@ class Worker:
             live, self._current = self._current, None
             self._tell({"event": "done", "run": final.id}, final.model_dump_json().encode())
             self._ended.put((final.id, live))
+            if self._is_last:
+                break
         self._ended.put(None)
         filing.join()
         if self._workspace is not None:
@@ -113,7 +116,7 @@ class Worker:
         if live is None or live.record.id != run_id:
             return
         live.request_cancel()
-        if hard:
+        if hard or self._is_last:  # the cells of a notebook never ask
             live.interrupt()
 
     def _perform(self, order: Message) -> RunRecord:
@@ -153,6 +156,8 @@ class Worker:
         live.subscribe(lambda event: self._reporter.hear(live, event))
         for warning in record.warnings:
             live.write_log("WARNING", warning)
+        if order.get("notebook"):
+            return self._run_notebook(live, services)
         try:
             algorithm = self._algorithm(workspace, record.revision, order.get("folder"))
         except Exception as error:
@@ -165,6 +170,16 @@ class Worker:
                 perform(live, task)
             except KeyboardInterrupt:
                 live.end(RunStatus.CANCELLED)  # unless it is settled already
+        return live.record
+
+    def _run_notebook(self, live: BackgroundRun, services: Services) -> RunRecord:
+        """Run a notebook; this process has done nothing before and does nothing after it."""
+        from workbench.batch.perform_notebook import perform_notebook
+
+        enter_environment({"WORKBENCH_URL": services.settings.url or services.store.url})
+        self._is_last = True
+        with self._reporter.reporting(live):
+            perform_notebook(live, services.runs)
         return live.record
 
     def _algorithm(self, workspace: Workspace, revision: str | None, folder: str | None) -> Runnable:

@@ -1,0 +1,144 @@
+"""A notebook inside a worker: its cells are run, what they say goes to the run's log, and it is kept as far as it came."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+
+from workbench.batch.cells import CellError, Outcome, run_cells
+from workbench.models import ErrorRecord, RunStatus
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from workbench.execution.live import LiveRun
+    from workbench.execution.runs import Runs
+
+SAVE_EVERY_S = 1.0
+
+
+def perform_notebook(live: LiveRun, runs: Runs) -> None:
+    """Execute the notebook of a run and bring the run to a final state.
+
+    Parameters
+    ----------
+    live : LiveRun
+        In state PENDING; its notebook is kept, with its parameters in it.
+    runs : Runs
+    """
+    record = live.record
+    notebook = nbformat.reads(runs.read_notebook(record.id), as_version=4)
+    if not (live.advance(RunStatus.STARTED) and live.advance(RunStatus.RUNNING)):
+        return
+    log = _Lines(live)
+    saved = time.monotonic()
+
+    def after_cell(index: int, count: int) -> None:
+        nonlocal saved
+        live.report_progress((index + 1) / count, f"cell {index + 1} of {count}")
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            runs.save_notebook(record.id, nbformat.writes(notebook))
+            saved = time.monotonic()
+
+    def settle(outcome: Outcome) -> None:
+        log.finish()
+        runs.save_notebook(record.id, nbformat.writes(outcome.notebook))
+        _settle(live, outcome)
+
+    def give_up(outcome: Outcome) -> None:
+        settle(outcome)
+        os._exit(1)  # the cell cannot be ended; whoever settles the run finds it kept
+
+    outcome = run_cells(
+        notebook,
+        timeout_s=record.timeout_s,
+        on_cell=after_cell,
+        on_output=log.write,
+        on_stuck=give_up,
+    )
+    if outcome.needs_kernel and not live.cancel_requested:
+        live.write_log("INFO", f"Run again in a kernel: {outcome.needs_kernel}.")
+        fresh = nbformat.reads(runs.read_notebook(record.id), as_version=4)
+        outcome = _in_kernel(fresh, record.timeout_s, log)
+    settle(outcome)
+
+
+class _Lines:
+    """Passes text on to the log, a whole line at a time."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self._live = live
+        self._rest = ""
+
+    def write(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._live.write_log("PRINT", line.rsplit("\r", 1)[-1])
+
+    def finish(self) -> None:
+        if self._rest:
+            self._live.write_log("PRINT", self._rest.rsplit("\r", 1)[-1])
+            self._rest = ""
+
+
+def _settle(live: LiveRun, outcome: Outcome) -> None:
+    error = outcome.error
+    records = _json_able(outcome.records)
+    if live.cancel_requested:
+        live.write_log("WARNING", "Cancelled.")
+        live.end(RunStatus.CANCELLED, records=records)
+    elif error is None:
+        live.end(RunStatus.COMPLETED, records=records)
+    else:
+        live.write_log("ERROR", "\n".join([*map(_plain, error.traceback), f"{error.ename}: {error.evalue}"]))
+        live.end(
+            RunStatus.FAILED,
+            records=records,
+            error=ErrorRecord(
+                type=error.ename,
+                message=error.evalue,
+                phase=f"cell {error.index + 1}",
+                traceback="\n".join(map(_plain, error.traceback)),
+                kind="run_timeout" if error.kind == "timeout" else "run_failed",
+            ),
+        )
+
+
+def _plain(text: str) -> str:
+    """Return a text without terminal colours."""
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def _json_able(records: dict[str, Any]) -> dict[str, Any]:
+    import json
+
+    return dict(json.loads(json.dumps(records, default=str)))
+
+
+def _in_kernel(notebook: NotebookNode, timeout_s: float | None, log: _Lines) -> Outcome:
+    """Run a notebook in a kernel of its own."""
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    spec = notebook.metadata.get("kernelspec", {}).get("name") or "python3"
+    client = NotebookClient(notebook, timeout=timeout_s, kernel_name=spec)
+    outcome = Outcome(notebook)
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, NoSuchKernel, RuntimeError) as error:
+        index = max((i for i, c in enumerate(notebook.cells) if c.get("execution_count")), default=0)
+        kind = "timeout" if isinstance(error, CellTimeoutError) else "error"
+        name = getattr(error, "ename", "") or type(error).__name__
+        text = getattr(error, "evalue", "") or str(error)
+        outcome.error = CellError(index, kind, name, text)  # type: ignore[arg-type]
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream":
+                log.write(output.text)
+    return outcome
