@@ -305,7 +305,6 @@ class Workspace:
         """
         import nbformat
 
-        from workbench.batch.template import load_template
         from workbench.execution.executor import Job
         from workbench.execution.reuse import NEVER, checked_word, key_of, reused, tell, template_parts
         from workbench.execution.run import Run
@@ -313,7 +312,11 @@ class Workspace:
 
         self._check_open()
         _refuse_what_is_not_here(timeout_s, retries)
-        chosen = load_template(template, self.store) if isinstance(template, (str, os.PathLike)) else template
+        if isinstance(template, (str, os.PathLike)):
+            from workbench.batch.template import load_template
+
+            template = load_template(template, self.store)
+        chosen = template
         values = chosen.check(dict(parameters or {}))
         place = self.executor(executor or "process")
         parts = template_parts(chosen.digest, values)
@@ -544,7 +547,9 @@ class Workspace:
                         f"Executor {name!r} needs a store that other processes see; {self.url} lives in this one. "
                         "Open a folder: workbench.open('data/bench')."
                     )
-                self._executors[name] = cls(self.services())
+                services = self.services()
+                services.environment.prepare()  # read in the background: the first run asks for it
+                self._executors[name] = cls(services)
             return self._executors[name]
 
     def services(self) -> Services:
@@ -583,7 +588,6 @@ class Workspace:
                 from workbench.execution.environment import Environment
 
                 self._environment = Environment(self.store)
-            self._environment.prepare()
             return self._environment
 
     def _loaded_runners(self) -> RunnerCache:

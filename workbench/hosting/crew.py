@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from workbench.hosting.workers import WorkerHandle, WorkerStarter, resident_bytes
 
 WORKER_IDLE_S = 300.0
+SPARE_FOR_S = 60.0
 
 Key = tuple[str, str]
 
@@ -35,6 +37,7 @@ class Crew:
         self.most = most
         self.workers: set[WorkerHandle] = set()
         self._starting = 0
+        self._last_fresh = -math.inf  # when a notebook waited last
         self._starter = WorkerStarter(settings, deliver)
 
     @property
@@ -57,6 +60,11 @@ class Crew:
 
     def want(self, runs: int, *, fresh: int) -> None:
         """See to it that workers come for so many runs that could begin, and spare ones for notebooks that wait."""
+        moment = time.monotonic()
+        if fresh:
+            self._last_fresh = moment
+        elif moment - self._last_fresh < SPARE_FOR_S:
+            fresh = 1  # where one notebook was run, another one comes
         booting = self._starting + sum(not w.is_ready and not w.is_leaving for w in self.workers)
         spare = sum(w.is_ready and not w.is_used and w.run_id is None for w in self.workers)
         for _ in range(max(runs - booting, min(fresh, self.most) - spare - booting)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import weakref
 from contextlib import suppress
 
 _MODULES = (
@@ -31,6 +32,13 @@ _MODULES = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
+    "ipykernel.debugger",
+    "jupyter_client.localinterfaces",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "ipywidgets",
     "ipykernel.pylab.backend_inline",
     "IPython.core.completer",
     "IPython.core.magics",
@@ -51,5 +59,7 @@ with suppress(Exception):
     from workbench.models import RunRecord
 
     RunRecord.model_rebuild()  # its validator is built once, here
+for _finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+    _finalizer.atexit = False  # what was made here ends with this process, not with each of its children
 gc.collect()
 gc.freeze()  # a collection in a child would touch, and so copy, every page of its parent

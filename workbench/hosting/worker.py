@@ -61,6 +61,8 @@ class Worker:
         filing = threading.Thread(target=self._file, name="workbench-filing", daemon=True)
         filing.start()
         self._tell({"event": "ready", "pid": os.getpid()})
+        with suppress(Exception):  # a spare worker has time for it; what is wrong is said by the first run
+            self._workspace = self._open_workspace()
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
             live, self._current = self._current, None
