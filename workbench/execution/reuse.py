@@ -40,9 +40,9 @@ def checked_mode(mode: str, chosen: Runnable, *, debug: bool, session: str | Non
     UnsupportedError
         For ``only`` with a folder.
     """
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise InvalidInputError(
-            f"reuse is {mode!r}, expected one of {', '.join(MODES)}.{did_you_mean(mode, MODES)}"
+            f"reuse is {mode!r}, expected one of {', '.join(MODES)}.{did_you_mean(str(mode), MODES)}"
         )
     if mode == ONLY and not chosen.is_deployed:
         raise UnsupportedError(
