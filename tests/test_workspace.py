@@ -644,3 +644,75 @@ def test_progress_is_seen_from_another_workspace_while_it_runs(
         assert "working" in seen.log
         go.touch()
         assert seen.wait(10).status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"priority": "high"}, "priority is 'high', expected a whole number"),
+        ({"timeout_s": "5"}, "timeout_s is '5', expected seconds"),
+        ({"executor": 5}, "executor is 5, expected"),
+        ({"executor": ""}, "executor is '', expected"),
+        ({"reuse": True}, "reuse is True, expected one of never"),
+        ({"parameters": ["gain"]}, r"parameters is \['gain'\], expected values by name"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused_in_words(
+    ws: workbench.Workspace, tmp_path: Path, stack: np.ndarray, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        ws.run(write_algorithm(tmp_path / "invert"), stack, **options)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="None names no algorithm"):
+        ws.run(None, stack)  # type: ignore[arg-type]
+    assert len(ws.runs.list()) == 0
+
+
+def test_a_bare_name_is_what_was_deployed_and_a_path_is_the_folder(
+    ws: workbench.Workspace, tmp_path: Path, stack: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write_algorithm(tmp_path / "invert")
+    assert ws.run("invert", stack).record.revision is None  # there is none yet
+    ws.algorithms.deploy(folder, check=False)
+    assert ws.run("invert", stack).algorithm == "invert@1.0"
+    assert ws.run("./invert", stack).record.revision is None
+
+
+def test_a_thousand_printed_lines_are_shown_and_all_are_logged(
+    ws: workbench.Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = generic("for i in range(1500): print('line', i)\nreturn []")
+    for executor in ("kernel", "process"):
+        run = ws.run(
+            write_algorithm(tmp_path / "many", "many", code, type="Generic"), np.zeros(2), executor=executor
+        )
+        shown = capsys.readouterr().out.splitlines()
+        assert len(shown) == 1001
+        assert shown[-1] == f"… more lines are in the log: %algojobs {run.id} log"
+        assert run.log.count("PRINT line") == 1500
+
+
+def test_an_algorithm_that_goes_to_another_folder_leaves_the_kernel_where_it_was(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    here = Path.cwd()
+    code = generic(f"import os; os.chdir({str(tmp_path)!r}); return []")
+    ws.run(write_algorithm(tmp_path / "goes", "goes", code, type="Generic"), np.zeros(2))
+    assert Path.cwd() == here
+
+
+def test_a_closed_workspace_says_so_everywhere(tmp_path: Path) -> None:
+    ws = workbench.open(tmp_path / "ws")
+    _ = ws.datasets, ws.algorithms, ws.sessions
+    ws.close()
+    for use in (lambda: ws.datasets, lambda: ws.algorithms, lambda: ws.sessions, lambda: ws.run("a")):
+        with pytest.raises(WorkspaceError, match=r"is closed\. Open it again"):
+            use()
+
+
+def test_a_file_is_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WorkspaceError, match="is a file, and a workspace is a folder"):
+        workbench.open(tmp_path / "file")
+    with pytest.raises(WorkspaceError, match=r"cannot be a workspace: .*file is a file"):
+        workbench.open(tmp_path / "file" / "below")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.errors import InvalidInputError, WorkbenchError
+from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
 from workbench.version import __version__
 
 if TYPE_CHECKING:
@@ -36,9 +36,17 @@ def main(ctx: click.Context, url: str | None = None) -> None:
     ctx.obj = url
 
 
-def _open(ctx: click.Context) -> Workspace:
+def _open(ctx: click.Context, *, looks: bool = False) -> Workspace:
+    """Open the workspace; a command that only looks makes none where there is none, for its name may be mistyped."""
+    from workbench.settings import default_url, load
     from workbench.workspace import open as open_workspace
 
+    if looks:
+        place = load({"url": ctx.obj} if ctx.obj else None)[0].url or default_url()
+        if "://" not in place and not Path(place).expanduser().exists():
+            raise NotFoundError(
+                f"There is no workspace {place}. Name another one with -w, or make it: workbench deploy FOLDER."
+            )
     workspace = open_workspace(ctx.obj)
     ctx.call_on_close(workspace.close)
     return workspace
@@ -70,7 +78,7 @@ def list_algorithms(
     device: str | None,
 ) -> None:
     """List the deployed algorithms."""
-    page = _open(ctx).algorithms.list(
+    page = _open(ctx, looks=True).algorithms.list(
         name=name, tags=tags, without_tags=without_tags, type=type_, device=device
     )
     click.echo(repr(page))
@@ -81,7 +89,7 @@ def list_algorithms(
 @click.pass_context
 def describe(ctx: click.Context, algorithm: str) -> None:
     """Show an algorithm with its parameters."""
-    click.echo(str(_open(ctx).algorithms.describe(algorithm)))
+    click.echo(str(_open(ctx, looks=True).algorithms.describe(algorithm)))
 
 
 @main.command()
@@ -167,7 +175,7 @@ def jobs(
     ctx: click.Context, run_id: str | None, action: str, status: str | None, algorithm: str | None
 ) -> None:
     """List runs, or show, read the log of, cancel, follow one to its end, or resume one that did not complete."""
-    workspace = _open(ctx)
+    workspace = _open(ctx, looks=True)
     if run_id is None:
         click.echo(repr(workspace.runs.list(status=status, algorithm=algorithm)))
         return
@@ -193,7 +201,7 @@ def why(ctx: click.Context, run_id: str) -> None:
     """Tell why a run (its id, or last) was computed or reused, and what differs from the nearest one."""
     from workbench.commands import why as explain
 
-    click.echo(repr(explain(_open(ctx), run_id)))
+    click.echo(repr(explain(_open(ctx, looks=True), run_id)))
 
 
 @main.command()
@@ -214,7 +222,7 @@ def session(ctx: click.Context, name: str | None, clear: bool, drop: bool) -> No
 @click.pass_context
 def data(ctx: click.Context, name: str | None, tag: str | None) -> None:
     """List datasets."""
-    click.echo(repr(_open(ctx).datasets.list(name=name, tag=tag)))
+    click.echo(repr(_open(ctx, looks=True).datasets.list(name=name, tag=tag)))
 
 
 @main.command("import")
@@ -236,14 +244,14 @@ def import_(ctx: click.Context, path: Path, name: str | None, tags: tuple[str, .
 @click.pass_context
 def export(ctx: click.Context, dataset: str, path: Path) -> None:
     """Write a dataset to a file; the suffix says the format."""
-    click.echo(f"wrote {_open(ctx).datasets.find(dataset).export(path)}")
+    click.echo(f"wrote {_open(ctx, looks=True).datasets.find(dataset).export(path)}")
 
 
 @main.command()
 @click.pass_context
 def reindex(ctx: click.Context) -> None:
     """Build the catalog anew from what lies in the store."""
-    counts = _open(ctx).reindex()
+    counts = _open(ctx, looks=True).reindex()
     click.echo("reindexed " + ", ".join(f"{n} {what}" for what, n in counts.items()))
 
 
@@ -274,7 +282,7 @@ def host_status(ctx: click.Context) -> None:
     """Show what the run host is doing."""
     from workbench import commands
 
-    click.echo(commands.host_text(commands.host_status(_open(ctx))))
+    click.echo(commands.host_text(commands.host_status(_open(ctx, looks=True))))
 
 
 @host.command("stop")
@@ -284,7 +292,7 @@ def host_stop(ctx: click.Context, force: bool) -> None:
     """End the run host."""
     from workbench import commands
 
-    click.echo(commands.stop_host(_open(ctx), force=force))
+    click.echo(commands.stop_host(_open(ctx, looks=True), force=force))
 
 
 @main.command()

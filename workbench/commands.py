@@ -275,9 +275,9 @@ def stop_host(workspace: Workspace, *, force: bool = False) -> str:
         return "There is no run host."
     if not answer["stopping"]:
         raise ConflictError(
-            f"The run host has {answer['active']} runs. Wait for them, or end it with them: workbench host stop --force."
+            f"The run host still has {_runs(answer['active'])}. Wait, or end it all: workbench host stop --force."
         )
-    return "The run host has ended." if not answer["active"] else f"Ended, with {answer['active']} runs."
+    return "The run host has ended." if not answer["active"] else f"Ended, with {_runs(answer['active'])}."
 
 
 def why(workspace: Workspace, run_id: str) -> Why:
@@ -294,6 +294,10 @@ def why(workspace: Workspace, run_id: str) -> Why:
             raise NotFoundError("There is no run yet. Start one with ws.run(...) or %algorun.")
         run_id = newest[0]
     return workspace.why(run_id)
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def write_call(algorithm: str, inputs: Sequence[str], values: Mapping[str, Any]) -> str:

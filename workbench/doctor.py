@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -61,6 +62,12 @@ def examine(url: str | None = None) -> Iterator[Finding]:
     with workspace:
         yield Finding("workspace", True, workspace.url)
         if workspace.store.is_local:
+            folder = workspace.url.removeprefix("file://")
+            yield Finding(
+                "writable",
+                os.access(folder, os.W_OK),
+                "yes" if os.access(folder, os.W_OK) else "it can only be read",
+            )
             free = shutil.disk_usage(workspace.url.removeprefix("file://")).free / 2**30
             yield Finding("disk", free > 1.0, f"{free:.1f} GiB free")
         yield _sessions(workspace)

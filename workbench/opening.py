@@ -32,6 +32,8 @@ def claim(store: FsspecStore) -> bool:
     WorkspaceError
         If it is something else, or was written by a newer version.
     """
+    if store.is_local:
+        _check_place(Path(store.root))
     mark = store.read_marker(MARK)
     if mark is None:
         if not store.is_empty():
@@ -60,6 +62,17 @@ def claim(store: FsspecStore) -> bool:
     if not store.collections_exist(COLLECTIONS[-1:])[0]:  # the last one made
         store.create_collections(COLLECTIONS)
     return False
+
+
+def _check_place(root: Path) -> None:
+    """Refuse a place where no folder can be."""
+    if root.is_file():
+        raise WorkspaceError(
+            f"{root} is a file, and a workspace is a folder. Name a folder, such as {root.parent}/bench."
+        )
+    above = next((p for p in root.parents if p.exists()), None)
+    if above is not None and not above.is_dir():
+        raise WorkspaceError(f"{root} cannot be a workspace: {above} is a file. Name another folder.")
 
 
 @dataclass(frozen=True, slots=True)

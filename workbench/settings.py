@@ -149,7 +149,7 @@ def load(
             values[key] = value
             origins[key] = origin
 
-    file = find_file(start or Path.cwd())
+    file = find_file(start or _here())
     if file is not None:
         try:
             table = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -181,6 +181,13 @@ def load(
         for key, field in Settings.model_fields.items()
     }
     return settings, sources
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was deleted under us
+        return Path("/")
 
 
 def find_file(start: Path) -> Path | None:
@@ -218,6 +225,18 @@ def notebook_path(environ: Mapping[str, str] | None = None) -> str | None:
 def chosen_environment(names: Iterable[str]) -> dict[str, str | None]:
     """Return the values of environment variables, None for those that are not set."""
     return {name: os.environ.get(name) for name in names}
+
+
+def all_environment() -> dict[str, str]:
+    """Return a copy of the environment of this process."""
+    return dict(os.environ)
+
+
+def restore_environment(before: Mapping[str, str]) -> None:
+    """Bring the environment back to what it was."""
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def enter_environment(values: Mapping[str, str | None]) -> None:

@@ -76,6 +76,7 @@ class Workspace:
     def datasets(self) -> Datasets:
         """The datasets."""
         with self._lock:
+            self._check_open()
             if self._datasets is None:
                 from workbench.library import Datasets
 
@@ -91,6 +92,7 @@ class Workspace:
     def algorithms(self) -> Algorithms:
         """The deployed algorithms."""
         with self._lock:
+            self._check_open()
             if self._algorithms is None:
                 from workbench.algorithms import Algorithms
 
@@ -118,8 +120,8 @@ class Workspace:
     def sessions(self) -> Sessions:
         """The sessions: what stays warm between cells, kernels and background runs."""
         with self._lock:
+            self._check_open()
             if self._sessions is None:
-                self._check_open()
                 from workbench.sessions import Sessions
 
                 self._sessions = Sessions(
@@ -214,7 +216,7 @@ class Workspace:
         from workbench.execution.run import Run
 
         self._check_open()
-        _refuse_what_is_not_here(timeout_s, retries)
+        _check_options(timeout_s, retries, priority, executor)
         session_name = (
             None if session is None else check_name(getattr(session, "name", session), "Session name")
         )
@@ -222,7 +224,7 @@ class Workspace:
         asked = self.settings.reuse if reuse is None else reuse
         mode = checked_mode(asked, chosen, debug=debug, session=session_name)
         revision = chosen.revision
-        values = chosen.parameters.validate(dict(parameters or {}))
+        values = chosen.parameters.validate(_mapping(parameters))
         device_choice = choose_device(
             device or preferred_device(self.settings.device, revision.supported_devices),
             revision.supported_devices,
@@ -599,13 +601,29 @@ class Workspace:
             return self._runners
 
 
-def _refuse_what_is_not_here(timeout_s: float | None, retries: int) -> None:
-    if timeout_s is not None and not timeout_s > 0:
+def _mapping(parameters: Any) -> dict[str, Any]:
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise InvalidInputError(
+            f"parameters is {parameters!r}, expected values by name, such as {{'sigma': 2.0}}."
+        )
+    return dict(parameters or {})
+
+
+def _check_options(timeout_s: object, retries: object, priority: object, executor: object) -> None:
+    """Refuse options of a run that are of the wrong kind."""
+    is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+    if timeout_s is not None and not (is_number and timeout_s > 0):  # type: ignore[operator]
         raise InvalidInputError(
             f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
         )
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise InvalidInputError(
+            f"priority is {priority!r}, expected a whole number; higher ones start first."
+        )
+    if executor is not None and (not isinstance(executor, str) or not executor):
+        raise InvalidInputError(f"executor is {executor!r}, expected 'kernel' or 'process'.")
 
 
 def open(

@@ -23,6 +23,9 @@ class History:
         self.lines: list[tuple[str, str]] = []
         self.progress: list[tuple[float, str]] = []
 
+    def take_echo(self, text: str) -> str:
+        return text
+
     def write_log(self, level: str, message: str) -> None:
         self.lines.append((level, message))
 

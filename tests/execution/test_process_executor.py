@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,12 +21,14 @@ from hosts import processes
 
 import workbench
 from workbench.errors import (
+    InvalidInputError,
     RunCancelledError,
     RunFailedError,
     RunLostError,
     RunTimeoutError,
     StorageError,
     UnsupportedError,
+    WorkspaceError,
 )
 from workbench.execution.events import RunEvent
 
@@ -116,8 +119,6 @@ def test_a_background_run_gives_the_same_as_one_in_the_kernel(ws: workbench.Work
 
 
 def test_events_of_a_waited_for_run_come_in_the_callers_thread(ws: workbench.Workspace) -> None:
-    import threading
-
     heard: list[tuple[RunEvent, int]] = []
     image = np.zeros((8, 8), np.float32)
     ws.run(
@@ -476,3 +477,99 @@ def test_a_process_with_the_number_of_one_that_is_gone_does_not_keep_a_run_alive
         )
         ws.runs.save(record)
         assert [run.status for run in ws.runs.list()] == ["LOST"]
+
+
+def test_a_run_of_a_closed_workspace_keeps_nobody_waiting(ws: workbench.Workspace, gate: Path) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    begun(run)
+    url = ws.url
+    waiter = threading.Thread(target=lambda: suppressed(run.wait), daemon=True)
+    waiter.start()
+    ws.close()
+    waiter.join(10)
+    assert not waiter.is_alive()
+    with pytest.raises(WorkspaceError, match=r"was closed, and the run goes on\. Open it again"):
+        run.result()
+    gate.unlink()
+    with workbench.open(url) as again:
+        assert again.runs.get(run.id).wait(20).status == "COMPLETED"
+    assert run.status == "COMPLETED"
+
+
+def suppressed(function: Callable[[], object]) -> None:
+    with suppress(WorkspaceError):
+        function()
+
+
+CHILDREN = generic("""
+    import multiprocessing, subprocess, time
+    forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    forked.start()
+    other = subprocess.Popen(["sleep", "600"])
+    self.log_message(f"begun {forked.pid} {other.pid}")
+    while True:
+        self.set_progress(0.5)
+        time.sleep(0.01)
+""")
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout", "kill"])
+def test_what_an_algorithm_started_ends_with_its_run(
+    ws: workbench.Workspace, tmp_path: Path, how: str
+) -> None:
+    ws.algorithms.deploy(
+        write_algorithm(tmp_path / "parent", "parent", CHILDREN, type="Generic"), check=False
+    )
+    timeout_s = 1.0 if how == "timeout" else None
+    run = ws.run("parent", np.zeros(3), executor="process", wait=False, timeout_s=timeout_s)
+    begun(run)
+    line = next(line for line in run.log.lines() if " begun " in line)
+    children = [psutil.Process(int(word)) for word in line.split()[-2:]]
+    if how == "cancel":
+        run.cancel()
+    elif how == "kill":
+        until(lambda: run.record.worker_pid, "the state RUNNING")
+        os.kill(run.record.worker_pid or 0, signal.SIGKILL)
+    expected = {"cancel": "CANCELLED", "timeout": "FAILED", "kill": "LOST"}[how]
+    assert run.wait(10).status == expected
+    _, alive = psutil.wait_procs(children, timeout=5.0)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_what_a_run_sets_in_its_environment_is_gone_with_it(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("import os; print(os.environ.get('LEFT')); os.environ['LEFT'] = 'behind'; return []")
+    ws.algorithms.deploy(write_algorithm(tmp_path / "leaves", "sets", code, type="Generic"), check=False)
+    for _ in range(3):
+        assert "PRINT None" in ws.run("sets", np.zeros(3), executor="process").log
+
+
+def test_a_workspace_has_one_host_by_whatever_name_it_is_opened(
+    ws: workbench.Workspace, tmp_path: Path, gate: Path
+) -> None:
+    run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    begun(run)
+    (tmp_path / "link").symlink_to(ws.url)
+    with workbench.open(tmp_path / "link") as other:
+        assert host_of(other) == host_of(ws)
+        assert other.runs.get(run.id).cancel().wait(20).status == "CANCELLED"
+
+
+def test_a_completed_run_is_an_input(ws: workbench.Workspace, gate: Path) -> None:
+    image = np.arange(16.0, dtype=np.float32).reshape(4, 4)
+    first = ws.run("invert", image, executor="process")
+    np.testing.assert_array_equal(ws.run("invert", first).result(), image)
+    waiting = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+    with pytest.raises(InvalidInputError, match=r"Only what a completed run has put out.*run\.wait\(\)"):
+        ws.run("invert", waiting)
+    waiting.cancel()
+
+
+def test_a_workspace_that_is_deleted_under_a_run_keeps_nobody_waiting(tmp_path: Path, gate: Path) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        folder = write_algorithm(tmp_path / "waits", "waits", WAITS, type="Generic", extra=WAITS_TABLE)
+        ws.algorithms.deploy(folder, check=False)
+        run = ws.run("waits", parameters={"gate": str(gate)}, executor="process", wait=False)
+        begun(run)
+        (tmp_path / "ws").rename(tmp_path / "elsewhere")
+        assert run.wait(20).status == "LOST"
+        assert "the workspace cannot be read" in str(run.error)

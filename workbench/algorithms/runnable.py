@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.algorithms.algorithm import Algorithm
 from workbench.algorithms.package import digest
 from workbench.algorithms.parameters import Parameters
-from workbench.errors import NotFoundError, did_you_mean
+from workbench.errors import InvalidInputError, NotFoundError, did_you_mean
 from workbench.models import AlgorithmType, Revision
 
 if TYPE_CHECKING:
@@ -56,8 +56,14 @@ def resolve(algorithms: Algorithms, ref: str | os.PathLike[str] | Algorithm | Ru
     """
     if isinstance(ref, Runnable):
         return ref
-    if isinstance(ref, Algorithm) or (isinstance(ref, str) and not _is_folder(ref)):
-        algorithm = ref if isinstance(ref, Algorithm) else algorithms.get(ref)
+    if isinstance(ref, Algorithm) or (isinstance(ref, str) and not _is_path(ref)):
+        try:
+            algorithm = ref if isinstance(ref, Algorithm) else algorithms.get(ref)
+        except NotFoundError:
+            # a bare name means what is deployed; before it is, the folder of that name will do
+            if isinstance(ref, str) and (Path(ref) / "pyproject.toml").is_file():
+                return from_folder(Path(ref))
+            raise
         revision = algorithm.revision
         return Runnable(
             revision=revision,
@@ -67,17 +73,14 @@ def resolve(algorithms: Algorithms, ref: str | os.PathLike[str] | Algorithm | Ru
             runner_class=lambda: algorithms.runner_class(revision),
             asset=lambda path: algorithms.asset(revision, path),
         )
+    if not isinstance(ref, (str, os.PathLike)):
+        raise InvalidInputError(f"{ref!r} names no algorithm. Pass text such as 'denoise@1.0', or a folder.")
     return from_folder(Path(ref).expanduser())
 
 
-def _is_folder(text: str) -> bool:
-    """Tell whether a text means a folder: it looks like a path, or is an algorithm's folder here."""
-    return (
-        "/" in text
-        or os.sep in text
-        or text.startswith((".", "~"))
-        or (Path(text) / "pyproject.toml").is_file()
-    )
+def _is_path(text: str) -> bool:
+    """Tell whether a text looks like a path: ``./denoise`` is the folder, ``denoise`` what was deployed."""
+    return "/" in text or os.sep in text or text.startswith((".", "~"))
 
 
 def from_folder(folder: Path) -> Runnable:

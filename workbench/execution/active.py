@@ -20,6 +20,7 @@ class ActiveRun(Protocol):
 
     record: RunRecord
     exception: BaseException | None
+    is_detached: bool  # nothing more is heard of it, though it may go on
 
     @property
     def log(self) -> ReadableLog: ...

@@ -26,6 +26,8 @@ class Sink(Protocol):
     @property
     def is_active(self) -> bool: ...
 
+    def take_echo(self, text: str) -> str: ...
+
     def write_log(self, level: str, message: str) -> None: ...
 
     def report_progress(self, fraction: float, message: str) -> None: ...
@@ -80,7 +82,7 @@ class _Stream:
             if text_of_line or self._level == "PRINT":  # bars that end leave empty lines on stderr
                 sink.write_log(self._level, text_of_line)
         if sink.echo:
-            self._original.write(text)
+            self._original.write(sink.take_echo(text))
         return len(text)
 
     def writelines(self, lines: Any) -> None:

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import StorageError
+from workbench.errors import StorageError, WorkbenchError
 from workbench.execution.host_address import HostAddress, address_of, tail
 from workbench.execution.process_identity import is_gone
 from workbench.execution.remote_run import RemoteRun
 from workbench.execution.wire import Decoder, Message, encode, receive
-from workbench.models import RunRecord
+from workbench.models import ErrorRecord, RunRecord, RunStatus, now
 from workbench.settings import interpreter_environment
 from workbench.version import __version__
 
@@ -214,6 +214,10 @@ class HostClient:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
+        for remote in list(self._remote.values()):
+            if remote.is_active:
+                remote.detach()
+        self._remote.clear()
 
     # -- connecting
 
@@ -347,12 +351,24 @@ class HostClient:
         time.sleep(LAST_WORDS_S)
         while remotes and time.monotonic() < end:
             for remote in list(remotes):
-                record = self._runs.settle_if_gone(remote.record.id)
-                if record is not None and record.status.is_final:
-                    self._remote.pop(record.id, None)
-                    remote.take_record(record)
-                    remotes.remove(remote)
+                with suppress(WorkbenchError):
+                    record = self._runs.settle_if_gone(remote.record.id)
+                    if record.status.is_final:
+                        self._settled(remote, record)
+                        remotes.remove(remote)
             time.sleep(0.05 if remotes else 0)
+        for remote in remotes:  # the workspace is gone too: nobody is kept waiting
+            error = ErrorRecord(
+                type="ProcessGone",
+                message=f"the run host of {self._url} has ended, and the workspace cannot be read",
+                kind="run_lost",
+            )
+            lost = {"status": RunStatus.LOST, "finished": now(), "error": error}
+            self._settled(remote, remote.record.model_copy(update=lost))
+
+    def _settled(self, remote: RemoteRun, record: RunRecord) -> None:
+        self._remote.pop(record.id, None)
+        remote.take_record(record)
 
 
 def _read_within(descriptor: int, seconds: float) -> bytes:

@@ -148,7 +148,9 @@ class Inputs:
     def _add(self, item: Item, what: str, *, in_list: bool) -> None:
         from workbench.library.dataset import Dataset
 
-        if isinstance(item, (str, Dataset)):
+        if hasattr(item, "record") and hasattr(item, "outputs"):  # a Run: what it has put out
+            self._add_run(item, what)
+        elif isinstance(item, (str, Dataset)):
             try:
                 dataset = self._datasets.find(item)
             except NotFoundError:
@@ -173,6 +175,16 @@ class Inputs:
                 f"{what} is a {type(item).__name__}, expected an array, a dataset id or name, a Dataset or a path. "
                 "Convert it first, for example with numpy.asarray(value)."
             )
+
+    def _add_run(self, run: Any, what: str) -> None:
+        if run.status != "COMPLETED":
+            raise InvalidInputError(
+                f"{what} is run {run.id}, which is {run.status}. Only what a completed run has put out is an input: run.wait()."
+            )
+        if not run.datasets:
+            raise InvalidInputError(f"{what} is run {run.id}, which has put out no dataset.")
+        for dataset in run.datasets:
+            self._add_dataset(dataset)
 
     def _add_file(self, path: Path) -> None:
         from workbench.library.importers import Content, load

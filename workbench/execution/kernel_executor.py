@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -12,6 +13,13 @@ from workbench.execution.executor import Executor, Job, Services
 from workbench.execution.live import LiveRun
 from workbench.execution.log_file import LogFile
 from workbench.execution.perform import Task, perform
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - in the path of every run
+    except FileNotFoundError:
+        return None
 
 
 class KernelExecutor(Executor):
@@ -79,10 +87,13 @@ class KernelExecutor(Executor):
             worker.join(timeout=5.0)
 
     def _perform(self, live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
+        here = _folder()
         try:
             perform(live, task, raise_errors=raise_errors)
         finally:
             self._live.pop(live.record.id, None)
+            if here is not None and _folder() != here:
+                os.chdir(here)  # the algorithm went elsewhere; the notebook did not
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:

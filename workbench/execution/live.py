@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from workbench.errors import RunCancelledError, RunTimeoutError
+from workbench.execution.echo import EchoLimit
 from workbench.execution.events import Events, RunEvent
 from workbench.execution.log_file import LogFile
 from workbench.execution.progress import Throttle
@@ -57,6 +58,7 @@ class LiveRun:
         self.events = Events()
         self.echo = echo
         self.exception: BaseException | None = None
+        self.is_detached = False
         self.log = log
         self._runs = runs
         self._lock = threading.RLock()
@@ -68,6 +70,7 @@ class LiveRun:
         self._is_stored = False
         self._fraction = record.progress.fraction
         self._message = record.progress.message
+        self._echo_limit = EchoLimit(record.id)
         self._last_sign = time.monotonic()
         self._longest_silence_s = 0.0
         self._save_progress = Throttle(SAVE_PROGRESS_S)
@@ -173,6 +176,10 @@ class LiveRun:
                 "Pass a larger timeout_s, or None for no limit.",
                 run_id=self.record.id,
             )
+
+    def take_echo(self, text: str) -> str:
+        """Return what of a printed text is shown where the caller is: a notebook is no place for a hundred thousand lines."""
+        return self._echo_limit.take(text)
 
     def write_log(self, level: str, message: str) -> None:
         """Write a line to the log; lines below the lowest level are dropped."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import queue
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError, UnsupportedError
 from workbench.execution.caches import CacheState
+from workbench.execution.echo import EchoLimit
 from workbench.execution.events import RunEvent
 from workbench.execution.executor import Executor, Job, Services
 from workbench.execution.host_client import HostClient
@@ -16,6 +17,9 @@ from workbench.execution.remote_run import RemoteRun
 from workbench.execution.slots import needs_of
 from workbench.models import RunRecord
 from workbench.settings import chosen_environment
+
+if TYPE_CHECKING:
+    from workbench.storage.store import Store
 
 #: nobody but the caller, who waits, knows of a run that is younger
 SAVE_AFTER_S = 0.01
@@ -35,7 +39,7 @@ class ProcessExecutor(Executor):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self.client = HostClient(services.settings, services.store.url, services.runs)
+        self.client = HostClient(services.settings, place_of(services.store), services.runs)
         services.runs.wait_before_reading(self.client.wait_filed)
 
     def submit(self, job: Job) -> RemoteRun:
@@ -122,6 +126,7 @@ class ProcessExecutor(Executor):
         A run that ends at once is saved once, by its worker.
         """
         is_saved = False
+        limit = EchoLimit(record.id)
         while True:
             try:
                 event = events.get(timeout=None if is_saved else SAVE_AFTER_S)
@@ -132,19 +137,25 @@ class ProcessExecutor(Executor):
             if job.listener is not None:
                 job.listener(event)
             if job.echo and event.kind == "log":
-                _echo(event.text)
+                print(limit.take(_printed(event.text)), end="")
             if event.status.is_final and event.kind == "state":
                 return
 
 
-def _echo(text: str) -> None:
-    """Print what the algorithm printed, without the stamps of the log."""
+def place_of(store: Store) -> str:
+    """Return where a store is, the same whatever way its folder was named."""
+    probe = store.local_path("runs", "x")
+    return store.url if probe is None else str(probe.parent.parent.resolve())
+
+
+def _printed(text: str) -> str:
+    """Return what the algorithm printed, of some lines of the log and without their stamps."""
+    lines = []
     for line in text.splitlines():
-        if line.startswith("    "):
-            continue
         stamped = line.split(" ", 3)
-        if len(stamped) == 4 and stamped[2] == "PRINT":
-            print(stamped[3])
+        if not line.startswith("    ") and len(stamped) == 4 and stamped[2] == "PRINT":
+            lines.append(f"{stamped[3]}\n")
+    return "".join(lines)
 
 
 def _cwd() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.errors import WorkbenchError
 from workbench.execution.events import Events, RunEvent
 from workbench.models import RunRecord, RunStatus
 
@@ -32,13 +33,13 @@ class RemoteLog:
         """Return what was written since the last call, up to a size in bytes."""
         if size <= self._seen:
             return ""
-        if self._path is None:
-            self._path = self._runs.log_path(self._id)
         try:
+            if self._path is None:
+                self._path = self._runs.log_path(self._id)
             with self._path.open("rb") as file:
                 file.seek(self._seen)
                 data = file.read(size - self._seen)
-        except OSError:  # ended and published meanwhile: `read` has it
+        except (OSError, WorkbenchError):  # ended and published meanwhile: `read` has it
             return ""
         self._seen += len(data)
         return data.decode("utf-8", "replace")
@@ -59,6 +60,7 @@ class RemoteRun:
         self.record = record
         self.log = RemoteLog(runs, record.id)
         self.exception: BaseException | None = None
+        self.is_detached = False
         self._events = Events()
         self._cancel = cancel
         self._ended = threading.Event()
@@ -90,6 +92,11 @@ class RemoteRun:
         """Wait for the end; return False if it did not come in time."""
         return self._ended.wait(timeout_s)
 
+    def detach(self) -> None:
+        """Hear no more of it, for the workspace is closed; the run goes on."""
+        self.is_detached = True
+        self._ended.set()
+
     def request_cancel(self) -> None:
         """Ask the host to end it."""
         if self.is_active:
@@ -103,7 +110,7 @@ class RemoteRun:
 
     def take_record(self, record: RunRecord) -> None:
         """Take the record in a new state; the last one ends the run."""
-        if not self.is_active:
+        if not self.is_active or self.is_detached:
             return
         self.record = record
         self._fraction = max(self._fraction, record.progress.fraction)

@@ -69,9 +69,9 @@ def checked_word(mode: str) -> str:
     ------
     InvalidInputError
     """
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise InvalidInputError(
-            f"reuse is {mode!r}, expected one of {', '.join(MODES)}.{did_you_mean(mode, MODES)}"
+            f"reuse is {mode!r}, expected one of {', '.join(MODES)}.{did_you_mean(str(mode), MODES)}"
         )
     return mode
 

@@ -12,6 +12,7 @@ from workbench.errors import (
     RunFailedError,
     RunLostError,
     RunTimeoutError,
+    WorkspaceError,
 )
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
@@ -56,7 +57,9 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """The stored record as it is now."""
-        if self._live is not None:
+        if self._live is not None and self._live.is_detached:
+            self._record = self._runs.stored(self._record.id) or self._live.record
+        elif self._live is not None:
             self._record = self._live.record
         elif not self._record.status.is_final:
             self._record = self._runs.record(self._record.id)
@@ -196,6 +199,11 @@ class Run:
         live = self._attached()
         if live is not None:
             live.wait(timeout_s)
+            if live.is_detached and not self.record.status.is_final:
+                raise WorkspaceError(
+                    f"The workspace of run {self.id} was closed, and the run goes on. Open it again and wait there: "
+                    f"workbench.open({self._runs.url!r}).runs.get({self.id!r}).wait()."
+                )
         else:
             self._runs.wait(self.id, timeout_s)
         return self

@@ -157,6 +157,11 @@ class Runs:
 
     # -- for handles and executors
 
+    @property
+    def url(self) -> str:
+        """Where the workspace is."""
+        return self._store.url
+
     def record(self, id: str) -> RunRecord:
         """Return the record of a run: live, from the catalog, or from the store if the catalog lags behind."""
         live = self._live.get(id)
@@ -351,7 +356,7 @@ class Runs:
             last = f"; last log line: {lines[-1]}" if lines else ""
             error = ErrorRecord(
                 type="ProcessGone",
-                message=f"process {record.pid} on {record.host!r} ended without finishing it{last}",
+                message=f"{_keeper(record)} on {record.host!r} ended without finishing it{last}",
                 kind="run_lost",
             )
             try:
@@ -383,6 +388,11 @@ class Runs:
 
     def _handle(self, record: RunRecord) -> Run:
         return Run(record, self, self._live.get(record.id))
+
+
+def _keeper(record: RunRecord) -> str:
+    """Return which process was to see to a run."""
+    return f"{'the run host, ' if record.executor == 'process' else ''}process {record.pid},"
 
 
 def _notebook_key(run_id: str) -> str:

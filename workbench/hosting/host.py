@@ -391,6 +391,9 @@ class Host:
         worker.oom_kills = self._oom_kills[0]
         self._crew.take(worker)
         self._loop.add(worker.connection, lambda mask: self._serve_worker(worker, mask))
+        worker.end = worker.watch_end()
+        if worker.end is not None:
+            self._loop.add(worker.end, lambda mask: self._worker_ended(worker))
 
     def _no_worker(self, why: str) -> None:
         """Give up on what waits when workers do not come up, instead of letting it wait forever."""
@@ -468,17 +471,31 @@ class Host:
         if run_id in self._ended:
             self._clerk.settle(self._ended[run_id], Ending.kept(), told)
 
+    def _hear_last_words(self, worker: WorkerHandle) -> None:
+        """Take what a worker had sent before it ended."""
+        with suppress(OSError, ValueError, KeyError):
+            while data := worker.connection.recv(1 << 18):
+                for message in worker.decoder.feed(data):
+                    self._hear(worker, message)
+
     def _worker_ended(self, worker: WorkerHandle) -> None:
+        assert self._crew is not None
+        if worker not in self._crew.workers:
+            return
+        was_ready, worker.is_ready = worker.is_ready, False  # it gets no other run
+        self._hear_last_words(worker)
+        worker.kill()  # what it had started
+        if worker.end is not None:
+            self._loop.remove(worker.end)
         for run_id in worker.filing:
             self._file(run_id)
-        assert self._crew is not None
         self._crew.workers.discard(worker)
         self._loop.remove(worker.connection)
         run = self._runs.get(worker.run_id or "")
         if run is not None:
             self._slots.give_back(run.needs)
             self._settle(run, run.ending or Ending.lost(worker))
-        elif not worker.is_ready:
+        elif not was_ready and not worker.is_leaving:
             threading.Thread(
                 target=lambda: self._loop.from_thread(
                     _bind(self._no_worker, f"a worker {worker.why_ended()}")

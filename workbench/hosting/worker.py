@@ -19,7 +19,7 @@ from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.hosting.background_run import BackgroundRun
 from workbench.hosting.reporter import Reporter
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
-from workbench.settings import enter_environment
+from workbench.settings import all_environment, enter_environment, restore_environment
 
 if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
@@ -123,8 +123,13 @@ class Worker:
 
     def _perform(self, order: Message) -> RunRecord:
         record = RunRecord.model_validate_json(order["body"])
+        before = all_environment()
+        _enter(order)
         try:
-            return self._run(record, order)
+            final = self._run(record, order)
+            if final.status is RunStatus.CANCELLED or (final.error and final.error.kind == "run_timeout"):
+                _end_children()
+            return final
         except Exception as error:
             # nothing of the algorithm: the store or the catalog could not take the record
             traceback.print_exc()
@@ -137,13 +142,14 @@ class Worker:
                 traceback.print_exc()
                 end = {"status": RunStatus.FAILED, "error": failed, "finished": now()}
                 return record.model_copy(update=end)
+        finally:
+            restore_environment(before)  # what a run sets is its own
 
     def _run(self, record: RunRecord, order: Message) -> RunRecord:
         from workbench.execution.log_file import LogFile
         from workbench.execution.perform import Task, perform
         from workbench.execution.process_identity import this_process
 
-        _enter(order)
         workspace = self._workspace = self._workspace or self._open_workspace()
         services: Services = workspace.services()
         pid, started, _, _ = this_process()
@@ -210,6 +216,15 @@ def _enter(order: Message) -> None:
     enter_environment(order["env"])
 
 
+def _end_children() -> None:
+    """End what a run has started and left behind when it was ended itself."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
+
+
 def serve(connection: socket.socket, settings: dict[str, Any]) -> None:
     """Be a worker; what multiprocessing calls in the new process.
 
@@ -220,6 +235,8 @@ def serve(connection: socket.socket, settings: dict[str, Any]) -> None:
     settings : dict
         Settings of the workspace.
     """
+    with suppress(OSError):
+        os.setsid()  # what algorithms start ends with their worker: the host kills the whole group
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

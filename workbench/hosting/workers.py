@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
 import socket
@@ -36,6 +37,7 @@ class WorkerHandle:
     oom_kills: int = 0  # of the machine, a second or two ago
     rss: int = 0  # bytes, when last looked at
     idle_since: float = 0.0
+    end: socket.socket | None = None  # readable when the process has ended
 
     def __post_init__(self) -> None:
         self.connection.setblocking(False)
@@ -50,9 +52,19 @@ class WorkerHandle:
         self.outbox.put(encode(message, body))
 
     def kill(self) -> None:
-        """End the process now."""
+        """End the process now, with all that it has started."""
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
         with suppress(OSError, ValueError):
             self.process.kill()
+
+    def watch_end(self) -> socket.socket | None:
+        """Return what becomes readable when the process has ended, also while a fork of it holds its line to the host."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except (OSError, AttributeError):  # gone already, or no Linux: the end of its line tells then
+            return None
+        return _Descriptor(descriptor)  # type: ignore[return-value]
 
     def why_ended(self) -> str:
         """Return how the process ended, in words."""
@@ -75,6 +87,24 @@ class WorkerHandle:
         elif -code == signal.SIGSEGV:
             text += ": compiled code has crashed"
         return text
+
+
+class _Descriptor:
+    """A file descriptor in the place of a socket."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def setblocking(self, flag: bool) -> None:
+        """Do nothing: it is only watched."""
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class WorkerStarter:

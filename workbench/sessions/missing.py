@@ -42,7 +42,7 @@ def explain_missing(
     elif reason is not None:
         text = f"{begin}.{did_you_mean(key, known)} {_filled(_EVERY[reason.what], reason)} {AGAIN}"
     else:
-        has = f"It has {count}: s.keys()." if count else "It is empty."
+        has = f"It has {count}: s.keys() lists them." if count else "It is empty."
         text = f"{begin}: it was never put.{did_you_mean(key, known)} {has}"
     return NotFoundError(text, near=nearest(key, known), reason=reason.what if reason else "never")
 
