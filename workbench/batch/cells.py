@@ -185,7 +185,8 @@ class _Runner:
             cell.metadata.papermill = _times(None, "pending", exception=None)
         begun = datetime.now(UTC)
         deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
-        for self._index in range(len(self._cells)):
+        for index in range(len(self._cells)):
+            self._index = index
             if self._on_begin is not None:
                 self._on_begin(self._index)
             await self._run_cell(kernel, watch, deadline)
@@ -210,6 +211,7 @@ class _Runner:
             return
         cell.metadata.papermill = NotebookNode(_times(begun, "running", exception=False), end_time=None)
         self._outputs.begin(self._index)
+        cell.metadata.execution = NotebookNode({"iopub.status.busy": _stamp()})
         self._begun = time.monotonic()
         limit = self._begun + self._cell_timeout_s if self._cell_timeout_s else None
         watch.begin(min((t for t in (limit, deadline) if t is not None), default=None))
@@ -222,6 +224,7 @@ class _Runner:
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             timed_out = watch.end()
+            cell.metadata.execution.update({"iopub.status.idle": _stamp(), "shell.execute_reply": _stamp()})
         if kernel.needed:
             cell.outputs = []
             self.outcome.needs_kernel = kernel.needed
@@ -362,12 +365,15 @@ def add_error(cell: NotebookNode, error: CellError) -> None:
     cell.outputs = [*kept, new_output("error", ename=error.ename, evalue=error.evalue, traceback=lines)]
 
 
+def _stamp() -> str:
+    """Return the time as nbclient keeps it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def _times(begun: datetime | None, status: str | None, *, exception: bool | None) -> NotebookNode:
     """Return papermill's metadata of a cell that ends now, or has not begun."""
     if begun is None:
-        return NotebookNode(
-            exception=exception, start_time=None, end_time=None, duration=None, status=status
-        )
+        return NotebookNode(exception=exception, start_time=None, end_time=None, duration=None, status=status)
     ended = datetime.now(UTC)
     return NotebookNode(
         exception=exception,

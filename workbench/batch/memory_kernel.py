@@ -77,7 +77,13 @@ class MemoryKernel(IPythonKernel):  # type: ignore[misc]
         """Run the code of a cell and return the content of the reply."""
         parent = self.session.msg(
             "execute_request",
-            {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False},
+            {
+                "code": code,
+                "silent": False,
+                "store_history": True,
+                "user_expressions": {},
+                "allow_stdin": False,
+            },
         )
         self.replied: dict[str, Any] = {}
         self.set_parent([], parent)
@@ -95,7 +101,7 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
         super().__init__(**traits)
         self._deliver = deliver
 
-    @default("session")
+    @default("session")  # type: ignore[untyped-decorator]
     def _own_session(self) -> MemorySession:
         session = MemorySession(parent=self)
         session.deliver = self._take
@@ -104,7 +110,7 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     def _take(self, message: dict[str, Any]) -> None:
         kind = message["header"]["msg_type"]
         kernel = getattr(self, "kernel", None)
-        if kind == "execute_reply":
+        if kind == "execute_reply" and kernel is not None:
             kernel.replied = message["content"]
         elif kind == "comm_open" and kernel is not None:
             kernel.need("a cell opens a comm, as widgets do")

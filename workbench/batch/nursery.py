@@ -14,9 +14,8 @@ import os
 import select
 import signal
 import socket
-import sys
-import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +47,8 @@ _OWN = (
     "workbench.batch.notebook_child",
 )
 
+_LOOK_S = 30.0  # so often it looks whether its folder is still there
+
 #: Op of an order -> what the child does.
 _TASKS: dict[str, tuple[str, str]] = {
     "notebook": ("workbench.batch.notebook_child", "execute"),
@@ -55,27 +56,33 @@ _TASKS: dict[str, tuple[str, str]] = {
 }
 
 
-def main(folder: str, name: str, idle_s: float, modules: Sequence[str]) -> None:
-    """Be the nursery of that name, unless there is one; end after ``idle_s`` seconds without a child."""
-    lock = os.open(Path(folder) / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def main(path: str, lock_path: str, idle_s: float, modules: Sequence[str]) -> None:
+    """Be the nursery at that socket, unless there is one; end after ``idle_s`` seconds without a child."""
+    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     for module in (*_OWN, *modules):
-        with suppress(Exception):  # what is missing is missed by the notebook that needs it, with its own error
+        with suppress(
+            Exception
+        ):  # what is missing is missed by the notebook that needs it, with its own error
             importlib.import_module(module)
     _look_ahead()
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page
-    _Nursery(Path(folder) / f"{name}.sock", idle_s).run()
+    _Nursery(Path(path), idle_s).run()
 
 
 def _look_ahead() -> None:
-    """Let what is computed once and kept be computed here."""
+    """Do here what is done once, and leave out of the end of every child what is only for the end of this process."""
     with suppress(Exception):
         importlib.import_module("jupyter_client.localinterfaces").localhost()
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
 
 
 class _Nursery:
@@ -99,14 +106,17 @@ class _Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        idle_since = time.monotonic()
         while True:
             watched = select.poll()
             watched.register(self._listener, select.POLLIN)
             watched.register(self._wake, select.POLLIN)
             for connection in self._children.values():
                 watched.register(connection, 0)  # hang-ups only: what is sent is for the child
-            events = watched.poll(self._idle_s * 1000 if not self._children else None)
-            if not events and not self._children:
+            events = watched.poll(min(self._idle_s, _LOOK_S) * 1000)
+            if self._children:
+                idle_since = time.monotonic()
+            elif not events and (time.monotonic() - idle_since > self._idle_s or not self._path.exists()):
                 break
             ready = {descriptor for descriptor, _ in events}
             if self._wake in ready:
