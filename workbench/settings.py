@@ -229,6 +229,12 @@ def enter_environment(values: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
+def replace_environment(values: Mapping[str, str]) -> None:
+    """Give this process these environment variables and no others."""
+    os.environ.clear()
+    os.environ.update(values)
+
+
 def environment_here() -> dict[str, str]:
     """Return the environment of this process."""
     return dict(os.environ)

@@ -7,6 +7,8 @@ import random
 import sys
 from collections.abc import Mapping
 
+from workbench.settings import chosen_environment, replace_environment
+
 
 def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = None) -> None:
     """Give a forked process random state, and, if they are named, a folder and an environment of its own.
@@ -19,8 +21,7 @@ def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = N
         Replaces all environment variables.
     """
     if environment is not None:
-        os.environ.clear()
-        os.environ.update(environment)
+        replace_environment(environment)
     if cwd is not None:
         os.chdir(cwd)
     random.seed()
@@ -29,6 +30,6 @@ def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = N
     if "torch" in sys.modules:
         sys.modules["torch"].seed()
     matplotlib = sys.modules.get("matplotlib")
-    if matplotlib is not None and not os.environ.get("MPLBACKEND"):
+    if matplotlib is not None and not chosen_environment(["MPLBACKEND"])["MPLBACKEND"]:
         # it has read the environment before it was forked
         matplotlib.rcParams["backend"] = "module://matplotlib_inline.backend_inline"

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.settings import enter_environment
 
 #: What runs the cells, and kernels.
 _OWN = (
@@ -65,7 +66,7 @@ def main(path: str, lock_path: str, idle_s: float, modules: Sequence[str]) -> No
         return
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    enter_environment({"PYDEVD_DISABLE_FILE_VALIDATION": "1"})  # it would warn of what nobody asked for
     for module in (*_OWN, *modules):
         with suppress(
             Exception
