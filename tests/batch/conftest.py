@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from notebook_runs import wait_until
 
-from notebooks import wait_until
 from workbench.batch import children
 from workbench.settings import Settings
 

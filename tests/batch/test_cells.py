@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from nbformat import from_dict
+from notebook_runs import execute, notebook
 
-from notebooks import execute, notebook
 from workbench.batch.children import fresh_child
 from workbench.batch.kernels import why_other_kernel
 

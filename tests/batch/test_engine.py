@@ -13,10 +13,10 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
+from notebook_runs import notebook, save
 from papermill.engines import papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from notebooks import notebook, save
 from workbench.batch.engine import WorkbenchEngine
 
 pytestmark = pytest.mark.usefixtures("nursery")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import gc
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_output
 
-from workbench.batch.fresh import make_fresh
+from workbench.batch.fresh import end_quietly, make_fresh
 from workbench.batch.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -201,7 +198,7 @@ class _Runner:
         papermill.update(_times(begun, None, exception=True if self.outcome.error else None))
         del papermill["status"]
         self.outcome.notebook.metadata.language_info = from_dict(kernel.language_info)
-        _finish(kernel)
+        end_quietly(kernel.shell)
 
     async def _run_cell(self, kernel: MemoryKernel, watch: _Watch, deadline: float | None) -> None:
         cell = self._cells[self._index]
@@ -282,19 +279,6 @@ class _Runner:
         self.outcome.notebook.metadata.papermill["exception"] = True
         if self._on_stuck is not None:
             self._on_stuck(self.outcome)
-
-
-def _finish(kernel: MemoryKernel) -> None:
-    """Do what matters of the end of an interpreter: files are flushed and closed, exit functions called.
-
-    A full end would walk through, and so copy, all that the parent has imported.
-    """
-    with suppress(BaseException):
-        atexit._run_exitfuncs()
-    with suppress(BaseException):
-        kernel.shell.user_ns.clear()
-        kernel.shell.history_manager.reset()
-        gc.collect()
 
 
 class _Watch:

@@ -116,7 +116,7 @@ def fresh_child(order: Message, body: bytes = b"", settings: Settings | None = N
     """
     settings = settings or load()[0]
     address = nursery_address(settings)
-    connection = _connected(address.socket)
+    connection = connected(address.socket)
     cold = None
     if connection is None:
         start_nursery(settings, address)
@@ -191,14 +191,15 @@ def stop_nursery(settings: Settings) -> None:
 
 def is_warm(settings: Settings) -> bool:
     """Return whether children are forked now."""
-    connection = _connected(nursery_address(settings).socket)
+    connection = connected(nursery_address(settings).socket)
     if connection is None:
         return False
     connection.close()
     return True
 
 
-def _connected(path: Path) -> socket.socket | None:
+def connected(path: Path) -> socket.socket | None:
+    """Return a connection to a socket of the file system, or None if nobody listens there."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(str(path))
