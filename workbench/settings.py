@@ -248,6 +248,17 @@ def enter_environment(values: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
+def replace_environment(values: Mapping[str, str]) -> None:
+    """Give this process these environment variables and no others."""
+    os.environ.clear()
+    os.environ.update(values)
+
+
+def environment_here() -> dict[str, str]:
+    """Return the environment of this process."""
+    return dict(os.environ)
+
+
 def interpreter_environment() -> dict[str, str]:
     """Return the environment for another interpreter that is to import what this one imports."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

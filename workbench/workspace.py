@@ -313,7 +313,7 @@ class Workspace:
         from workbench.names import is_id
 
         self._check_open()
-        _refuse_what_is_not_here(timeout_s, retries)
+        _check_options(timeout_s, retries, priority, executor)
         if isinstance(template, (str, os.PathLike)):
             from workbench.batch.template import load_template
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import gc
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_output
 
-from workbench.batch.fresh import make_fresh
+from workbench.batch.fresh import end_quietly, make_fresh
 from workbench.batch.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -185,7 +182,8 @@ class _Runner:
             cell.metadata.papermill = _times(None, "pending", exception=None)
         begun = datetime.now(UTC)
         deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
-        for self._index in range(len(self._cells)):
+        for index in range(len(self._cells)):
+            self._index = index
             if self._on_begin is not None:
                 self._on_begin(self._index)
             await self._run_cell(kernel, watch, deadline)
@@ -200,7 +198,7 @@ class _Runner:
         papermill.update(_times(begun, None, exception=True if self.outcome.error else None))
         del papermill["status"]
         self.outcome.notebook.metadata.language_info = from_dict(kernel.language_info)
-        _finish(kernel)
+        end_quietly(kernel.shell)
 
     async def _run_cell(self, kernel: MemoryKernel, watch: _Watch, deadline: float | None) -> None:
         cell = self._cells[self._index]
@@ -210,6 +208,7 @@ class _Runner:
             return
         cell.metadata.papermill = NotebookNode(_times(begun, "running", exception=False), end_time=None)
         self._outputs.begin(self._index)
+        cell.metadata.execution = NotebookNode({"iopub.status.busy": _stamp()})
         self._begun = time.monotonic()
         limit = self._begun + self._cell_timeout_s if self._cell_timeout_s else None
         watch.begin(min((t for t in (limit, deadline) if t is not None), default=None))
@@ -222,6 +221,7 @@ class _Runner:
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             timed_out = watch.end()
+            cell.metadata.execution.update({"iopub.status.idle": _stamp(), "shell.execute_reply": _stamp()})
         if kernel.needed:
             cell.outputs = []
             self.outcome.needs_kernel = kernel.needed
@@ -279,19 +279,6 @@ class _Runner:
         self.outcome.notebook.metadata.papermill["exception"] = True
         if self._on_stuck is not None:
             self._on_stuck(self.outcome)
-
-
-def _finish(kernel: MemoryKernel) -> None:
-    """Do what matters of the end of an interpreter: files are flushed and closed, exit functions called.
-
-    A full end would walk through, and so copy, all that the parent has imported.
-    """
-    with suppress(BaseException):
-        atexit._run_exitfuncs()
-    with suppress(BaseException):
-        kernel.shell.user_ns.clear()
-        kernel.shell.history_manager.reset()
-        gc.collect()
 
 
 class _Watch:
@@ -360,6 +347,11 @@ def add_error(cell: NotebookNode, error: CellError) -> None:
     kept = [output for output in cell.outputs if output.output_type != "error"]
     lines = [*error.traceback, f"\x1b[0;31m{error.ename}\x1b[0m: {error.evalue}"]
     cell.outputs = [*kept, new_output("error", ename=error.ename, evalue=error.evalue, traceback=lines)]
+
+
+def _stamp() -> str:
+    """Return the time as nbclient keeps it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _times(begun: datetime | None, status: str | None, *, exception: bool | None) -> NotebookNode:

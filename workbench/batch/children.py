@@ -18,11 +18,11 @@ from workbench.execution.host_address import HostAddress, private_folder
 from workbench.execution.wire import Decoder, Message, encode
 from workbench.settings import Settings, chosen_environment, load
 
+# Last in the path, since notebooks see it too: it is needed only where we are not installed.
+_FIND = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r})"
 # The child of the started process is the nursery: an orphan of nobody's.
-_NURSERY = (
-    "import os, sys; os.fork() and os._exit(0); from workbench.batch.nursery import main; main(*{arguments})"
-)
-_COLD = "from workbench.batch.notebook_child import main; main({descriptor})"
+_NURSERY = "import os; os.fork() and os._exit(0); {find}; from workbench.batch.nursery import main; main(*{arguments})"
+_COLD = "{find}; from workbench.batch.notebook_child import main; main({descriptor})"
 _ENDED_S = 5.0
 
 
@@ -116,7 +116,7 @@ def fresh_child(order: Message, body: bytes = b"", settings: Settings | None = N
     """
     settings = settings or load()[0]
     address = nursery_address(settings)
-    connection = _connected(address.socket)
+    connection = connected(address.socket)
     cold = None
     if connection is None:
         start_nursery(settings, address)
@@ -129,14 +129,27 @@ def fresh_child(order: Message, body: bytes = b"", settings: Settings | None = N
     return Child(connection, cold)
 
 
+class NurseryAddress(HostAddress):
+    """The files of one nursery, beside those of the run hosts."""
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / f"{self.name}.nursery"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the nursery while it lives; it has its process id."""
+        return self.folder / f"{self.name}.lock"
+
+
 @lru_cache(maxsize=8)
-def _address(folder: str | None, identity: str) -> HostAddress:
+def _address(folder: str | None, identity: str) -> NurseryAddress:
     from blake3 import blake3
 
-    return HostAddress(private_folder(folder), "notebooks-" + blake3(identity.encode()).hexdigest()[:16])
+    return NurseryAddress(private_folder(folder), blake3(identity.encode()).hexdigest()[:16])
 
 
-def nursery_address(settings: Settings) -> HostAddress:
+def nursery_address(settings: Settings) -> NurseryAddress:
     """Return where the nursery of this user, interpreter and list of modules is, whether it runs or not."""
     path = chosen_environment(["PYTHONPATH"])["PYTHONPATH"] or ""
     ours = str(Path(__file__).parent)
@@ -144,20 +157,20 @@ def nursery_address(settings: Settings) -> HostAddress:
     return _address(settings.host_folder, identity)
 
 
-def start_nursery(settings: Settings, address: HostAddress | None = None) -> None:
+def start_nursery(settings: Settings, address: NurseryAddress | None = None) -> None:
     """Start the nursery without waiting for it, unless it is there or coming."""
     address = address or nursery_address(settings)
-    lock = os.open(address.folder / f"{address.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(address.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return
     finally:
         os.close(lock)
-    arguments = (str(address.folder), address.name, settings.host_idle_s, tuple(settings.notebook_preload))
+    arguments = (str(address.socket), str(address.lock), settings.host_idle_s, settings.notebook_preload)
     with address.log.open("ab") as log:
         subprocess.run(
-            [sys.executable, "-c", _NURSERY.format(arguments=arguments)],
+            [sys.executable, "-c", _NURSERY.format(find=_FIND, arguments=arguments)],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -167,16 +180,26 @@ def start_nursery(settings: Settings, address: HostAddress | None = None) -> Non
         )
 
 
+def stop_nursery(settings: Settings) -> None:
+    """End the nursery, if it runs; its children go on."""
+    address = nursery_address(settings)
+    with suppress(OSError, ValueError):
+        if is_warm(settings):
+            os.kill(int(address.lock.read_text()), signal.SIGTERM)
+        address.socket.unlink()
+
+
 def is_warm(settings: Settings) -> bool:
     """Return whether children are forked now."""
-    connection = _connected(nursery_address(settings).socket)
+    connection = connected(nursery_address(settings).socket)
     if connection is None:
         return False
     connection.close()
     return True
 
 
-def _connected(path: Path) -> socket.socket | None:
+def connected(path: Path) -> socket.socket | None:
+    """Return a connection to a socket of the file system, or None if nobody listens there."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(str(path))
@@ -192,7 +215,7 @@ def _cold_child() -> tuple[socket.socket, subprocess.Popen[bytes]]:
         descriptor = theirs.fileno()
         options: dict[str, Any] = {"pass_fds": [descriptor], "start_new_session": True}
         process = subprocess.Popen(
-            [sys.executable, "-c", _COLD.format(descriptor=descriptor)],
+            [sys.executable, "-c", _COLD.format(find=_FIND, descriptor=descriptor)],
             stdin=subprocess.DEVNULL,
             **options,
         )

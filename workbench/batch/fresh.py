@@ -1,11 +1,17 @@
-"""What a process forks away from: its random state, environment and working folder."""
+"""What a forked process does not share with its parent, and how it ends without walking through what it does."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import random
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from workbench.settings import chosen_environment, replace_environment
 
 
 def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = None) -> None:
@@ -19,8 +25,7 @@ def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = N
         Replaces all environment variables.
     """
     if environment is not None:
-        os.environ.clear()
-        os.environ.update(environment)
+        replace_environment(environment)
     if cwd is not None:
         os.chdir(cwd)
     random.seed()
@@ -29,6 +34,24 @@ def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = N
     if "torch" in sys.modules:
         sys.modules["torch"].seed()
     matplotlib = sys.modules.get("matplotlib")
-    if matplotlib is not None and not os.environ.get("MPLBACKEND"):
+    if matplotlib is not None and not chosen_environment(["MPLBACKEND"])["MPLBACKEND"]:
         # it has read the environment before it was forked
         matplotlib.rcParams["backend"] = "module://matplotlib_inline.backend_inline"
+
+
+def end_quietly(shell: Any) -> None:
+    """Do what matters of the end of an interpreter: exit functions are called, files flushed and closed.
+
+    A full end would walk through, and so copy, all that the parent has imported.
+
+    Parameters
+    ----------
+    shell
+        IPython's shell of this process; its namespace is gone afterwards.
+    """
+    with suppress(BaseException):
+        atexit._run_exitfuncs()
+    with suppress(BaseException):
+        shell.user_ns.clear()
+        shell.history_manager.reset()
+        gc.collect()

@@ -101,7 +101,7 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
         super().__init__(**traits)
         self._deliver = deliver
 
-    @default("session")
+    @default("session")  # type: ignore[untyped-decorator]
     def _own_session(self) -> MemorySession:
         session = MemorySession(parent=self)
         session.deliver = self._take
@@ -110,7 +110,7 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     def _take(self, message: dict[str, Any]) -> None:
         kind = message["header"]["msg_type"]
         kernel = getattr(self, "kernel", None)
-        if kind == "execute_reply":
+        if kind == "execute_reply" and kernel is not None:
             kernel.replied = message["content"]
         elif kind == "comm_open" and kernel is not None:
             kernel.need("a cell opens a comm, as widgets do")

@@ -11,6 +11,8 @@ from typing import Any
 
 from workbench.execution.wire import Decoder, Message, encode, receive
 
+_to_json = json.JSONEncoder().encode  # a notebook may replace json.dumps
+
 
 def serve(connection: socket.socket) -> None:
     """Execute the notebook that is ordered over a connection.
@@ -25,7 +27,7 @@ def serve(connection: socket.socket) -> None:
         Whether to tell each output at once; else the outputs of a cell come when it has ended.
 
     The answers are messages with an ``event``: ``begin`` (index), ``output`` (index, output), ``cell`` (index, total, and in
-    ``cells`` the outputs and numbers of this cell and of those that have changed with it), and ``end`` (error, needs_kernel,
+    ``cells`` the outputs, numbers and times (execution) of this cell and of those that have changed with it), and ``end`` (error, needs_kernel,
     records; the notebook's JSON is the body).
     """
     order = _first(connection)
@@ -56,7 +58,7 @@ def execute(connection: socket.socket, order: Message) -> None:
             "needs_kernel": outcome.needs_kernel,
             "records": outcome.records,
         }
-        tell(message, json.dumps(outcome.notebook).encode())
+        tell(message, _to_json(outcome.notebook).encode())
 
     def stuck(outcome: Outcome) -> None:
         end(outcome)
@@ -92,7 +94,8 @@ def execute(connection: socket.socket, order: Message) -> None:
 def _said(cell: Any) -> dict[str, Any]:
     if cell.cell_type != "code":
         return {}
-    return {"outputs": cell.outputs, "execution_count": cell.execution_count}
+    said = {"outputs": cell.outputs, "execution_count": cell.execution_count}
+    return {**said, "execution": cell.metadata.get("execution")}
 
 
 def _first(connection: socket.socket) -> Message | None:

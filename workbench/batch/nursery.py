@@ -14,11 +14,15 @@ import os
 import select
 import signal
 import socket
+import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.settings import enter_environment
 
 #: What runs the cells, and kernels.
 _OWN = (
@@ -41,9 +45,13 @@ _OWN = (
     "comm",
     "ipywidgets",
     "workbench.batch.cells",
+    "workbench.batch.kernel_child",
     "workbench.batch.memory_kernel",
     "workbench.batch.notebook_child",
 )
+
+_SPARE_AFTER_S = 0.2  # a kernel that was handed out has the processor first
+_LOOK_S = 30.0  # so often it looks whether its folder is still there
 
 #: Op of an order -> what the child does.
 _TASKS: dict[str, tuple[str, str]] = {
@@ -52,14 +60,16 @@ _TASKS: dict[str, tuple[str, str]] = {
 }
 
 
-def main(folder: str, name: str, idle_s: float, modules: Sequence[str]) -> None:
-    """Be the nursery of that name, unless there is one; end after ``idle_s`` seconds without a child."""
-    lock = os.open(Path(folder) / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def main(path: str, lock_path: str, idle_s: float, modules: Sequence[str]) -> None:
+    """Be the nursery at that socket, unless there is one; end after ``idle_s`` seconds without a child."""
+    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    enter_environment({"PYDEVD_DISABLE_FILE_VALIDATION": "1"})  # it would warn of what nobody asked for
     for module in (*_OWN, *modules):
         with suppress(
             Exception
@@ -68,28 +78,33 @@ def main(folder: str, name: str, idle_s: float, modules: Sequence[str]) -> None:
     _look_ahead()
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page
-    _Nursery(Path(folder) / f"{name}.sock", idle_s).run()
+    _Nursery(Path(path), idle_s).run()
 
 
 def _look_ahead() -> None:
-    """Let what is computed once and kept be computed here."""
+    """Do here what is done once, and leave out of the end of every child what is only for the end of this process."""
     with suppress(Exception):
         importlib.import_module("jupyter_client.localinterfaces").localhost()
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
 
 
 class _Nursery:
-    """The loop: connections come, children end, clients go."""
+    """The loop: connections come, children end, clients go.
+
+    There are two sockets: at one, each connection gets a child that reads its order; at the other, a kernel that was set up ahead.
+    """
 
     def __init__(self, path: Path, idle_s: float) -> None:
         self._path = path
         self._idle_s = idle_s
         self._children: dict[int, socket.socket] = {}  # pid -> the line to who asked for it
-        path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        path.chmod(0o600)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
+        self._spare: tuple[int, socket.socket] | None = (
+            None  # a kernel that nobody has yet, and the line to it
+        )
+        self._spare_due: float | None = None
+        self._listener = _listening(path)
+        self._kernels = _listening(kernels_path(path))
         self._wake, self._waker = os.pipe()
         for end in (self._wake, self._waker):
             os.set_blocking(end, False)
@@ -98,14 +113,20 @@ class _Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        idle_since = time.monotonic()
         while True:
             watched = select.poll()
-            watched.register(self._listener, select.POLLIN)
-            watched.register(self._wake, select.POLLIN)
+            for source in (self._listener, self._kernels, self._wake):
+                watched.register(source, select.POLLIN)
             for connection in self._children.values():
                 watched.register(connection, 0)  # hang-ups only: what is sent is for the child
-            events = watched.poll(self._idle_s * 1000 if not self._children else None)
-            if not events and not self._children:
+            timeout = min(self._idle_s, _LOOK_S)
+            if self._spare_due is not None:
+                timeout = max(0.0, min(timeout, self._spare_due - time.monotonic()))
+            events = watched.poll(timeout * 1000)
+            if self._children:
+                idle_since = time.monotonic()
+            elif not events and (time.monotonic() - idle_since > self._idle_s or not self._path.exists()):
                 break
             ready = {descriptor for descriptor, _ in events}
             if self._wake in ready:
@@ -118,16 +139,29 @@ class _Nursery:
                         os.killpg(pid, signal.SIGKILL)
             if self._listener.fileno() in ready:
                 self._accept()
+            if self._kernels.fileno() in ready:
+                self._accept_kernel()
+            if self._spare_due is not None and time.monotonic() >= self._spare_due:
+                self._spare_due = None
+                self._make_spare()
         self._path.unlink(missing_ok=True)
+        kernels_path(self._path).unlink(missing_ok=True)
+        if self._spare is not None:
+            os.killpg(self._spare[0], signal.SIGKILL)
 
     def _reap(self) -> None:
-        while self._children:
+        while self._children or self._spare is not None:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            for left in self._path.parent.glob(f"k{pid}-*"):  # a killed kernel's sockets
+                left.unlink(missing_ok=True)
+            if self._spare is not None and pid == self._spare[0]:
+                self._spare[1].close()
+                self._spare = None
             connection = self._children.pop(pid, None)
             if connection is not None:
                 with suppress(OSError), connection:
@@ -141,10 +175,51 @@ class _Nursery:
             return
         pid = os.fork()
         if pid == 0:
-            self._become_child(connection)
+            self._become(lambda: follow(connection))
         self._children[pid] = connection
 
-    def _become_child(self, connection: socket.socket) -> None:
+    def _accept_kernel(self) -> None:
+        try:
+            connection, _ = self._kernels.accept()
+        except BlockingIOError:
+            return
+        self._spare_due = time.monotonic() + _SPARE_AFTER_S
+        if self._spare is not None:
+            pid, line = self._spare
+            self._spare = None
+            try:
+                with line:
+                    socket.send_fds(line, [b"k"], [connection.fileno()])
+                self._children[pid] = connection
+                return
+            except OSError:  # it has just died
+                pass
+        pid = os.fork()
+        if pid == 0:
+            self._become(lambda: self._kernel(lambda: connection))
+        self._children[pid] = connection
+
+    def _make_spare(self) -> None:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            self._become(lambda: self._kernel(lambda: _handed(theirs)))
+        theirs.close()
+        self._spare = (pid, ours)
+
+    def _kernel(self, client: Callable[[], socket.socket | None]) -> int:
+        from workbench.batch import kernel_child
+
+        app = kernel_child.prepare(str(self._path.parent / f"k{os.getpid()}"))
+        connection = client()
+        order = _first(connection) if connection is not None else None
+        if connection is not None and order is not None:
+            kernel_child.serve_prepared(app, connection, order)
+        return 0
+
+    def _become(self, work: Callable[[], int]) -> NoReturn:
+        """Be a child."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -152,12 +227,14 @@ class _Nursery:
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()  # what it starts ends with it
             self._listener.close()
+            self._kernels.close()
             os.close(self._wake)
             os.close(self._waker)
             for other in self._children.values():
                 other.close()
-            connection.setblocking(True)
-            code = follow(connection)
+            if self._spare is not None:
+                self._spare[1].close()
+            code = work()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
         except BaseException:
@@ -168,14 +245,42 @@ class _Nursery:
             os._exit(code)
 
 
-def follow(connection: socket.socket) -> int:
-    """Do what the first message of a connection orders; return an exit code."""
+def kernels_path(path: Path) -> Path:
+    """Return the socket at which kernels are handed out."""
+    return path.with_suffix(".kernels")
+
+
+def _listening(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener
+
+
+def _handed(line: socket.socket) -> socket.socket | None:
+    """Wait until a connection is handed over; None if the nursery is gone."""
+    with line:
+        _, descriptors, _, _ = socket.recv_fds(line, 1, 1)
+    return socket.socket(fileno=descriptors[0]) if descriptors else None
+
+
+def _first(connection: socket.socket) -> Message | None:
     decoder = Decoder()
+    connection.setblocking(True)
     while (messages := receive(connection, decoder)) is not None:
         if messages:
-            order = messages[0]
-            module, name = _TASKS[order["op"]]
-            task: Callable[[socket.socket, Message], None] = getattr(importlib.import_module(module), name)
-            task(connection, order)
-            return 0
+            return messages[0]
+    return None
+
+
+def follow(connection: socket.socket) -> int:
+    """Do what the first message of a connection orders; return an exit code."""
+    order = _first(connection)
+    if order is not None:
+        module, name = _TASKS[order["op"]]
+        task: Callable[[socket.socket, Message], None] = getattr(importlib.import_module(module), name)
+        task(connection, order)
     return 0

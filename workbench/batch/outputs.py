@@ -9,7 +9,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import output_from_msg
 
-#: A displayed bundle of this type is a recorded value, ``{"name": ..., "value": ...}``; it stays in the notebook too.
+#: A displayed bundle of this type is a recorded value, ``{"name": ..., "value": ..., "append": ...}``.
 RECORD_MIME = "application/vnd.workbench.record+json"
 
 _SHOWN = ("display_data", "execute_result", "update_display_data")
@@ -70,6 +70,9 @@ class Outputs:
                 self._update(content)
             if kind in ("execute_input", "execute_result"):
                 cell.execution_count = content["execution_count"]
+            if kind == "execute_input":
+                date = message["header"]["date"].strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+                cell.metadata.setdefault("execution", NotebookNode())["iopub.execute_input"] = date
             if kind == "clear_output":
                 if content.get("wait"):
                     self._clear_next = True
@@ -100,9 +103,16 @@ class Outputs:
                 self._displays.setdefault(display_id, []).append((self._index, output))
             recorded = output.data.get(RECORD_MIME)
             if recorded is not None:
-                self.records[recorded["name"]] = recorded["value"]
+                self._record(recorded)
         if self._on_output is not None:
             self._on_output(self._index, output)
+
+    def _record(self, recorded: dict[str, Any]) -> None:
+        name, value = str(recorded["name"]), recorded.get("value")
+        if recorded.get("append"):
+            before = self.records.get(name)
+            value = [*before, value] if isinstance(before, list) else [value]
+        self.records[name] = value
 
     def _update(self, content: dict[str, Any]) -> None:
         display_id = (content.get("transient") or {}).get("display_id")

@@ -1,0 +1,210 @@
+"""``papermill --engine workbench``: the same notebooks as papermill's own engine makes."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import pytest
+from notebook_runs import notebook, save
+from papermill.engines import papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+from workbench.batch.engine import WorkbenchEngine
+
+pytestmark = pytest.mark.usefixtures("nursery")
+
+# those of papermill that are about something else: another language, 60 s of sleep, a different environment
+LEFT_OUT = {"notimplemented_translator.ipynb", "keyboard_interrupt.ipynb", "blank-vscode.ipynb"}
+SAMPLES = sorted(
+    path
+    for path in (Path(papermill.__file__).parent / "tests" / "notebooks").glob("*.ipynb")
+    if path.name not in LEFT_OUT
+)
+_TIMES = {"start_time", "end_time", "duration", "output_path", "id", "iopub.status.busy", "iopub.status.idle"}
+_TIMES |= {"iopub.execute_input", "shell.execute_reply"}
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> None:
+    papermill_engines.register("workbench", WorkbenchEngine)
+
+
+def run(path: Path, output: Path, engine: str | None = "workbench", **options: Any) -> tuple[Any, str]:
+    """Return the notebook as it was written, and the error."""
+    error = ""
+    try:
+        papermill.execute_notebook(
+            path,
+            output,
+            engine_name=engine,
+            kernel_name=options.pop("kernel_name", "python3"),
+            progress_bar=False,
+            **options,
+        )
+    except PapermillExecutionError as raised:
+        error = str(raised)
+    return nbformat.read(output, 4), error
+
+
+def without_times(node: Any) -> Any:
+    """Return a notebook with the keys but not the values of what takes time, and neighbouring text joined."""
+    if isinstance(node, dict):
+        plain = {key: "..." if key in _TIMES else without_times(value) for key, value in node.items()}
+        if "outputs" in plain:
+            plain["outputs"] = joined(plain["outputs"])
+        return plain
+    return [without_times(item) for item in node] if isinstance(node, list) else node
+
+
+def joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """When a kernel sends how much of a stream depends on the time."""
+    texts: list[dict[str, Any]] = []
+    for output in copy.deepcopy(outputs):
+        same = texts and output["output_type"] == "stream" and texts[-1].get("name") == output["name"]
+        if same:
+            texts[-1]["text"] += output["text"]
+        else:
+            texts.append(output)
+    return texts
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_papermills_own_notebooks_come_out_the_same(path: Path, tmp_path: Path) -> None:
+    theirs, their_error = run(path, tmp_path / "theirs.ipynb", None)
+    ours, our_error = run(path, tmp_path / "ours.ipynb")
+    assert without_times(ours) == without_times(theirs)
+    assert our_error == their_error
+
+
+def test_parameters_reach_the_notebook(tmp_path: Path) -> None:
+    path = save(notebook("sigma = 1", "sigma * 2", tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    made, _ = run(path, tmp_path / "out.ipynb", parameters={"sigma": 21})
+    assert made.cells[2].outputs[0].data["text/plain"] == "42"
+    assert made.metadata.papermill.parameters == {"sigma": 21}
+
+
+def test_the_notebook_is_executed_in_the_folder_that_is_named(tmp_path: Path) -> None:
+    path = save(notebook("import os; os.getcwd()"), tmp_path / "in.ipynb")
+    (tmp_path / "there").mkdir()
+    made, _ = run(path, tmp_path / "out.ipynb", cwd=tmp_path / "there")
+    assert made.cells[0].outputs[0].data["text/plain"] == repr(str(tmp_path / "there"))
+
+
+def test_the_environment_of_the_caller_is_the_notebooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_CALLER", "yes")
+    path = save(notebook("import os; os.environ.get('OF_THE_CALLER')"), tmp_path / "in.ipynb")
+    made, _ = run(path, tmp_path / "out.ipynb")
+    assert made.cells[0].outputs[0].data["text/plain"] == "'yes'"
+
+
+def test_a_process_that_dies_leaves_its_cells_and_says_how(tmp_path: Path) -> None:
+    path = save(notebook("print('kept')", "import os; os.abort()", "3"), tmp_path / "in.ipynb")
+    made, error = run(path, tmp_path / "out.ipynb")
+    assert "SIGABRT" in error
+    codes = [cell for cell in made.cells if cell.cell_type == "code"]
+    assert codes[0].outputs[0].text == "kept\n"
+    assert codes[1].outputs[-1].ename == "DeadKernelError"
+    assert codes[1].metadata.papermill.status == "failed"
+    assert made.cells[0].metadata.tags == ["papermill-error-cell-tag"]
+
+
+def test_a_cell_over_its_time_ends_the_notebook(tmp_path: Path) -> None:
+    path = save(notebook("print('kept')", "while True: pass"), tmp_path / "in.ipynb")
+    made, error = run(path, tmp_path / "out.ipynb", execution_timeout=1)
+    assert "CellTimeoutError" in error
+    codes = [cell for cell in made.cells if cell.cell_type == "code"]
+    assert codes[0].outputs[0].text == "kept\n"
+    assert codes[1].metadata.papermill.exception is True
+
+
+def test_a_notebook_with_widgets_is_given_to_a_kernel(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save(notebook("import ipywidgets", "ipywidgets.IntSlider(3)"), tmp_path / "in.ipynb")
+    made, error = run(path, tmp_path / "out.ipynb")
+    assert error == ""
+    assert "comm" in caplog.text
+    assert "application/vnd.jupyter.widget-view+json" in made.cells[1].outputs[0].data
+    assert "widgets" in made.metadata
+    assert [cell.metadata.papermill.status for cell in made.cells] == ["completed", "completed"]
+
+
+def test_a_kernel_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    from jupyter_client.kernelspec import NoSuchKernel
+
+    path = save(notebook("1"), tmp_path / "in.ipynb")
+    with pytest.raises(NoSuchKernel, match="nonsense"):
+        run(path, tmp_path / "out.ipynb", kernel_name="nonsense")
+
+
+def test_outputs_are_logged_and_written_as_they_come(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="papermill")
+    path = save(
+        notebook("print('said')", "import sys; print('warned', file=sys.stderr)"), tmp_path / "in.ipynb"
+    )
+    with (tmp_path / "stdout.txt").open("w") as file:
+        run(path, tmp_path / "out.ipynb", log_output=True, stdout_file=file)
+    assert (tmp_path / "stdout.txt").read_text() == "said\n"
+    assert ("INFO", "said\n") in [(r.levelname, r.getMessage()) for r in caplog.records]
+    assert ("WARNING", "warned\n") in [(r.levelname, r.getMessage()) for r in caplog.records]
+
+
+def test_papermills_command_finds_the_engine(tmp_path: Path) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    named = project["entry-points"]["papermill.engine"]
+    info = tmp_path / "found" / "installed-1.0.dist-info"  # what installing makes of the project's lines
+    info.mkdir(parents=True)
+    lines = "\n".join(f"{name} = {value}" for name, value in named.items())
+    (info / "entry_points.txt").write_text(f"[papermill.engine]\n{lines}\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1.0\n")
+    path = save(notebook("sigma = 1", "sigma * 2", tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    search = os.pathsep.join(
+        [str(tmp_path / "found"), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    )
+    words = [
+        "--engine",
+        "workbench",
+        str(path),
+        str(tmp_path / "out.ipynb"),
+        "-p",
+        "sigma",
+        "2",
+        "--log-output",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", *words],
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Executing notebook in a forked process" in done.stderr
+    assert nbformat.read(tmp_path / "out.ipynb", 4).cells[2].outputs[0].data["text/plain"] == "4"
+
+
+def test_wrong_parameters_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("workbench.batch.template")
+    from workbench.errors import InvalidParameterError
+
+    path = save(
+        notebook("sigma: float = 1.0\nname: str = 'x'", "1", tags={0: ["parameters"]}), tmp_path / "in.ipynb"
+    )
+    with pytest.raises(InvalidParameterError) as caught:
+        papermill.execute_notebook(
+            path, tmp_path / "out.ipynb", {"sigma": "wide", "sigam": 1}, engine_name="workbench"
+        )
+    assert set(caught.value.problems) == {"sigma", "sigam"}
+    assert not (tmp_path / "out.ipynb").exists()

@@ -1,0 +1,215 @@
+"""Warm kernels: found by their kernelspec, ready at once, ended at once, never shared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning import KernelProvisionerFactory
+from notebook_runs import notebook, save, wait_until
+
+from workbench.batch import children
+from workbench.batch.nursery import kernels_path
+from workbench.batch.provisioner import ForkedKernel
+from workbench.settings import Settings, load
+
+ROOT = Path(__file__).parents[2]
+
+
+class EntryPoint:
+    """What installing makes of the project's line."""
+
+    def __init__(self, name: str, target: str) -> None:
+        self.name = name
+        self._target = target
+
+    def load(self) -> Any:
+        import importlib
+
+        module, attribute = self._target.split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(ROOT / "share" / "jupyter"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name, target in project["entry-points"]["jupyter_client.kernel_provisioners"].items():
+        monkeypatch.setitem(KernelProvisionerFactory.instance().provisioners, name, EntryPoint(name, target))
+
+
+class Kernel:
+    """A started kernel and its client."""
+
+    def __init__(self, **options: Any) -> None:
+        self.manager = KernelManager(kernel_name="workbench-warm")
+        self.manager.start_kernel(**options)
+        self.client: BlockingKernelClient = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=30)
+
+    def says(self, code: str) -> str:
+        """Return the text that code prints, or the name of the error."""
+        texts = []
+
+        def hear(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "stream":
+                texts.append(message["content"]["text"])
+            elif message["msg_type"] == "error":
+                texts.append(message["content"]["ename"])
+
+        self.client.execute_interactive(code, timeout=30, output_hook=hear)
+        return "".join(texts).strip()
+
+    def end(self, now: bool = True) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=now)
+        self.client.context.destroy()
+        self.manager.context.destroy()
+
+
+@pytest.fixture
+def kernels(nursery: Settings) -> Iterator[Any]:
+    made: list[Kernel] = []
+
+    def start(**options: Any) -> Kernel:
+        made.append(Kernel(**options))
+        return made[-1]
+
+    yield start
+    for kernel in made:
+        if kernel.manager.has_kernel:
+            kernel.end()
+
+
+def test_a_warm_kernel_is_forked_and_speaks_over_files(kernels: Any) -> None:
+    kernel = kernels()
+    assert isinstance(kernel.manager.provisioner.process, ForkedKernel)
+    assert kernel.manager.transport == "ipc"
+    assert kernel.says("print(6 * 7)") == "42"
+
+
+def test_two_kernels_share_nothing(kernels: Any, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one = kernels(cwd=str(tmp_path / "a"), env={**os.environ, "WHO": "one"})
+    one.says("import numpy as np, random, builtins, os\nx = builtins.x = 1\nos.environ['LEFT'] = '1'")
+    two = kernels(cwd=str(tmp_path / "b"), env={**os.environ, "WHO": "two"})
+    assert two.says("x") == "NameError"
+    where = "import os; print(os.getcwd(), os.environ['WHO'], os.environ.get('LEFT'))"
+    assert one.says(where) == f"{tmp_path / 'a'} one 1"
+    assert two.says(where) == f"{tmp_path / 'b'} two None"
+    draw = "import numpy as np, random; print(random.random(), np.random.rand(), os.getpid())"
+    drawn = zip(one.says(draw).split(), two.says(draw).split(), strict=True)
+    assert all(a != b for a, b in drawn)
+
+
+def test_a_spare_kernel_is_made_for_the_next_and_has_its_folder_and_environment(
+    kernels: Any, tmp_path: Path, nursery: Settings
+) -> None:
+    kernels()
+    folder = children.nursery_address(nursery).folder
+    before = {path.name for path in folder.glob("k*-5")}
+    wait_until(lambda: {path.name for path in folder.glob("k*-5")} - before)  # the last socket of the spare
+    kernel = kernels(cwd=str(tmp_path), env={**os.environ, "WHO": "spare"})
+    assert f"k{kernel.manager.provisioner.pid}" == Path(kernel.manager.ip).name
+    assert kernel.says("import os; print(os.getcwd(), os.environ['WHO'])") == f"{tmp_path} spare"
+    assert kernel.says("%cd -q /\nprint(os.getcwd())") == "/"
+
+
+def test_an_interrupt_stops_the_cell_and_not_the_kernel(kernels: Any) -> None:
+    kernel = kernels()
+    kernel.says("kept = 5")
+    asked = kernel.client.execute("import time\nprint('in', flush=True)\ntime.sleep(600)")
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=30)
+        if message["msg_type"] == "stream":
+            break
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client.get_shell_msg(timeout=30)
+    assert reply["parent_header"]["msg_id"] == asked
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+    assert kernel.says("print(kept)") == "5"
+
+
+def test_a_kernel_that_is_started_again_keeps_its_address_and_nothing_else(kernels: Any) -> None:
+    kernel = kernels()
+    kernel.says("x = 1")
+    address, pid = kernel.manager.ip, kernel.manager.provisioner.pid
+    kernel.manager.restart_kernel(now=True)
+    kernel.client.wait_for_ready(timeout=30)
+    assert kernel.manager.ip == address
+    assert kernel.manager.provisioner.pid != pid
+    assert isinstance(kernel.manager.provisioner.process, ForkedKernel)
+    assert kernel.says("x") == "NameError"
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_a_kernel_that_is_shut_down_is_gone(kernels: Any, now: bool, tmp_path: Path) -> None:
+    kernel = kernels(cwd=str(tmp_path))
+    kernel.says("f = open('left.txt', 'w'); f.write('written')")
+    pid = kernel.manager.provisioner.pid
+    kernel.end(now=now)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    if not now:
+        assert (tmp_path / "left.txt").read_text() == "written"
+
+
+def test_a_killed_kernel_is_noticed(kernels: Any) -> None:
+    kernel = kernels()
+    process = kernel.manager.provisioner.process
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: not kernel.manager.is_alive())
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_kernel_ends_with_the_process_that_asked_for_it(nursery: Settings) -> None:
+    from workbench.execution.wire import encode
+
+    connection = children.connected(kernels_path(children.nursery_address(nursery).socket))
+    assert connection is not None
+    forked = ForkedKernel(connection)
+    connection.sendall(encode({"op": "kernel", "cwd": "/", "environment": dict(os.environ)}))
+    assert forked.wait_ready() is not None
+    connection.close()
+
+    def is_gone() -> bool:
+        try:
+            os.kill(forked.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    wait_until(is_gone)
+
+
+def test_where_nothing_is_warm_the_kernel_starts_cold_and_says_why(
+    kernels: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WORKBENCH_NOTEBOOK_PRELOAD", "json")  # another nursery, which is not there
+    kernel = kernels()
+    assert "only starting now" in caplog.text
+    assert not isinstance(kernel.manager.provisioner.process, ForkedKernel)
+    assert kernel.says("print(1)") == "1"
+    settings = load()[0]
+    wait_until(lambda: children.is_warm(settings))
+    children.stop_nursery(settings)
+
+
+def test_papermill_and_widgets_work_in_it(kernels: Any, tmp_path: Path) -> None:
+    import nbformat
+    import papermill
+
+    path = save(notebook("import ipywidgets; ipywidgets.IntSlider(3)", "1 + 1"), tmp_path / "in.ipynb")
+    papermill.execute_notebook(path, tmp_path / "out.ipynb", kernel_name="workbench-warm", progress_bar=False)
+    made = nbformat.read(tmp_path / "out.ipynb", 4)
+    assert made.cells[1].outputs[0].data["text/plain"] == "2"
+    assert "widgets" in made.metadata
