@@ -64,6 +64,7 @@ def test_the_public_names_are_there() -> None:
     "package",
     [
         "workbench.algorithms",
+        "workbench.batch",
         "workbench.catalog",
         "workbench.library",
         "workbench.runners",
