@@ -107,6 +107,24 @@ def test_large_arrays_become_datasets_of_the_current_workspace(
         live(recorded)
 
 
+def test_a_dataset_is_recorded_without_being_stored_again(
+    shown: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    image = np.random.default_rng(0).random((40, 50), dtype=np.float32)
+    with workbench.open(tmp_path / "ws") as ws:
+        stored = ws.datasets.put({"image": image}, name="scan")
+        workbench.record("scan", stored)
+        workbench.record("both", ws.datasets.put({"a": image, "b": image}))
+        records = records_of(notebook(shown))
+        assert len(ws.datasets.list()) == 2
+        np.testing.assert_array_equal(live(records["scan"], ws.datasets), image)
+        assert set(live(records["both"], ws.datasets)) == {"a", "b"}
+    assert records["scan"]["dataset"] == stored.id
+    assert thumbnail_of(records["scan"]) is not None
+    assert summary_of(records["scan"]) == "40 x 50 float32"
+    assert "Dataset" in summary_of(records["both"])
+
+
 def test_a_run_can_say_where_large_values_go(shown: list[dict[str, Any]]) -> None:
     put: dict[str, Any] = {}
 

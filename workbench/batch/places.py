@@ -96,6 +96,20 @@ def write_text(place: str | os.PathLike[str], content: str, store: Store | None 
     return text
 
 
+def exists(place: str | os.PathLike[str], store: Store | None = None) -> bool:
+    """Tell whether something lies at a place."""
+    text = os.fspath(place)
+    if text.startswith(SCHEME):
+        kept = _store(text, store)
+        return all(kept.collections_exist([COLLECTION])) and all(kept.exist(COLLECTION, [key_of(text)]))
+    if not is_url(text):
+        return Path(text).expanduser().exists()
+    import fsspec
+
+    system, path = fsspec.core.url_to_fs(text)
+    return bool(system.exists(path))
+
+
 def join(place: str | os.PathLike[str], *names: str) -> str:
     """Return the place of a file in a folder, be it a path or a URL."""
     text = os.fspath(place)

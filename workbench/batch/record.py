@@ -33,7 +33,7 @@ def record(name: str, value: Any, *, append: bool = False) -> None:
     ----------
     name : str
         A name has one value: the last one recorded.
-    value : number, text, list, dict, array, tensor, DataFrame or figure
+    value : number, text, list, dict, array, tensor, DataFrame, figure or Dataset
         Large arrays and frames become datasets of the current workspace.
     append : bool
         The name has a list, and this value is added to it.
@@ -82,6 +82,8 @@ def _encoded(name: str, value: Any) -> tuple[Any, dict[str, Any]]:
     """Return the value as JSON can hold it, and what to show beside its text."""
     if _is_frame(value):
         return _frame(name, value)
+    if hasattr(type(value), "main_key"):  # a Dataset; asked of an instance, it may have none
+        return _dataset(value)
     if hasattr(value, "detach"):  # a tensor, wherever it is
         value = value.detach().cpu().numpy()
     if getattr(value, "shape", None) == () and hasattr(
@@ -138,6 +140,21 @@ def _array(name: str, value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     else:
         kept["dataset"] = _put_away({"array": array}, name)
     png = picture(array, size=THUMBNAIL) if array.dtype.kind in "biuf" else None
+    if png is None:
+        return kept, {}
+    kept["png"] = base64.b64encode(png).decode()
+    return kept, {"image/png": kept["png"]}
+
+
+def _dataset(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the main array of a dataset, which is stored already."""
+    try:
+        key = value.main_key
+    except InvalidInputError:  # none is the main one
+        return {KIND: "dataset", "dataset": value.id, "text": repr(value)}, {}
+    info = value.keys[key]
+    kept = {KIND: "array", "dtype": info.dtype, "shape": list(info.shape), "dataset": value.id, "key": key}
+    png = value.thumbnail(key)
     if png is None:
         return kept, {}
     kept["png"] = base64.b64encode(png).decode()

@@ -4,7 +4,8 @@ A recorded value is an output of the notebook, ``{"name": ..., "value": ..., "ap
 what is shown for it; so it is kept by whatever executes and saves notebooks. Plain values are themselves. Others are a
 mapping with the key `KIND`::
 
-    {"$record": "array",  "dtype", "shape", "npy": base64 | "dataset": id, "png": base64 thumbnail, where one can be drawn}
+    {"$record": "array",  "dtype", "shape", "npy": base64 | "dataset": id and "key", "png": base64 thumbnail, where one can be drawn}
+    {"$record": "dataset", "dataset": id, "text"}, for one without a main array
     {"$record": "frame",  "rows", "columns", "json": {...} | "dataset": id}
     {"$record": "figure", "png": base64, "width", "height"}
     {"$record": "number", "text": "nan"}
@@ -57,7 +58,7 @@ def add_record(records: dict[str, Any], payload: Mapping[str, Any]) -> None:
 
 
 def kind_of(value: Any) -> str:
-    """Return ``array``, ``frame``, ``figure`` or, for plain values, empty text."""
+    """Return ``array``, ``frame``, ``figure``, ``dataset`` or, for plain values, empty text."""
     return str(value.get(KIND, "")) if isinstance(value, Mapping) else ""
 
 
@@ -92,10 +93,12 @@ def live(value: Any, datasets: Datasets | None = None) -> Any:
     kind = kind_of(value)
     if kind == "array":
         if "dataset" in value:
-            return _of(datasets, value["dataset"])["array"]
+            return _of(datasets, value["dataset"])[value.get("key", "array")]
         import numpy as np
 
         return np.load(io.BytesIO(base64.b64decode(value["npy"])), allow_pickle=False)
+    if kind == "dataset":
+        return _of(datasets, value["dataset"])
     if kind == "frame":
         return _frame(
             json.loads(_of(datasets, value["dataset"])["frame"]) if "dataset" in value else value["json"]
@@ -123,6 +126,8 @@ def summary_of(value: Any) -> str:
         return f"{' x '.join(map(str, value['shape'])) or 'scalar'} {value['dtype']}"
     if kind == "frame":
         return f"{value['rows']} rows x {len(value['columns'])} columns"
+    if kind == "dataset":
+        return str(value["text"])
     if kind == "figure":
         return f"figure {value['width']} x {value['height']}"
     if isinstance(value, list) and value and kind_of(value[-1]):

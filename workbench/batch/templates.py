@@ -78,7 +78,7 @@ class Templates:
         if (
             isinstance(ref, str)
             and not is_url(ref)
-            and not Path(ref).expanduser().exists()
+            and not Path(ref).expanduser().is_file()
             and self._has(ref)
         ):
             return self.get(ref)
