@@ -22,6 +22,7 @@ from workbench.errors import (
     InvalidParameterError,
     InvalidTemplateError,
     NotFoundError,
+    ReadOnlyError,
     UnsupportedError,
 )
 
@@ -277,6 +278,7 @@ def test_a_kernel_that_is_not_installed_is_named_with_those_that_are(
         ("sigma: float = 20.0  # px, 0..10", "default is 20.0 px, expected 0.0 to 10.0"),
         ("sigma: float = 'a'", "default is 'a', expected a number"),
         ("sigma = = 1", "is not Python"),
+        ("sigma = 1\0", "is not Python"),
     ],
 )
 def test_a_cell_that_declares_wrong_is_refused(
@@ -287,8 +289,33 @@ def test_a_cell_that_declares_wrong_is_refused(
     assert len(caught.value.problems) == 1
 
 
+def test_a_member_of_an_enum_is_injected_as_one(template: Callable[..., Template]) -> None:
+    source = "from enum import Enum\nclass Mode(Enum):\n    FAST = 'fast'\n    GOOD = 'good'\nmode: Mode = Mode.GOOD"
+    made = template(source)
+    assert made.check({}) == {"mode": "good"}
+    with pytest.raises(InvalidParameterError, match="one of 'fast', 'good'"):
+        made.check({"mode": "slow"})
+    notebook = made.with_parameters({"mode": "fast"})
+    space: dict[str, Any] = {}
+    exec(f"{source}\n{notebook.cells[1].source}", space)
+    assert space["mode"] is space["Mode"].FAST
+    assert notebook.metadata.papermill.parameters == {"mode": "fast"}
+
+
 @pytest.mark.parametrize(
-    "value", ["9 ** 9 ** 9", "[1] * 10 ** 9", "1 / 0", "x", "{**a}", "[*b]", "f'{x}'", "1j"]
+    "value",
+    [
+        "9 ** 9 ** 9",
+        "(-2) ** 0.5",
+        "1000 ** 64 * 1000 ** 64 / 1.5",
+        "[1] * 10 ** 9",
+        "1 / 0",
+        "x",
+        "{**a}",
+        "[*b]",
+        "f'{x}'",
+        "1j",
+    ],
 )
 def test_a_value_that_cannot_be_read_is_left_to_the_cell(value: str) -> None:
     findings = Findings()
@@ -380,12 +407,24 @@ def test_a_template_that_is_wrong_is_not_kept(ws: workbench.Workspace) -> None:
     assert len(ws.templates.list()) == 0
 
 
-def test_a_workspace_of_an_older_version_gets_its_collection(tmp_path: Path) -> None:
+def test_a_workspace_of_an_older_version_gets_its_collection_and_opens_where_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
+
+    from workbench.storage.fsspec_store import FsspecStore
+
+    def refuse(*arguments: Any) -> None:  # who runs the tests may write everywhere
+        raise ReadOnlyError("the place is read-only")
 
     workbench.open(tmp_path / "ws").close()
     shutil.rmtree(tmp_path / "ws" / "templates")
+    with monkeypatch.context() as patched:
+        patched.setattr(FsspecStore, "create_collections", refuse)
+        with workbench.open(tmp_path / "ws") as ws:
+            assert len(ws.templates.list()) == 0
+            with pytest.raises(NotFoundError):
+                ws.templates.get("blur")
     with workbench.open(tmp_path / "ws") as ws:
-        assert len(ws.templates.list()) == 0
         ws.templates.put(notebook_of(TYPED), "blur")
         assert ws.templates.get("blur").parameters["sigma"].unit == "px"

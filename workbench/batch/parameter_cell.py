@@ -27,13 +27,15 @@ class ParameterCell:
     """What a parameters cell declares.
 
     ``computed`` names the parameters whose default only the cell itself knows (``folder = os.getcwd()``): they need no value,
-    and without one the cell's own stands. ``model_variable`` is what the cell calls an instance of its pydantic model.
+    and without one the cell's own stands. ``model_variable`` is what the cell calls an instance of its pydantic model;
+    ``enums`` names the class of each parameter that is a member of an enum in the cell.
     """
 
     specs: list[ParameterSpec] = field(default_factory=list)
     computed: frozenset[str] = frozenset()
     model: str = ""
     model_variable: str = ""
+    enums: dict[str, str] = field(default_factory=dict)
 
 
 def read_cell(source: str, findings: Findings, model: str = "") -> ParameterCell:
@@ -52,6 +54,11 @@ def read_cell(source: str, findings: Findings, model: str = "") -> ParameterCell
     except SyntaxError as error:
         findings.problem(
             f"The parameters cell is not Python: {error.msg}, line {error.lineno}: {(error.text or '').strip()!r}."
+        )
+        return ParameterCell()
+    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, brackets without end
+        findings.problem(
+            f"The parameters cell is not Python that can be read: {error or type(error).__name__}."
         )
         return ParameterCell()
     enums = _enums(tree)
@@ -76,7 +83,8 @@ def read_cell(source: str, findings: Findings, model: str = "") -> ParameterCell
         specs = reader.read(models[0].body, in_model=True)
         variable = _variable_of(tree, models[0].name)
         return ParameterCell(specs, frozenset(reader.computed), models[0].name, variable)
-    return ParameterCell(reader.read(tree.body, in_model=False), frozenset(reader.computed))
+    specs = reader.read(tree.body, in_model=False)
+    return ParameterCell(specs, frozenset(reader.computed), enums=reader.members)
 
 
 class _Reader:
@@ -85,6 +93,7 @@ class _Reader:
     def __init__(self, comments: dict[int, str], enums: dict[str, type[Enum]], findings: Findings) -> None:
         self._comments, self._enums, self._findings = comments, enums, findings
         self.computed: set[str] = set()
+        self.members: dict[str, str] = {}
 
     def read(self, statements: Iterable[ast.stmt], *, in_model: bool) -> list[ParameterSpec]:
         specs: list[ParameterSpec] = []
@@ -134,6 +143,8 @@ class _Reader:
                 meant = read_annotation(annotation, self._enums)
             except UnreadableError as error:
                 self._unchecked(name, annotation, error)
+        if isinstance(meant, type) and issubclass(meant, Enum):
+            self.members[name] = meant.__name__
         unit = next((m for m in getattr(meant, "__metadata__", ()) if isinstance(m, str)), "")
         try:
             declared = read_field(name, _field(_without_texts(meant), default))

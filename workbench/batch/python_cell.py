@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def parameters_source(values: Mapping[str, Any], comment: str = "Parameters") -> str:
-    """Return the source of an injected cell.
+def parameters_source(
+    values: Mapping[str, Any], comment: str = "Parameters", enums: Mapping[str, str] | None = None
+) -> str:
+    """Return the source of an injected cell; ``enums`` names the class of what is a member of one.
 
     >>> print(parameters_source({"sigma": 2.0, "name": 'a "b"'}), end="")
     # Parameters
     sigma = 2.0
     name = "a \\"b\\""
     """
-    return f"# {comment}\n" + "".join(f"{name} = {python_literal(value)}\n" for name, value in values.items())
+    lines = [f"# {comment}\n"]
+    for name, value in values.items():
+        text = python_literal(value)
+        # the cell that follows expects what the parameters cell has: Mode.FAST, not its text
+        is_member = enums is not None and name in enums and value is not None
+        lines.append(f"{name} = {enums[name]}({text})\n" if enums and is_member else f"{name} = {text}\n")
+    return "".join(lines)
 
 
 def python_literal(value: Any) -> str:

@@ -73,15 +73,18 @@ def _computed(node: ast.UnaryOp | ast.BinOp, enums: Mapping[str, type[Enum]]) ->
         values = [read_value(node.left, enums), read_value(node.right, enums)]
     if not all(isinstance(value, (int, float)) for value in values):
         raise UnreadableError(ast.unparse(node))
-    if isinstance(node, ast.UnaryOp):
-        if isinstance(node.op, ast.Not):
-            return not values[0]
-        if isinstance(node.op, (ast.USub, ast.UAdd)):
-            return -values[0] if isinstance(node.op, ast.USub) else values[0]
-    elif type(node.op) in _NUMBERS and values[1:] != [0]:
-        return _NUMBERS[type(node.op)](*values)
-    elif isinstance(node.op, ast.Pow) and abs(values[1]) <= _MAX_POWER and 0 < abs(values[0]) <= 1000:
-        return values[0] ** values[1]
+    try:
+        if isinstance(node, ast.UnaryOp):
+            if isinstance(node.op, ast.Not):
+                return not values[0]
+            if isinstance(node.op, (ast.USub, ast.UAdd)):
+                return -values[0] if isinstance(node.op, ast.USub) else values[0]
+        elif type(node.op) in _NUMBERS:
+            return _NUMBERS[type(node.op)](*values)
+        elif isinstance(node.op, ast.Pow) and abs(values[1]) <= _MAX_POWER and 0 < values[0] <= 1000:
+            return values[0] ** values[1]
+    except ArithmeticError:  # 1 / 0
+        pass
     raise UnreadableError(ast.unparse(node))
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +123,7 @@ class Template:
 
             plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
             return str(translate_parameters(self.kernel, self.language, plain, "Parameters"))
-        source = parameters_source(values)
+        source = parameters_source(values, enums=self.cell.enums)
         if self.cell.model_variable:
             arguments = ", ".join(f"{name}={python_literal(value)}" for name, value in values.items())
             source += f"{self.cell.model_variable} = {self.cell.model}({arguments})\n"
@@ -284,20 +284,25 @@ def notebook_digest(notebook: NotebookNode) -> str:
 
 def with_papermill_metadata(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of a notebook with the metadata that papermill gives what it loads."""
-    from importlib.metadata import version
-
     from nbformat import v4
 
     copy = deepcopy(notebook)
     copy = v4.upgrade(copy) or copy
     if "papermill" not in copy.metadata:
         copy.metadata["papermill"] = type(copy.metadata)(
-            default_parameters={}, parameters={}, environment_variables={}, version=version("papermill")
+            default_parameters={}, parameters={}, environment_variables={}, version=_papermill_version()
         )
     for cell in copy.cells:
         cell.metadata.setdefault("tags", [])
         cell.metadata.setdefault("papermill", type(cell.metadata)())
     return copy
+
+
+@cache
+def _papermill_version() -> str:
+    from importlib.metadata import version
+
+    return version("papermill")
 
 
 def _with_algorithm(
