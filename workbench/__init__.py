@@ -8,12 +8,13 @@ TYPE_CHECKING = False  # type checkers take it for true; importing typing would 
 if TYPE_CHECKING:
     from typing import Any
 
+    from workbench.batch.record import record as record
     from workbench.notebook.viewer import show as show
     from workbench.workspace import Workspace as Workspace
     from workbench.workspace import current as current
     from workbench.workspace import open as open
 
-__all__ = ["Workspace", "__version__", "current", "open", "show"]
+__all__ = ["Workspace", "__version__", "current", "open", "record", "show"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from workbench.notebook.viewer import show
 
         return show
+    if name == "record":
+        from workbench.batch.record import record
+
+        return record
     raise AttributeError(f"module 'workbench' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import (
+    AlreadyExistsError,
     ConflictError,
     InvalidInputError,
     InvalidParameterError,
@@ -314,3 +315,26 @@ def write_call(algorithm: str, inputs: Sequence[str], values: Mapping[str, Any])
         text = value if isinstance(value, str) else json.dumps(value)
         words.append(f"{key}={text}")
     return "%algorun " + " ".join(shlex.quote(w) for w in words)
+
+
+def make_template(workspace: Workspace, ref: str, place: str | None = None, *, force: bool = False) -> str:
+    """Write a template that runs an algorithm and return where it is; default: ``NAME.ipynb`` here.
+
+    Raises
+    ------
+    AlreadyExistsError
+        If something is there and ``force`` is not given.
+    """
+    import nbformat
+
+    from workbench.batch.new_template import new_template
+    from workbench.batch.places import SCHEME, exists, key_of, write_text
+
+    algorithm = workspace.algorithms.get(ref)
+    target = place or f"{algorithm.name}.ipynb"
+    if exists(target, workspace.store) and not force:
+        raise AlreadyExistsError(f"{target} is there already. Give another path, or --force to replace it.")
+    notebook = new_template(algorithm)
+    if target.startswith(SCHEME):
+        return workspace.templates.put(notebook, key_of(target)).source
+    return write_text(target, nbformat.writes(notebook) + "\n")

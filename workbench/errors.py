@@ -8,6 +8,7 @@ The tree groups errors by what a caller would do about them; each class is also 
     │   ├── InvalidParameterError              .problems: {parameter: message}
     │   ├── InvalidDataError                   a dataset does not fit its schema; .key
     │   ├── InvalidAlgorithmError              a folder that cannot be deployed; .problems: list of messages
+    │   ├── InvalidTemplateError               a notebook that is no template; .problems: list of messages
     │   └── UnsupportedError                   a device, executor or file format that is not there
     ├── NotFoundError (KeyError)               name something that exists; .near: close names
     ├── ConflictError                          it is there already, or something still needs it
@@ -95,6 +96,13 @@ class InvalidAlgorithmError(InvalidInputError):
     """An algorithm folder that cannot be deployed; ``problems`` lists everything found at once."""
 
     kind = "invalid_algorithm"
+    problems: Sequence[str] = ()
+
+
+class InvalidTemplateError(InvalidInputError):
+    """A notebook that cannot be used as a template; ``problems`` lists everything found at once."""
+
+    kind = "invalid_template"
     problems: Sequence[str] = ()
 
 

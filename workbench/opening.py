@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.catalog import is_current
-from workbench.errors import DamagedError, WorkspaceError
+from workbench.errors import DamagedError, ReadOnlyError, WorkspaceError
 from workbench.models import now
 from workbench.settings import Settings
 from workbench.storage.fsspec_store import FsspecStore
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 #: Version of what lies in the store. A newer one is refused, an older one is read.
 FORMAT = 1
 MARK = "workbench.json"
-COLLECTIONS = ("objects", "datasets", "packages", "assets", "algorithms", "runs", "forms", "environments")
+COLLECTIONS = (
+    *("objects", "datasets", "packages", "assets", "algorithms", "runs", "forms", "environments"),
+    "templates",  # new ones at the end: the last one shows whether a workspace has all
+)
 
 
 def claim(store: FsspecStore) -> bool:
@@ -60,7 +64,8 @@ def claim(store: FsspecStore) -> bool:
             "Update: pip install -U jupyter-workbench."
         )
     if not store.collections_exist(COLLECTIONS[-1:])[0]:  # the last one made
-        store.create_collections(COLLECTIONS)
+        with contextlib.suppress(ReadOnlyError):  # what an older version made can still be read
+            store.create_collections(COLLECTIONS)
     return False
 
 

@@ -20,6 +20,7 @@ from workbench.storage.store import Store
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
     from workbench.algorithms.runnable import Runnable
+    from workbench.batch import Templates
     from workbench.batch.template import Template
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
@@ -128,6 +129,14 @@ class Workspace:
                     self.settings, self._place(), self.store, is_shared=self.store.is_shared
                 )
             return self._sessions
+
+    @property
+    def templates(self) -> Templates:
+        """The notebooks that are kept here to be run with other parameters."""
+        self._check_open()
+        from workbench.batch import Templates
+
+        return Templates(self.store, lambda: self.algorithms)
 
     def session(self, name: str) -> Session:
         """Return the session of this name; made on first use.

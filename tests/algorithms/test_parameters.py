@@ -234,6 +234,7 @@ def test_specs_survive_json(kind: str) -> None:
         "int_tuple": [1, 2],
         "float_tuple": [1.0, 2.0],
     }
+    defaults |= {"dict": {"a": [1]}, "any": [1, {"b": None}]}
     defaults |= {"string_list": ["a"], "int_list": [1], "float_list": [1.0], "bool_list": [True]}
     if kind.endswith("_enum"):
         config = {"options": [defaults[kind]]}

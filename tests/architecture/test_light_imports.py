@@ -53,7 +53,7 @@ def test_opening_an_existing_folder_loads_sql_and_records_but_no_arrays(tmp_path
 def test_the_public_names_are_there() -> None:
     import workbench
 
-    assert set(workbench.__all__) == {"Workspace", "__version__", "current", "open", "show"}
+    assert set(workbench.__all__) == {"Workspace", "__version__", "current", "open", "record", "show"}
     for name in workbench.__all__:
         assert getattr(workbench, name) is not None
     with pytest.raises(AttributeError, match="it has"):
@@ -64,6 +64,7 @@ def test_the_public_names_are_there() -> None:
     "package",
     [
         "workbench.algorithms",
+        "workbench.batch",
         "workbench.catalog",
         "workbench.library",
         "workbench.runners",

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.algorithms.declarations import Findings
+from workbench.batch.parameter_cell import read_cell
 from workbench.notebook.magics import CELL_NAMES, NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +26,7 @@ def test_python_example_runs_as_written(tmp_path, monkeypatch):
         ROOT / "notebooks" / "algorithms" / "denoise", tmp_path / "notebooks" / "algorithms" / "denoise"
     )
     monkeypatch.chdir(tmp_path)
-    first, session = [block for block in blocks("python") if not block.startswith("%")]
+    first, session, _ = [block for block in blocks("python") if not block.startswith("%")]
     names: dict[str, object] = {}
     exec(first, names)
     exec(session, names)
@@ -33,6 +35,16 @@ def test_python_example_runs_as_written(tmp_path, monkeypatch):
     assert np.std(names["clean"]) < 0.5 * np.std(names["noisy"])
     assert names["ws"].url.endswith("data/bench")
     names["ws"].close()
+
+
+def test_the_parameters_cell_declares_what_the_text_says():
+    [cell] = [block for block in blocks("python") if block.startswith("sigma: float")]
+    findings = Findings()
+    sigma, method, limit, names = read_cell(cell, findings).specs
+    assert findings.problems == findings.warnings == []
+    assert (sigma.unit, sigma.min, sigma.max) == ("px", 0, 10)
+    assert method.options == ("mean", "median")
+    assert (limit.optional, limit.unit, names.type) == (True, "counts", "any")
 
 
 def test_table_names_exactly_the_magics_that_exist():

@@ -261,7 +261,7 @@ def test_cell_names_the_revision_once_the_version_means_another(
     form: Form, ws: Workspace, tmp_path: Path
 ) -> None:
     ws.algorithms.deploy(write_algorithm(tmp_path / "smooth", TOML.replace("1.5", "1.75")), check=False)
-    assert form._algorithm.revision.id in form.code().splitlines()[0]
+    assert form._subject._algorithm.revision.id in form.code().splitlines()[0]
 
 
 def test_insert_button_falls_back_to_text_where_no_front_end_answers(

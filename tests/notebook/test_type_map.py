@@ -57,6 +57,9 @@ ROUND_TRIPS = [
     spec("int_tuple", (1, 2**60 + 1, -3), length=3),
     spec("float_tuple", (0.1 + 0.2, -0.0), length=2),
     spec("string", "x", options=("x", "y")),
+    *(spec("any", value) for value in (*TEXTS, *INTS, *FLOATS, [1, "a", None], {"a": [1.5, {}]}, True)),
+    spec("dict", {"a": 1, "b": [True, None, "x"]}),
+    spec("dict", {}),
 ]
 OPTIONAL = [
     spec(s.type, None, options=s.options, min=s.min, max=s.max, step=s.step, length=s.length, optional=True)

@@ -18,8 +18,8 @@ _EXTRA = ("unit", "step", "adjustable")
 _SUPPORTED = "int, float, bool, str, Literal, Enum, list[...], tuple[int, int] or one of these with | None"
 
 
-class _UnsupportedFieldError(Exception):
-    pass
+class UnsupportedFieldError(Exception):
+    """A field that cannot be a parameter; the message says why and what can."""
 
 
 def read_model(model: type[BaseModel], findings: Findings) -> list[ParameterSpec]:
@@ -36,8 +36,8 @@ def read_model(model: type[BaseModel], findings: Findings) -> list[ParameterSpec
     specs = []
     for name, field in model.model_fields.items():
         try:
-            declared = _field(name, field)
-        except _UnsupportedFieldError as error:
+            declared = read_field(name, field)
+        except UnsupportedFieldError as error:
             findings.problem(f"Parameter {name!r} of {model.__name__}: {error}.")
             continue
         if not declared["description"]:
@@ -53,7 +53,14 @@ def read_model(model: type[BaseModel], findings: Findings) -> list[ParameterSpec
     return specs
 
 
-def _field(name: str, field: FieldInfo) -> dict[str, Any]:
+def read_field(name: str, field: FieldInfo) -> dict[str, Any]:
+    """Return the fields of a `ParameterSpec`, unchecked, that a field of a model declares.
+
+    Raises
+    ------
+    UnsupportedFieldError
+        If it cannot be a parameter.
+    """
     declared = _annotation(field.annotation)
     _constraints(declared, field.metadata)
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -61,9 +68,7 @@ def _field(name: str, field: FieldInfo) -> dict[str, Any]:
     try:
         default = field.get_default(call_default_factory=True, validated_data={})
     except Exception as error:
-        raise _UnsupportedFieldError(
-            f"its default cannot be made: {type(error).__name__}: {error}"
-        ) from error
+        raise UnsupportedFieldError(f"its default cannot be made: {type(error).__name__}: {error}") from error
     declared["default"] = None if default is PydanticUndefined else _plain_default(default)
     declared |= {"name": name, "description": field.description or ""}
     low, high, type_ = declared.get("min"), declared.get("max"), declared["type"]
@@ -86,26 +91,28 @@ def _annotation(annotation: Any) -> dict[str, Any]:
         members = [a for a in arguments if a is not type(None)]
         if len(members) == 1 and len(members) < len(arguments):
             return _annotation(members[0]) | {"optional": True}
-        raise _UnsupportedFieldError(f"a union of several types is no parameter. Use {_SUPPORTED}")
+        raise UnsupportedFieldError(f"a union of several types is no parameter. Use {_SUPPORTED}")
     if annotation in _KINDS:
         return {"type": _KINDS[annotation]}
+    if annotation in (dict, Any) or (
+        origin is dict and arguments == (str, Any)
+    ):  # what it holds is not checked
+        return {"type": "any", "optional": True} if annotation is Any else {"type": "dict"}
     if origin is Literal:
         return _options(arguments)
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return _options(tuple(member.value for member in annotation))
     if annotation is list or annotation is tuple:
-        raise _UnsupportedFieldError(
-            f"{annotation.__name__} needs the type of its items, such as list[float]"
-        )
+        raise UnsupportedFieldError(f"{annotation.__name__} needs the type of its items, such as list[float]")
     if origin is list or (origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis):
         return _sequence(arguments[0], "list")
     if origin is tuple and arguments:
         items = [_annotation(a) for a in arguments]
         if any(item != items[0] for item in items):
-            raise _UnsupportedFieldError("the items of a tuple must be of one type, such as tuple[int, int]")
+            raise UnsupportedFieldError("the items of a tuple must be of one type, such as tuple[int, int]")
         return _sequence(arguments[0], "tuple") | {"length": len(arguments)}
     name = getattr(annotation, "__name__", str(annotation))
-    raise _UnsupportedFieldError(f"type {name} is no parameter. Use {_SUPPORTED}")
+    raise UnsupportedFieldError(f"type {name} is no parameter. Use {_SUPPORTED}")
 
 
 def _sequence(item: Any, form: str) -> dict[str, Any]:
@@ -116,9 +123,7 @@ def _sequence(item: Any, form: str) -> dict[str, Any]:
         or base not in _KINDS.values()
         or (form == "tuple" and base not in {"int", "float"})
     ):
-        raise _UnsupportedFieldError(
-            f"a {form} of {declared['type']} items is no parameter. Use {_SUPPORTED}"
-        )
+        raise UnsupportedFieldError(f"a {form} of {declared['type']} items is no parameter. Use {_SUPPORTED}")
     return declared | {"type": f"{base}_{form}"}
 
 
@@ -126,7 +131,7 @@ def _options(values: tuple[Any, ...]) -> dict[str, Any]:
     kinds = {type(value) for value in values}
     if len(kinds) == 1 and next(iter(kinds)) in (str, int, float):
         return {"type": f"{_KINDS[kinds.pop()]}_enum", "options": list(values)}
-    raise _UnsupportedFieldError("options must all be text, all whole numbers or all numbers")
+    raise UnsupportedFieldError("options must all be text, all whole numbers or all numbers")
 
 
 def _constraints(declared: dict[str, Any], metadata: Any) -> None:
@@ -148,7 +153,7 @@ def _constraints(declared: dict[str, Any], metadata: Any) -> None:
                 declared |= {f"{key}_excluded": True} if attribute in {"gt", "lt"} else {}
                 found = True
         if not found:
-            raise _UnsupportedFieldError(
+            raise UnsupportedFieldError(
                 f"the constraint {constraint!r} is not known. Use ge, gt, le, lt or multiple_of, and check the rest in "
                 "preprocess"
             )

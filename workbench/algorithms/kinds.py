@@ -11,7 +11,9 @@ from workbench.models import ParameterSpec
 
 _WORDS = {str: ("text", "texts"), int: ("a whole number", "whole numbers"), float: ("a number", "numbers")}
 _WORDS[bool] = ("true or false", "true/false values")
-_EXAMPLES: dict[type, Any] = {str: "text", int: 1, float: 1.0, bool: True}
+_WORDS[dict] = ("a mapping of names to plain values", "mappings")
+_WORDS[object] = ("a plain value (None, true/false, number, text, list or mapping)", "plain values")
+_EXAMPLES: dict[type, Any] = {str: "text", int: 1, float: 1.0, bool: True, dict: {"key": 1}, object: 1}
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class Kind:
 
 
 def _kinds() -> dict[str, Kind]:
-    names = {str: "string", int: "int", float: "float", bool: "bool"}
+    names = {str: "string", int: "int", float: "float", bool: "bool", dict: "dict", object: "any"}
     members: list[tuple[Literal["one", "range", "enum", "list", "tuple"], tuple[type, ...]]] = [
-        ("one", (str, int, float, bool)),
+        ("one", (str, int, float, bool, dict, object)),
         ("range", (int, float)),
         ("enum", (str, int, float)),
         ("list", (str, int, float, bool)),
@@ -50,7 +52,7 @@ def _kinds() -> dict[str, Kind]:
     return {kind.name: kind for kind in kinds}
 
 
-#: name -> Kind; the 13 kinds of Compox, ``int_tuple`` and ``float_tuple``
+#: name -> Kind; the 13 kinds of Compox, the tuples, and ``dict`` and ``any`` for what notebooks take
 KINDS = _kinds()
 
 
@@ -82,6 +84,8 @@ def fit_item(item: type, value: Any) -> Any:
         If the type does not fit.
     """
     value = plain(value)
+    if item is object or item is dict:
+        return _plain_tree(item, value)
     if item is bool:
         if isinstance(value, bool):
             return value
@@ -94,6 +98,19 @@ def fit_item(item: type, value: Any) -> Any:
             pass
     elif item is not float and isinstance(value, item):
         return item(value)
+    raise TypeError(_WORDS[item][0])
+
+
+def _plain_tree(item: type, value: Any) -> Any:
+    """Return a value that JSON can hold, as new lists and dicts."""
+    value = plain(value)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {str(key): _plain_tree(object, inner) for key, inner in value.items()}
+    if item is object:
+        if isinstance(value, (list, tuple)):
+            return [_plain_tree(object, inner) for inner in value]
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
     raise TypeError(_WORDS[item][0])
 
 

@@ -20,9 +20,27 @@ def literal(spec: ParameterSpec, text: str) -> Any:
     """
     text = text.strip()
     kind = KINDS[spec.type]
+    if kind.item in {object, dict}:
+        return plain_literal(text)
     if spec.optional and text.casefold() in {"none", "null"}:
         return None
     return _parsed_items(kind, text) if kind.is_sequence else _parsed_item(kind.item, text)
+
+
+def plain_literal(text: str) -> Any:
+    """Return the number, truth value, list or mapping that a text writes, in JSON or in Python; else the text itself.
+
+    >>> plain_literal("[1, 2.5]"), plain_literal("none"), plain_literal("scan-7")
+    ([1, 2.5], None, 'scan-7')
+    """
+    if (folded := text.strip().casefold()) in {"none", "null", "true", "false"}:
+        return {"true": True, "false": False}.get(folded)
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return text
 
 
 def _parsed_items(kind: Kind, text: str) -> Any:

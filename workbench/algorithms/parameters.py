@@ -16,7 +16,7 @@ from workbench.models import ParameterSpec
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"}
 
 
 class Parameters:
@@ -30,16 +30,25 @@ class Parameters:
         ``name@major.minor``, for messages.
     compox : bool
         Written for Compox: a parameter without a default may be left out, and then the Runner does not get it.
+    what : str
+        What declares them, for messages: ``algorithm`` or ``template``.
 
     >>> parameters = Parameters([ParameterSpec(name="sigma", type="float", default=1.0, min=0.0, unit="px")])
     >>> parameters.validate({"sigma": 2})
     {'sigma': 2.0}
     """
 
-    def __init__(self, specs: Sequence[ParameterSpec], algorithm: str = "", compox: bool = False) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ParameterSpec],
+        algorithm: str = "",
+        compox: bool = False,
+        what: str = "algorithm",
+    ) -> None:
         self.specs = restored(specs)
         self.algorithm = algorithm
         self.compox = compox
+        self.what = what
 
     @classmethod
     def from_tables(
@@ -242,18 +251,19 @@ class Parameters:
         known = (
             f"Use one of {', '.join(self.names)}"
             if self.names
-            else "The algorithm has no parameters: leave it out"
+            else f"The {self.what} has no parameters: leave it out"
         )
         return f"Parameter {name!r} is not known", f"{hint}? {known}" if hint else known
 
     def _error(self, problems: Mapping[str, tuple[str, str]]) -> InvalidParameterError:
-        see = f"see ws.algorithms.describe({self.algorithm.split('@')[0]!r})" if self.algorithm else ""
+        is_described = self.algorithm and self.what == "algorithm"
+        see = f"see ws.algorithms.describe({self.algorithm.split('@')[0]!r})" if is_described else ""
         if len(problems) == 1:
             [(wrong, fix)] = problems.values()
-            of = f" Algorithm {self.algorithm!r}." if self.algorithm else ""
+            of = f" {self.what.capitalize()} {self.algorithm!r}." if self.algorithm else ""
             message = f"{wrong}.{of} {fix}{see and '; ' + see}."
         else:
-            of = f" of algorithm {self.algorithm!r}" if self.algorithm else ""
+            of = f" of {self.what} {self.algorithm!r}" if self.algorithm else ""
             lines = "".join(f"\n- {wrong}. {fix}." for wrong, fix in problems.values())
             message = f"{len(problems)} parameters{of} are wrong{see and '; ' + see}:{lines}"
         return InvalidParameterError(
@@ -302,7 +312,7 @@ def _field_name(name: str) -> str:
 
 def _schema(spec: ParameterSpec) -> dict[str, Any]:
     kind = KINDS[spec.type]
-    item: dict[str, Any] = {"type": _JSON_TYPES[kind.item]}
+    item: dict[str, Any] = {"type": _JSON_TYPES[kind.item]} if kind.item in _JSON_TYPES else {}
     whole = bool(spec.options) and isinstance(spec.options[0], tuple)
     if spec.options and not whole:
         item["enum"] = list(spec.options)
@@ -319,7 +329,7 @@ def _schema(spec: ParameterSpec) -> dict[str, Any]:
             schema["enum"] = [list(option) for option in spec.options]
         if kind.form == "tuple":
             schema |= {"minItems": spec.length, "maxItems": spec.length}
-    if spec.optional:
+    if spec.optional and kind.item is not object:  # which says nothing, so None fits already
         schema = {"anyOf": [schema, {"type": "null"}]}
     extra = {
         "x-kind": spec.type,

@@ -72,7 +72,8 @@ def _candidates(
     if magic == "algols":
         return [*workspace.algorithms.names(), "--tag", "--type", "--device", "--without-tag", "--any-tag"]
     if not positional:
-        return [*workspace.algorithms.complete(word), *_folders(word)]
+        templates = [*_notebooks(workspace, word)] if magic == "algoform" else []
+        return [*workspace.algorithms.complete(word), *_folders(word), *templates]
     return [
         *_arguments_of(workspace, magic, positional[0], positional[1:], word),
         *_inputs(workspace, word, namespace),
@@ -111,6 +112,13 @@ def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Itera
         if not name.startswith("_") and hasattr(value, "shape") and hasattr(value, "dtype"):
             yield name
     yield from workspace.datasets.names(word)
+
+
+def _notebooks(workspace: Workspace, word: str) -> Iterable[str]:
+    """Return the templates of the workspace and the notebooks that continue a path."""
+    yield from (info.key for info in workspace.templates.list())
+    head = word.rpartition("/")[0]
+    yield from (f"{head}/{path.name}" if head else path.name for path in Path(head or ".").glob("*.ipynb"))
 
 
 def _folders(word: str) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""A form made from an algorithm's parameters: fill in, run, watch, look at the result, insert the cell that repeats it."""
+"""A form made from the parameters of an algorithm or template: fill in, run, watch, look at the result, insert the cell that repeats it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from workbench.algorithms.runnable import resolve
 from workbench.errors import WorkbenchError
-from workbench.execution.reuse import NEVER, ONLY, is_deterministic
+from workbench.execution.reuse import NEVER, ONLY
 from workbench.notebook import where
 from workbench.notebook.form_inputs import InputRows
 from workbench.notebook.form_memory import FormMemory
-from workbench.notebook.insert_cell import CellInserter, cell_code
+from workbench.notebook.form_subjects import subject_of
+from workbench.notebook.insert_cell import CellInserter
 from workbench.notebook.parameter_rows import ParameterRow, grid_of, short
 from workbench.notebook.preset_bar import PresetBar
 from workbench.notebook.reuse_offer import QUICK_BYTES, ReuseOffer
@@ -26,6 +26,7 @@ from workbench.notebook.widget_tree import close_below
 
 if TYPE_CHECKING:
     from workbench.algorithms.algorithm import Algorithm
+    from workbench.batch import Template
     from workbench.execution.run import Run
     from workbench.library.dataset import Dataset
     from workbench.workspace import Workspace
@@ -35,13 +36,13 @@ ANSWER_S = 2.0  # how long a front end may take to insert a cell
 
 
 class Form(widgets.VBox):  # type: ignore[misc]
-    """A form for one algorithm.
+    """A form for one algorithm or template.
 
     Parameters
     ----------
     workspace : Workspace
-    algorithm : str, path or Algorithm
-        As for ``ws.run``.
+    algorithm : str, path, Algorithm or Template
+        As for ``ws.run``; a notebook (``.ipynb``) is a template, whose runs are always in the background.
     inputs : sequence
         Inputs to begin with: arrays, Datasets, ids, names, paths. Default: those of the last time.
     namespace : mapping, optional
@@ -60,26 +61,27 @@ class Form(widgets.VBox):  # type: ignore[misc]
     def __init__(
         self,
         workspace: Workspace,
-        algorithm: str | Algorithm,
+        algorithm: str | Algorithm | Template,
         inputs: Sequence[Any] = (),
         *,
         namespace: Mapping[str, Any] | None = None,
         memory: FormMemory | None = None,
     ) -> None:
         self._workspace = workspace
-        self._algorithm = resolve(workspace.algorithms, algorithm)
-        self._name = self._algorithm.revision.name
+        self._subject = subject_of(workspace, algorithm)
+        self._name = self._subject.name
         self._memory = memory or FormMemory(workspace.store)
         self._notebook = where.notebook()
         self.run: Run | None = None
         self._started_at = -DOUBLE_CLICK_S
         self._is_ready = False
         self._answer_timer: threading.Timer | None = None
-        parameters = self._algorithm.parameters
+        parameters = self._subject.parameters
         self._rows = [ParameterRow(spec, parameters, self._changed) for spec in parameters.specs]
         given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         variables = where.namespace if namespace is None else lambda: namespace
         self._inputs = InputRows(workspace, variables, given, self._changed)
+        self._inputs.widget.layout.display = None if self._subject.takes_inputs else "none"
         self._presets = PresetBar(
             self._memory, self._name, self._right_values, self._show_preset, self._to_defaults
         )
@@ -123,7 +125,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
         for name, value in values.items():
             if name not in rows:
                 left_out.append(f"{name} = {value!r} was dropped: it is no longer a parameter.")
-            elif problem := self._algorithm.parameters.check(name, value):
+            elif problem := self._subject.parameters.check(name, value):
                 left_out.append(f"{name} = {value!r} was dropped: {short(problem)}")
             else:
                 rows[name].field.write(value)
@@ -131,13 +133,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
 
     def code(self) -> str:
         """Return the cell that repeats a click on Run, with all values, also those that are defaults today."""
-        return cell_code(
-            self._reference(),
-            self._inputs.words(),
-            self.values,
-            self._algorithm.parameters,
-            background=self.in_background,
-        )
+        return self._subject.code(self._inputs.words(), self.values, background=self.in_background)
 
     @property
     def in_background(self) -> bool:
@@ -146,7 +142,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
-        return f"Form of {self._algorithm.label}" + (f": {values}" if values else "")
+        return f"Form of {self._subject.label}" + (f": {values}" if values else "")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         data = super()._repr_mimebundle_(**kwargs)
@@ -181,9 +177,10 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._insert_button = button(
             "Insert cell", "code", "Insert a cell with the code that repeats this", self._insert_clicked
         )
-        can_leave = self._workspace.store.is_shared
+        must_leave = self._subject.only_in_background
+        can_leave = self._workspace.store.is_shared and not must_leave
         self._background = widgets.Checkbox(
-            value=can_leave and self._workspace.settings.executor == "process",
+            value=must_leave or (can_leave and self._workspace.settings.executor == "process"),
             description="in background",
             indent=False,
             disabled=not can_leave,
@@ -237,13 +234,12 @@ class Form(widgets.VBox):  # type: ignore[misc]
         return [style, self._header(), *fields, buttons, self._notes, self._copy, self._inserter, self._view]
 
     def _header(self) -> Any:
-        revision = self._algorithm.revision
-        others = [name for name in revision.supported_devices if name != revision.default_device]
-        also = f" (also {', '.join(others)})" if others else ""
-        facts = html.escape(f"{revision.type} · {revision.default_device}{also}")
+        label, facts, description = (
+            html.escape(text)
+            for text in (self._subject.label, self._subject.facts, self._subject.description)
+        )
         header = widgets.HTML(
-            f"<b>{html.escape(self._algorithm.label)}</b> <span class='wb-muted'>{facts}</span>"
-            f"<div class='wb-muted'>{html.escape(revision.description)}</div>"
+            f"<b>{label}</b> <span class='wb-muted'>{facts}</span><div class='wb-muted'>{description}</div>"
         )
         header.add_class("wb-head")
         return header
@@ -263,7 +259,7 @@ class Form(widgets.VBox):  # type: ignore[misc]
         """Bring buttons and messages in line with fields and run; from any thread."""
         problem, running = self.problem, self.is_running
         self._run_button.disabled = running or problem is not None
-        self._run_button.tooltip = problem or ("It is running" if running else "Run the algorithm")
+        self._run_button.tooltip = problem or ("It is running" if running else "Run it")
         self._cancel_button.disabled = not running
         self._insert_button.disabled = problem is not None or self._inputs.unnamed is not None
         self._presets.refresh()
@@ -278,22 +274,16 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._refresh()
         self._look()
 
-    @property
-    def _offers(self) -> bool:
-        """Whether a run that is known is offered: where it is neither taken unasked nor worth nothing."""
-        deployed, revision = self._algorithm.is_deployed, self._algorithm.revision
-        return self._workspace.settings.reuse == NEVER and deployed and is_deterministic(revision)
-
     def _look(self) -> None:
         """Look for a completed run that is the same; inputs that take long to hash wait for the click on Run."""
-        can_ask = self._offers and self.problem is None and not self.is_running
+        can_ask = self._subject.offers_reuse and self.problem is None and not self.is_running
         given = self._inputs.quick_values(QUICK_BYTES) if can_ask else None
         values = self.values
         self._offer.look(None if given is None else lambda: self._find(given, values))
 
     def _find(self, given: Sequence[Any], values: Mapping[str, Any]) -> Run | None:
         """Return the run that can stand for this one, unless its results are shown already."""
-        found = self._workspace.find_run(self._algorithm, _one_or_all(given), values)
+        found = self._subject.find(given, values)
         shown = {self.run.id, self.run.reused_from} if self.run is not None else set()
         return None if found is None or found.id in shown else found
 
@@ -325,20 +315,14 @@ class Form(widgets.VBox):  # type: ignore[misc]
         self._note()
         try:
             given = self._inputs.values()
-            if self._offers and self._offer.run is None and self._inputs.quick_values(QUICK_BYTES) is None:
+            is_unknown = self._offer.run is None and self._inputs.quick_values(QUICK_BYTES) is None
+            if self._subject.offers_reuse and is_unknown:
                 known = self._find(given, self.values)
                 if known is not None:
                     self._refresh()
                     self._offer.show(known)
                     return
-            self.run = self._workspace.run(
-                self._algorithm,
-                _one_or_all(given),
-                self.values,
-                executor="process" if self.in_background else None,
-                reuse=reuse,
-                wait=False,
-            )
+            self.run = self._subject.start(given, self.values, background=self.in_background, reuse=reuse)
         except WorkbenchError as error:
             self._refresh()
             self._say(str(error), bad=True)
@@ -385,16 +369,3 @@ class Form(widgets.VBox):  # type: ignore[misc]
             self._answer_timer = None
         self._note("" if inserted else "This front end takes no cells from a form. Copy this into a new one:")
         self._copy.layout.display = "none" if inserted else None
-
-    def _reference(self) -> str:
-        """Return ``name@1.0`` while that is this revision, else the revision's id; the folder of one not deployed."""
-        revision = self._algorithm.revision
-        if not self._algorithm.is_deployed:
-            return self._algorithm.label
-        newest = self._workspace.algorithms.get(revision.ref)
-        return revision.ref if newest.revision.id == revision.id else revision.id
-
-
-def _one_or_all(given: Sequence[Any]) -> Any:
-    """Return one input by itself, as alg(volume) passes it: a 3-D array is then a stack."""
-    return given[0] if len(given) == 1 else tuple(given)

@@ -219,13 +219,13 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         return run
 
     @magic_arguments()
-    @argument("algorithm", help="name, name@1, name@1.2 or name@alias.")
+    @argument("algorithm", help="name, name@1, name@1.2 or name@alias; or a template, a notebook.ipynb.")
     @argument("inputs", nargs="*", help="Variables, dataset ids or names, files.")
     @output_can_be_silenced
     @line_magic
     @_usage
     def algoform(self, line: str) -> Any:
-        """Show the form of an algorithm: parameters, Run, progress, log, outputs."""
+        """Show the form of an algorithm or a template: parameters, Run, progress, log, outputs."""
         from workbench.notebook.forms import Form
 
         args = _arguments(self.algoform, line)

@@ -25,8 +25,10 @@ from workbench.notebook.typed_text import (
     parse_int,
     parse_items,
     parse_lines,
+    parse_plain,
     show_lines,
     show_number,
+    show_plain,
 )
 
 MAX_STEPS = 1_000_000
@@ -76,6 +78,10 @@ def _choice(spec: ParameterSpec, options: Sequence[Any] | None = None) -> Field:
     return ChoiceField([None, *options] if spec.optional else options)
 
 
+def _plain(spec: ParameterSpec) -> Field:
+    return TypedField(parse_plain, show_plain, _area(placeholder="number, text, [list] or {mapping}"))
+
+
 def _string_list(spec: ParameterSpec) -> Field:
     return TypedField(parse_lines, show_lines, _area(placeholder="one per line"))
 
@@ -111,6 +117,8 @@ FIELDS: dict[str, Callable[[ParameterSpec], Field]] = {
     "bool_list": _items(parse_bool, "true, false"),
     "int_tuple": _tuple(_int),
     "float_tuple": _tuple(_float),
+    "dict": _plain,
+    "any": _plain,
 }
 
 
@@ -124,7 +132,7 @@ def field_for(spec: ParameterSpec) -> Field:
     if spec.options and make in (_string, _int, _float):
         make = _choice
     field = make(spec)
-    if spec.optional and not isinstance(field, ChoiceField):
+    if spec.optional and not isinstance(field, ChoiceField) and spec.type != "any":  # there None can be typed
         field = OptionalField(field)
     if spec.default is not None or spec.optional:
         field.write(spec.default)

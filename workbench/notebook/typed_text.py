@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from workbench.algorithms.literals import plain_literal
+
 
 class NoValueError(ValueError):
     """Nothing was typed or chosen yet."""
@@ -61,6 +63,20 @@ def parse_items(text: str, parse: Callable[[str], Any]) -> list[Any]:
         except ValueError as error:
             raise ValueError(f"item {position}: {error}") from None
     return out
+
+
+def parse_plain(text: str) -> Any:
+    """Return the number, list, mapping or text that was typed; quotes make a text of what looks like anything else."""
+    if not text.strip():
+        raise NoValueError
+    return plain_literal(text)
+
+
+def show_plain(value: Any) -> str:
+    """Return a value as `parse_plain` reads it: JSON, but texts as they are where that is clear."""
+    if isinstance(value, str) and value.strip() and plain_literal(value) is value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def parse_lines(text: str) -> list[str]:

@@ -1,0 +1,81 @@
+"""papermill reads and writes ``workbench://`` paths: its own loop over our handler."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import v4
+
+import workbench
+from workbench.errors import InvalidNameError, NotFoundError
+
+ENTRY_POINTS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+    "entry-points"
+]
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[workbench.Workspace]:
+    with workbench.open(tmp_path / "ws") as opened:
+        yield opened
+
+
+@pytest.fixture
+def papermill_io(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give papermill's own registry with our handlers, registered as their entry points say."""
+    from papermill.iorw import papermill_io
+
+    monkeypatch.setattr(papermill_io, "_handlers", list(papermill_io._handlers))
+    for scheme, target in ENTRY_POINTS["papermill.io"].items():
+        module, _, name = target.partition(":")
+        papermill_io.register(scheme, getattr(import_module(module), name))
+    return papermill_io
+
+
+def template() -> Any:
+    cells = [
+        v4.new_code_cell("sigma = 1.0", metadata={"tags": ["parameters"]}),
+        v4.new_code_cell("print('sigma is', sigma)"),
+    ]
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
+
+
+def test_papermill_runs_a_template_of_the_workspace_and_leaves_the_output_there(
+    ws: workbench.Workspace, papermill_io: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import papermill
+
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    ws.templates.put(template(), "blur")
+    papermill.execute_notebook(
+        "workbench://blur.ipynb", "workbench://done/blur.ipynb", {"sigma": 3.5}, progress_bar=False
+    )
+    done = ws.templates.get("done/blur.ipynb").notebook
+    assert done.cells[1].metadata.tags == ["injected-parameters"]
+    assert done.cells[2].outputs[0].text == "sigma is 3.5\n"
+    assert papermill_io.listdir("workbench://") == ["workbench://blur.ipynb", "workbench://done/blur.ipynb"]
+    assert papermill_io.listdir("workbench://done") == ["workbench://done/blur.ipynb"]
+    assert ws.url in papermill_io.pretty_path("workbench://blur.ipynb")
+
+
+def test_what_is_not_there_or_no_key_is_said_so(ws: workbench.Workspace, papermill_io: Any) -> None:
+    with pytest.raises(NotFoundError):
+        papermill_io.read("workbench://nothing.ipynb")
+    with pytest.raises(InvalidNameError, match="could leave its collection"):
+        papermill_io.write(nbformat.writes(template()), "workbench://../x.ipynb")
+
+
+def test_what_papermill_imports_of_ours_is_light() -> None:
+    modules = {target.partition(":")[0] for target in ENTRY_POINTS["papermill.io"].values()}
+    code = f"import {', '.join(modules)}, sys; print(*{{'pydantic', 'nbformat', 'numpy', 'blake3'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

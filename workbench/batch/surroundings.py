@@ -1,0 +1,32 @@
+"""The workspace around code that was given none: an entry point of papermill, a cell of a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from workbench.registry import Registry
+
+if TYPE_CHECKING:
+    from workbench.library import Datasets
+    from workbench.storage.store import Store
+
+# named as text, for it lies above
+_WORKSPACES = Registry("workspace", "workbench.workspaces", {"current": "workbench.workspace:current"})
+
+
+class Surroundings(Protocol):
+    """What is needed of a workspace here."""
+
+    store: Store
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def datasets(self) -> Datasets: ...
+
+
+def current() -> Surroundings:
+    """Return the current workspace of this process."""
+    found: Any = _WORKSPACES.get("current")()
+    return cast(Surroundings, found)
