@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
+    from workbench.execution.member import Member
     from workbench.execution.perform import RunnerCache
     from workbench.execution.reuse import Reuse
     from workbench.execution.run import Run
@@ -154,6 +155,7 @@ class Workspace:
         echo: bool | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
         _resumed: RunRecord | None = None,
+        _member: Member | None = None,
     ) -> Run:
         """Run an algorithm on inputs.
 
@@ -236,7 +238,7 @@ class Workspace:
         input_ids = given.store()
         parts = self._reuse.parts(chosen, values, given, device_choice.device)
 
-        run_id = new_id()
+        run_id = _member.run if _member else new_id()
         pid, pid_started, host, user = this_process()
         record = RunRecord(
             id=run_id,
@@ -259,6 +261,8 @@ class Workspace:
             resumed_from=_resumed.id if _resumed else None,
             checkpoint=(_resumed.checkpoint or _resumed.id) if _resumed else None,
             tags=labels,
+            sweep=_member.sweep if _member else None,
+            point=_member.point if _member else None,
             priority=priority,
             pid=pid,
             pid_started=pid_started,
@@ -271,7 +275,14 @@ class Workspace:
             self.runs.save_reused(record)
             tell(record, on_event)
             return Run(record, self.runs)
-        job = Job(record, chosen, wait, echo=wait if echo is None else echo, listener=on_event)
+        job = Job(
+            record,
+            chosen,
+            wait,
+            echo=wait if echo is None else echo,
+            listener=on_event,
+            member=_member,
+        )
         return Run(record, self.runs, place.submit(job))
 
     def resume(self, run_id: str, **options: Any) -> Run:

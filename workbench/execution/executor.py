@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from workbench.execution.active import ActiveRun
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
+    from workbench.execution.member import Member
     from workbench.execution.perform import RunnerCache
     from workbench.execution.runs import Runs
     from workbench.library.datasets import Datasets
@@ -60,6 +61,8 @@ class Job:
         Whether what the algorithm prints also appears where the caller is.
     listener : callable, optional
         Called with every event from the first one on.
+    member : Member, optional
+        Its place in a sweep, whose file names the run already.
     """
 
     record: RunRecord
@@ -67,6 +70,7 @@ class Job:
     wait: bool
     echo: bool = False
     listener: Callable[[RunEvent], None] | None = None
+    member: Member | None = None
 
 
 class Executor(ABC):
@@ -91,6 +95,13 @@ class Executor(ABC):
     def attach(self, record: RunRecord) -> ActiveRun | None:
         """Return a run that another process gave to this executor, or None where it cannot be followed."""
         return None
+
+    def attach_sweep(self, sweep: str) -> Mapping[str, ActiveRun]:
+        """Return the runs of a sweep that this executor still has, by id, those of other processes too."""
+        return {}
+
+    def cancel_sweep(self, sweep: str) -> None:  # noqa: B027 - the runs are cancelled one by one then
+        """End all runs of a sweep at once, where that is quicker than one after the other."""
 
     @abstractmethod
     def shutdown(self) -> None:
