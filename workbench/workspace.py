@@ -20,6 +20,7 @@ from workbench.storage.store import Store
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
     from workbench.algorithms.runnable import Runnable
+    from workbench.batch.sweeps import Sweeps
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
     from workbench.execution.caches import CacheState
@@ -41,7 +42,7 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs``, ``ws.sessions`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -61,6 +62,7 @@ class Workspace:
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
         self._sessions: Sessions | None = None
+        self._sweeps: Sweeps | None = None
         self._wired: Services | None = None
 
     @property
@@ -126,6 +128,25 @@ class Workspace:
                     self.settings, self._place(), self.store, is_shared=self.store.is_shared
                 )
             return self._sessions
+
+    @property
+    def sweeps(self) -> Sweeps:
+        """The sweeps: many runs over points of their parameters."""
+        with self._lock:
+            if self._sweeps is None:
+                from workbench.batch.sweeps import Sweeps
+
+                self._sweeps = Sweeps(
+                    self.store,
+                    self.settings,
+                    self.runs,
+                    self.datasets,
+                    self.algorithms,
+                    self._reuse,
+                    executor=self.executor,
+                    run=self.run,
+                )
+            return self._sweeps
 
     def session(self, name: str) -> Session:
         """Return the session of this name; made on first use.
@@ -209,14 +230,14 @@ class Workspace:
         """
         from workbench.algorithms.runnable import resolve
         from workbench.execution.devices import choose_device, preferred_device
-        from workbench.execution.executor import Job
+        from workbench.execution.executor import Job, check_limits
         from workbench.execution.inputs import Inputs
         from workbench.execution.process_identity import this_process
         from workbench.execution.reuse import checked_mode, kept_key, reused, tell
         from workbench.execution.run import Run
 
         self._check_open()
-        _refuse_what_is_not_here(timeout_s, retries)
+        check_limits(timeout_s, retries)
         session_name = (
             None if session is None else check_name(getattr(session, "name", session), "Session name")
         )
@@ -517,15 +538,6 @@ class Workspace:
 
                 self._runners = RunnerCache(self.settings.runner_cache)
             return self._runners
-
-
-def _refuse_what_is_not_here(timeout_s: float | None, retries: int) -> None:
-    if timeout_s is not None and not timeout_s > 0:
-        raise InvalidInputError(
-            f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
-        )
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")
 
 
 def open(

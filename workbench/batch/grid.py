@@ -121,7 +121,7 @@ def make_points(
         for part in parts:
             values |= part.values
         given.append(Given(values, next((part.where for part in parts if part.where), "")))
-    return _checked(given, check)
+    return check_points(given, check)
 
 
 def _grid(axes: Axes) -> list[Given]:
@@ -242,7 +242,7 @@ def _draw(
     if isinstance(source, str) and ":" in source:
         kind, numbers = _distribution(name, source)
     elif isinstance(source, tuple) and len(source) == 2:
-        kind, numbers = "uniform", source
+        kind, numbers = "uniform", list(source)
     else:
         choices = _values(name, source)
         return [chance.choice(choices) for _ in range(samples)]
@@ -265,7 +265,7 @@ def _draw(
     return [round(value) for value in drawn] if is_whole else drawn
 
 
-def _distribution(name: str, text: str) -> tuple[str, list[str]]:
+def _distribution(name: str, text: str) -> tuple[str, list[Any]]:
     kind, *numbers = text.split(":")
     if kind not in {"log", "normal", "uniform"}:
         kind, numbers = "uniform", [kind, *numbers]
@@ -366,7 +366,14 @@ def _range(name: str, text: str) -> list[int | float]:
 # -- checking
 
 
-def _checked(given: Sequence[Given], check: Check) -> Points:
+def check_points(given: Sequence[Given], check: Check) -> Points:
+    """Return the points that were given, every one checked.
+
+    Raises
+    ------
+    InvalidParameterError
+        With every wrong value of every point in ``problems``.
+    """
     values: list[Values] = []
     problems: dict[str, str] = {}
     where_of: dict[str, list[str]] = {}

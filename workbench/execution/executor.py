@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workbench.errors import InvalidInputError
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -106,3 +107,19 @@ class Executor(ABC):
     @abstractmethod
     def shutdown(self) -> None:
         """Let go of threads and connections. Runs that only live in this process are cancelled first."""
+
+
+def check_limits(timeout_s: float | None, retries: int) -> None:
+    """Refuse a time limit or a number of retries that makes no sense.
+
+    Raises
+    ------
+    InvalidInputError
+        With what may be passed.
+    """
+    if timeout_s is not None and not timeout_s > 0:
+        raise InvalidInputError(
+            f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
+        )
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")

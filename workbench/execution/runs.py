@@ -174,15 +174,23 @@ class Runs:
 
         A run that ended in the moment of a kill may lie in the store only: it is brought to the catalog.
         """
-        known = self._catalog.get_runs(ids)
-        known |= {record.id: record for record in self._settle_gone(list(known.values()))}
-        known |= {id: self._live[id].record for id in ids if id in self._live}
-        for id in ids:
+        live = dict(self._live)
+        known = {id: live[id].record for id in ids if id in live}
+        others = [id for id in ids if id not in known]
+        if others:
+            found = self._catalog.get_runs(others)
+            known |= found | {record.id: record for record in self._settle_gone(list(found.values()))}
+        for id in others:
             if id not in known and (record := self.stored(id)) is not None and record.status.is_final:
                 LogFile(self._store, id).publish()
                 self._catalog.put_run(record)
                 known[id] = record
         return known
+
+    def live(self, ids: Iterable[str]) -> dict[str, ActiveRun]:
+        """Return those of these runs that send events here."""
+        live = dict(self._live)
+        return {id: live[id] for id in ids if id in live}
 
     def active(self, record: RunRecord) -> ActiveRun | None:
         """Return the run that sends events, attached to where it happens; None where it cannot be followed."""
