@@ -311,7 +311,7 @@ class Sweep:
                 self._ended.clear()
         for id, run in live.items():
             if id in ids:
-                run.subscribe(self.listener(ids[id]))
+                run.subscribe(self.listener(ids[id], run))
                 if not run.is_active:  # it ended between the two
                     self._take(ids[id], run.record)
         self._check_end()
@@ -361,8 +361,8 @@ class Sweep:
             self._is_starting = False
         self._check_end()
 
-    def listener(self, point: int) -> Callable[[RunEvent], None]:
-        """Return what is to be called with the events of a point's run."""
+    def listener(self, point: int, run: ActiveRun | None = None) -> Callable[[RunEvent], None]:
+        """Return what is to be called with the events of a point's run, from its first one on where the run is not there yet."""
         run_id = self._record.points[point].run
 
         def hear(event: RunEvent) -> None:
@@ -370,9 +370,9 @@ class Sweep:
                 return
             if event.status.is_final:
                 if event.kind == "state" and point in self._active:
-                    found = self._desk.records_of([run_id]).get(run_id)
-                    if found is not None:
-                        self._take(point, found)
+                    # of a run that is told of its end, the catalog may not have heard yet
+                    found = run.record if run is not None else self._desk.records_of([run_id]).get(run_id)
+                    self._settle(point, PointState(event.status, 1.0) if found is None else state_of(found))
             elif event.kind != "log":
                 self._tally.move(point, event.status, event.fraction)
                 self._emit("point", point, event.status)
