@@ -31,12 +31,15 @@ FAILED = (RunStatus.FAILED, RunStatus.LOST)
 class SweepEvent:
     """One thing that happened to a sweep: a point went on (``point``), or all that was to be done has ended (``end``).
 
-    ``status`` is that of the point's run; ``progress`` is that of the whole sweep.
+    ``status`` is that of the point's run; ``progress``, ``completed``, ``failed`` and ``total`` are of the whole sweep.
     """
 
     sweep_id: str
     kind: Literal["point", "end"]
     progress: float
+    completed: int
+    failed: int
+    total: int
     point: int | None = None
     status: RunStatus | None = None
 
@@ -415,7 +418,9 @@ class Sweep:
     def _emit(
         self, kind: Literal["point", "end"], point: int | None = None, status: RunStatus | None = None
     ) -> None:
-        event = SweepEvent(self.id, kind, self.progress, point, status)
+        tally = self._tally
+        completed, failed = tally.count(RunStatus.COMPLETED), tally.count(*FAILED)
+        event = SweepEvent(self.id, kind, tally.progress, completed, failed, len(tally), point, status)
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from workbench.batch.grid import SAMPLES, Axes, Given, check_points, make_points
+from workbench.batch.grid import SAMPLES, Axes, Given, Points, check_points, make_points
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_table import values_of
 from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
@@ -153,7 +153,7 @@ class Sweeps:
         NotFoundError, InvalidInputError, InvalidDataError, UnsupportedError
             Before anything is stored or started.
         """
-        target = self._target(what)
+        target = self.target(what)
         place = executor or ("process" if self._store.is_shared else "kernel")
         mode = self._settings.sweep_reuse if reuse is None else reuse
         if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
@@ -265,7 +265,44 @@ class Sweeps:
         """Return the newest ids, for completion."""
         return self._ids()[:limit]
 
+    def points(self, what: Any, grid: Axes | None = None, **options: Any) -> Points:
+        """Return the points that `run` would compute, checked; nothing is started.
+
+        Parameters
+        ----------
+        what : str, path, Algorithm or Template
+        grid, **options
+            As for `workbench.batch.grid.make_points`.
+        """
+        target = self.target(what)
+        return make_points(target.parameters, target.check, grid=grid, **options)
+
     # -- for the sweeps
+
+    def target(self, what: Any) -> Target:
+        """Return what a reference, a folder or a notebook names, with its parameters.
+
+        Raises
+        ------
+        NotFoundError, InvalidAlgorithmError, UnsupportedError
+            If it names nothing that can be swept.
+        """
+        if isinstance(what, Target):
+            return what
+        if not is_template(what):
+            name, chosen = subject_of(self._algorithms, what)
+            return AlgorithmTarget(name, chosen, self._run, self._reuse, self._datasets)
+        if self._run_template is None:
+            raise UnsupportedError(
+                f"Sweeps over notebooks are not in this version: {str(what)!r}. Name an algorithm instead."
+            )
+        if isinstance(what, (str, os.PathLike)):
+            if self._load_template is None:
+                raise UnsupportedError(
+                    f"Notebook {os.fspath(what)!r} cannot be loaded here. Pass a Template."
+                )
+            what = self._load_template(os.fspath(what))
+        return TemplateTarget(what, self._run_template)
 
     @property
     def workers(self) -> int:
@@ -318,7 +355,7 @@ class Sweeps:
             sweep.adopt(kept)
             sweep.refresh()
         record = sweep.record
-        target = self._target(record.what)
+        target = self.target(record.what)
         is_same = target.content == record.content
         done = [n for n in range(len(sweep)) if sweep.point(n).is_done]
         if not is_same:
@@ -344,22 +381,6 @@ class Sweeps:
         self._start(sweep, target, todo, wait, listener, record)
 
     # -- inside
-
-    def _target(self, what: Any) -> Target:
-        if not is_template(what):
-            name, chosen = subject_of(self._algorithms, what)
-            return AlgorithmTarget(name, chosen, self._run, self._reuse, self._datasets)
-        if self._run_template is None:
-            raise UnsupportedError(
-                f"Sweeps over notebooks are not in this version: {str(what)!r}. Name an algorithm instead."
-            )
-        if isinstance(what, (str, os.PathLike)):
-            if self._load_template is None:
-                raise UnsupportedError(
-                    f"Notebook {os.fspath(what)!r} cannot be loaded here. Pass a Template."
-                )
-            what = self._load_template(os.fspath(what))
-        return TemplateTarget(what, self._run_template)
 
     def _inputs(self, target: Target, inputs: Any, mode: str) -> tuple[str, ...]:
         if isinstance(target, AlgorithmTarget):
