@@ -164,6 +164,44 @@ def _target(output: Path, number: int, count: int) -> Path:
 
 
 @main.command()
+@click.argument("what", required=False)
+@click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=V1,V2]...")
+@click.option("-j", "--jobs", type=int, help="How many at once; default: 2.")
+@click.option("--zip", is_flag=True, help="Lists side by side instead of each with each.")
+@click.option("--table", metavar="FILE", help="A CSV file: a point for each row.")
+@click.option(
+    "--sample", type=int, metavar="N", help="Draw N points: sigma=0.5:4, sigma=log:0.01:1, mode=a,b."
+)
+@click.option("--seed", type=int, default=0, help="Equal seeds draw equal points.")
+@click.option("--fail-fast", is_flag=True, help="End all with the first run that fails.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds after which a run is ended.")
+@click.option("--retries", type=int, default=0, help="How often a failed run is tried again.")
+@click.option(
+    "--reuse",
+    type=click.Choice(["never", "auto", "only"]),
+    help="Whether a completed run that is the same stands for a point; default: auto.",
+)
+@click.option("-x", "--executor", help="Where runs happen: process (default) or kernel.")
+@click.option("-d", "--device", help="cpu, gpu, cuda, cuda:1, mps.")
+@click.option("--name", help="To find the sweep by.")
+@click.option("--priority", type=int, default=0, help="Of runs that wait, higher ones start first.")
+@click.option("-b", "--background", is_flag=True, help="Return at once; the sweep goes on.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file for the table.")
+@click.option("--resume", metavar="ID", help="Do what a sweep has no result for.")
+@click.option("--cancel", metavar="ID", help="End a sweep; what is done stays.")
+@click.option("--every", metavar="TIME", help="Run it again every 15m, 1h, 1d: by cron.")
+@click.option("--cron", metavar="FIELDS", help='Run it at these times: "0 2 * * *".')
+@click.option("--list", "list_", is_flag=True, help="List what is scheduled.")
+@click.option("--remove", metavar="ID", help="Take a schedule away.")
+@click.pass_context
+def batch(ctx: click.Context, /, **given: Any) -> None:
+    """Run an algorithm (NAME[@VERSION] or a folder) or a notebook over many points; nothing lists the sweeps."""
+    from workbench.batch_cli import batch as do
+
+    do(lambda: _open(ctx), ctx.exit, **given)
+
+
+@main.command()
 @click.argument("run_id", required=False)
 @click.argument(
     "action", required=False, type=click.Choice(["show", "log", "cancel", "attach", "resume"]), default="show"

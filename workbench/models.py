@@ -213,7 +213,6 @@ class RunRecord(Record):
     parameters: dict[str, Any] = Field(default_factory=dict)
     outputs: tuple[OutputRef, ...] = ()
     template: str | None = None  # where the notebook came from that was run; executed it is runs/<id>.ipynb
-    records: dict[str, Any] = Field(default_factory=dict)  # what a notebook recorded, by name
     progress: Progress = Progress()
     error: ErrorRecord | None = None
     executor: str = "kernel"
@@ -241,6 +240,9 @@ class RunRecord(Record):
     kernel_pid: int | None = None  # the process that asked for it, where that is not `pid`
     user: str = ""
     tags: tuple[str, ...] = ()
+    sweep: str | None = None  # the sweep it belongs to, and which of its points it computes
+    point: int | None = None
+    records: dict[str, Any] = Field(default_factory=dict)  # what it has recorded by name, beside its outputs
     priority: int = 0
     created: datetime
     started: datetime | None = None
@@ -261,3 +263,36 @@ class SessionRecord(Record):
     token: str  # a session that is made again under the same name has another
     created: datetime
     host: str = ""  # the machine whose memory holds the items
+
+
+class SweepPoint(Record):
+    """One point of a sweep."""
+
+    parameters: dict[str, Any]  # every one with its value, checked
+    run: str = ""  # the run that computes it; known before it is started
+
+
+class SweepRecord(Record):
+    """Many runs of one thing over a list of points: ``sweeps/<id>.json``. What became of them, their runs say."""
+
+    id: str
+    name: str = ""
+    kind: Literal["algorithm", "template"] = "algorithm"
+    what: str  # the reference, folder or template as it was named, to be looked up again
+    label: str  # name@major.minor, the folder, or the template's name
+    content: str  # digest of what the runs of the points computed: another one makes them be computed again
+    inputs: tuple[str, ...] = ()
+    varied: tuple[str, ...] = ()  # names of the parameters that differ between points
+    points: tuple[SweepPoint, ...]
+    notes: tuple[str, ...] = ()  # what was noticed about the points
+    executor: str = "process"
+    jobs: int = 2
+    fail_fast: bool = False
+    reuse: str = "auto"
+    device: str | None = None
+    timeout_s: float | None = None
+    retries: int = 0
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    user: str = ""
+    created: datetime

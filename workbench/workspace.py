@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
     from workbench.algorithms.runnable import Runnable
     from workbench.batch import Templates
+    from workbench.batch.sweeps import Sweeps
     from workbench.batch.template import Template
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
+    from workbench.execution.member import Member
     from workbench.execution.perform import RunnerCache
     from workbench.execution.reuse import Reuse
     from workbench.execution.run import Run
@@ -42,7 +44,7 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs``, ``ws.sessions`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -62,6 +64,7 @@ class Workspace:
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
         self._sessions: Sessions | None = None
+        self._sweeps: Sweeps | None = None
         self._wired: Services | None = None
 
     @property
@@ -138,6 +141,27 @@ class Workspace:
 
         return Templates(self.store, lambda: self.algorithms)
 
+    @property
+    def sweeps(self) -> Sweeps:
+        """The sweeps: many runs over points of their parameters."""
+        with self._lock:
+            if self._sweeps is None:
+                from workbench.batch.sweeps import Sweeps
+
+                self._sweeps = Sweeps(
+                    self.store,
+                    self.settings,
+                    self.runs,
+                    self.datasets,
+                    self.algorithms,
+                    self._reuse,
+                    executor=self.executor,
+                    run=self.run,
+                    run_template=self.run_template,
+                    load_template=self.load_template,
+                )
+            return self._sweeps
+
     def session(self, name: str) -> Session:
         """Return the session of this name; made on first use.
 
@@ -166,6 +190,7 @@ class Workspace:
         echo: bool | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
         _resumed: RunRecord | None = None,
+        _member: Member | None = None,
     ) -> Run:
         """Run an algorithm on inputs.
 
@@ -248,7 +273,7 @@ class Workspace:
         parts = self._reuse.parts(chosen, values, given, device_choice.device)
 
         record = RunRecord(
-            **self._identity(),
+            **self._identity(_member),
             algorithm=chosen.label,
             algorithm_name=revision.name,
             revision=revision.id if chosen.is_deployed else None,
@@ -268,6 +293,8 @@ class Workspace:
             resumed_from=_resumed.id if _resumed else None,
             checkpoint=(_resumed.checkpoint or _resumed.id) if _resumed else None,
             tags=labels,
+            sweep=_member.sweep if _member else None,
+            point=_member.point if _member else None,
             priority=priority,
         )
         if found is not None:
@@ -275,8 +302,21 @@ class Workspace:
             self.runs.save_reused(record)
             tell(record, on_event)
             return Run(record, self.runs)
-        job = Job(record, chosen, wait, echo=wait if echo is None else echo, listener=on_event)
+        job = Job(
+            record,
+            chosen,
+            wait,
+            echo=wait if echo is None else echo,
+            listener=on_event,
+            member=_member,
+        )
         return Run(record, self.runs, place.submit(job))
+
+    def load_template(self, ref: str | os.PathLike[str]) -> Template:
+        """Return the template at a path, an fsspec URL, or ``workbench://name.ipynb`` in this workspace."""
+        from workbench.batch import load_template
+
+        return load_template(ref, self.store, algorithms=lambda: self.algorithms)
 
     def run_template(
         self,
@@ -291,6 +331,7 @@ class Workspace:
         tags: Sequence[str] = (),
         reuse: str | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
+        _member: Member | None = None,
     ) -> Run:
         """Run a notebook with parameters, in a fresh process of its own; what it has become is ``run.notebook``.
 
@@ -323,11 +364,7 @@ class Workspace:
 
         self._check_open()
         _check_options(timeout_s, retries, priority, executor)
-        if isinstance(template, (str, os.PathLike)):
-            from workbench.batch.template import load_template
-
-            template = load_template(template, self.store)
-        chosen = template
+        chosen = self.load_template(template) if isinstance(template, (str, os.PathLike)) else template
         values = chosen.check(dict(parameters or {}))
         place = self.executor(executor or "process")
         parts = template_parts(chosen.digest, values)
@@ -335,7 +372,7 @@ class Workspace:
         texts = [value for value in values.values() if isinstance(value, str) and is_id(value)]
         there = self.datasets.exist(texts)
         record = RunRecord(
-            **self._identity(),
+            **self._identity(_member),
             algorithm=chosen.name,
             algorithm_name=chosen.name,
             template=chosen.source,
@@ -347,6 +384,8 @@ class Workspace:
             reuse=mode,
             reuse_key=key_of(parts),
             reuse_parts=parts,
+            sweep=_member.sweep if _member else None,
+            point=_member.point if _member else None,
             tags=tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags)),
             priority=priority,
         )
@@ -358,16 +397,17 @@ class Workspace:
             tell(record, on_event)
             return Run(record, self.runs)
         notebook = nbformat.writes(chosen.with_parameters(values))
-        job = Job(record, None, wait, listener=on_event, notebook=notebook)
+        job = Job(record, None, wait, listener=on_event, notebook=notebook, member=_member)
         return Run(record, self.runs, place.submit(job))
 
-    def _identity(self) -> dict[str, Any]:
-        """Return what every new record begins with: its id, and whose it is."""
+    @staticmethod
+    def _identity(member: Member | None = None) -> dict[str, Any]:
+        """Return what every new record begins with: its id, which a sweep has reserved, and whose it is."""
         from workbench.execution.process_identity import this_process
 
         pid, pid_started, host, user = this_process()
         return {
-            "id": new_id(),
+            "id": member.run if member else new_id(),
             "pid": pid,
             "pid_started": pid_started,
             "host": host,

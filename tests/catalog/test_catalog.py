@@ -598,3 +598,20 @@ def test_cursor_of_another_order_is_refused(catalog: Catalog) -> None:
     _, cursor = catalog.list_datasets(limit=1)
     with pytest.raises(InvalidInputError, match="after belongs to a list with order='-created'"):
         catalog.list_datasets(limit=1, order="created", after=cursor)
+
+
+# -- sweeps
+
+
+def test_runs_of_a_sweep_are_listed_with_any_other_filter(catalog: Catalog) -> None:
+    mine = [run(n, sweep="s1", point=n, revision=f"r{n % 2}", tags=["t"] * (n % 2)) for n in range(4)]
+    mine[3] = mine[3].model_copy(update={"status": RunStatus.FAILED})
+    catalog.put_runs([*mine, run(9, sweep="s2"), run(10)])
+    newest_first = [r.id for r in reversed(mine)]
+    assert ids(catalog.list_runs(sweep="s1")) == newest_first
+    assert ids(catalog.list_runs(sweep="s1", algorithm="denoise")) == newest_first
+    assert ids(catalog.list_runs(sweep="s1", status="FAILED")) == newest_first[:1]
+    assert ids(catalog.list_runs(sweep="s1", revision="r0", algorithm="denoise@1.0")) == newest_first[1::2]
+    assert ids(catalog.list_runs(sweep="s1", tags=["t"])) == newest_first[::2]
+    assert all_pages(catalog.list_runs, 2, sweep="s1") == mine[::-1]
+    assert catalog.get_runs([mine[2].id, "absent", mine[0].id]) == {r.id: r for r in (mine[2], mine[0])}

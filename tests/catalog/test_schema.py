@@ -89,6 +89,19 @@ def test_older_catalog_is_migrated_and_keeps_its_records(tmp_path: Path) -> None
     assert description(old_url) == description(new_url)
 
 
+def test_runs_of_a_catalog_from_before_sweeps_belong_to_none(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as old:
+        old.executescript((Path(__file__).parent / "data" / "catalog-0003.sql").read_text())
+    old_url, new_url = f"sqlite:///{tmp_path}/old.sqlite", f"sqlite:///{tmp_path}/new.sqlite"
+    with Catalog.open(old_url) as catalog:
+        (run,) = catalog.runs_with_key("k3")
+        assert (run.sweep, run.point, catalog.list_runs(sweep="s")[0]) == (None, None, [])
+        catalog.put_run(run.model_copy(update={"sweep": "s", "point": 7}))
+        assert [(r.id, r.point) for r in catalog.list_runs(sweep="s")[0]] == [(run.id, 7)]
+    Catalog.open(new_url).close()
+    assert description(old_url) == description(new_url)
+
+
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old.sqlite")) as old:
         old.executescript((Path(__file__).parent / "data" / "catalog-0001.sql").read_text())

@@ -74,3 +74,43 @@ def test_every_run_starts_at_last_and_no_slot_is_taken_twice(wanted: list[tuple[
         assert len(gpus) == len(set(gpus))
         done.append(running.pop(0))
         slots.give_back(needs[done[-1]])
+
+
+def test_of_a_group_only_so_many_have_a_turn_and_single_runs_pass_those_held_back() -> None:
+    waiting, slots = Waiting(), Slots(0)
+    for number in range(5):
+        waiting.add(f"s{number}", 0, NOTHING, "sweep", 2)
+    waiting.add("single", 0, NOTHING)
+    assert (len(waiting), waiting.held) == (3, 3)
+    assert drained(waiting, slots) == ["s0", "s1", "single"]
+    waiting.ended("s1")
+    assert drained(waiting, slots) == ["s2"]
+    waiting.ended("s0")
+    waiting.ended("s2")
+    assert drained(waiting, slots) == ["s3", "s4"]
+    assert waiting.held == 0
+
+
+def test_a_run_of_a_group_that_is_removed_frees_its_turn() -> None:
+    waiting, slots = Waiting(), Slots(0)
+    for number in range(4):
+        waiting.add(f"s{number}", 0, NOTHING, "sweep", 1)
+    assert waiting.remove("s2")
+    assert waiting.remove("s0")
+    assert not waiting.remove("s2")
+    assert waiting.held_of("sweep") == ["s3"]
+    assert drained(waiting, slots) == ["s1"]
+    waiting.ended("s1")
+    assert drained(waiting, slots) == ["s3"]
+    assert not waiting.remove("s3")
+    waiting.ended("s3")
+    assert waiting.held_of("sweep") == []
+
+
+def test_a_group_goes_on_with_more_at_once_when_told_so() -> None:
+    waiting, slots = Waiting(), Slots(0)
+    for number in range(3):
+        waiting.add(f"s{number}", 0, NOTHING, "sweep", 1)
+    assert drained(waiting, slots) == ["s0"]
+    waiting.add("s3", 0, NOTHING, "sweep", 3)
+    assert drained(waiting, slots) == ["s1", "s2"]

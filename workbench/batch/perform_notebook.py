@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nbformat
 
 from workbench.batch.cells import CellError, Outcome, run_cells
+from workbench.batch.records import records_of
 from workbench.models import ErrorRecord, RunStatus
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class _Lines:
 
 def _settle(live: LiveRun, outcome: Outcome) -> None:
     error = outcome.error
-    records = _json_able(outcome.records)
+    records = records_of(outcome.notebook)
     if live.cancel_requested:
         live.write_log("WARNING", "Cancelled.")
         live.end(RunStatus.CANCELLED, records=records)
@@ -112,12 +113,6 @@ def _plain(text: str) -> str:
     import re
 
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def _json_able(records: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    return dict(json.loads(json.dumps(records, default=str)))
 
 
 def _in_kernel(notebook: NotebookNode, timeout_s: float | None, log: _Lines) -> Outcome:

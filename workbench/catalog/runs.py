@@ -28,6 +28,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "message": _storable(record.progress.message),
         "record": record.model_dump_json(),
         "reuse_key": record.reuse_key if _has_computed(record) else "",
+        "sweep": record.sweep or "",
     }
 
 
@@ -129,6 +130,11 @@ class RunCatalog:
         with self._database.read() as connection:
             return FAMILY.get(connection, [id]).get(id)
 
+    def get_runs(self, ids: Iterable[str]) -> dict[str, RunRecord]:
+        """Return the runs that are there, by id."""
+        with self._database.read() as connection:
+            return FAMILY.get(connection, ids)
+
     def list_runs(
         self,
         *,
@@ -136,6 +142,7 @@ class RunCatalog:
         algorithm: str | None = None,
         revision: str | None = None,
         dataset: str | None = None,
+        sweep: str | None = None,
         tags: Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
@@ -154,6 +161,8 @@ class RunCatalog:
             The id of a revision.
         dataset : str, optional
             The id of a dataset that the run read or made.
+        sweep : str, optional
+            The id of the sweep that the run belongs to.
         tags : sequence of str
             The run has all of them.
         since, until : datetime, optional
@@ -177,7 +186,10 @@ class RunCatalog:
         given = {"revision": revision, _algorithm_column(algorithm): algorithm}
         equal = {column: value for column, value in given.items() if value is not None}
         where: list[sa.ColumnElement[bool]] = []
-        if dataset is not None or revision is not None:
+        if sweep is not None:  # its runs are few: what else is asked is checked on the way
+            where += [checked(runs.c[column]) == value for column, value in equal.items()]
+            equal = {"sweep": sweep}
+        if dataset is not None or revision is not None or sweep is not None:
             walks = [Walk()]
             where += [checked(runs.c.status).in_(statuses)] if statuses else []
         else:
@@ -188,7 +200,7 @@ class RunCatalog:
                 Walk(link=run_inputs, value=dataset),
                 Walk(link=run_outputs, value=dataset, where=not_read),
             ]
-        elif revision is not None and algorithm is not None:
+        elif revision is not None and algorithm is not None and sweep is None:
             where.append(checked(runs.c[_algorithm_column(algorithm)]) == equal.popitem()[1])
         search = Search(
             family=FAMILY,

@@ -104,6 +104,8 @@ runs = Table(
     Column("record", Text, nullable=False),
     # RunRecord.reuse_key of a completed run that computed its outputs itself, else empty
     Column("reuse_key", Word, nullable=False, server_default=""),
+    # RunRecord.sweep, empty for a run of its own
+    Column("sweep", Word, nullable=False, server_default=""),
     # list_runs()
     Index("ix_runs_created", "created", "id"),
     # list_runs(status=...), one walk per status
@@ -120,6 +122,8 @@ runs = Table(
     Index("ix_runs_revision", "revision", "created", "id"),
     # runs_with_key
     Index("ix_runs_reuse_key", "reuse_key", "created", "id"),
+    # list_runs(sweep=...)
+    Index("ix_runs_sweep", "sweep", "created", "id"),
 )
 run_tags = _link("run_tags", "runs", "run_id", "tag")
 # consumers, list_runs(dataset=...)

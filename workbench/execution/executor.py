@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workbench.errors import InvalidInputError
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.execution.active import ActiveRun
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
+    from workbench.execution.member import Member
     from workbench.execution.perform import RunnerCache
     from workbench.execution.runs import Runs
     from workbench.library.datasets import Datasets
@@ -63,6 +65,8 @@ class Job:
         Called with every event from the first one on.
     notebook : str
         The notebook to be run, with its parameters in it, as JSON.
+    member : Member, optional
+        Its place in a sweep, whose file names the run already.
     """
 
     record: RunRecord
@@ -71,6 +75,7 @@ class Job:
     echo: bool = False
     listener: Callable[[RunEvent], None] | None = None
     notebook: str = ""
+    member: Member | None = None
 
 
 class Executor(ABC):
@@ -96,6 +101,29 @@ class Executor(ABC):
         """Return a run that another process gave to this executor, or None where it cannot be followed."""
         return None
 
+    def attach_sweep(self, sweep: str) -> Mapping[str, ActiveRun]:
+        """Return the runs of a sweep that this executor still has, by id, those of other processes too."""
+        return {}
+
+    def cancel_sweep(self, sweep: str) -> None:  # noqa: B027 - the runs are cancelled one by one then
+        """End all runs of a sweep at once, where that is quicker than one after the other."""
+
     @abstractmethod
     def shutdown(self) -> None:
         """Let go of threads and connections. Runs that only live in this process are cancelled first."""
+
+
+def check_limits(timeout_s: float | None, retries: int) -> None:
+    """Refuse a time limit or a number of retries that makes no sense.
+
+    Raises
+    ------
+    InvalidInputError
+        With what may be passed.
+    """
+    if timeout_s is not None and not timeout_s > 0:
+        raise InvalidInputError(
+            f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
+        )
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import queue
 import socket
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
     from workbench.settings import Settings
 
-PROTOCOL = 1
+PROTOCOL = 2
 START_S = 60.0
 ANSWER_S = 30.0
 LAST_WORDS_S = 0.25  # a worker may save the end of its run before it notices that the host is gone
@@ -154,6 +155,20 @@ class HostClient:
             self._remote.pop(record.id, None)
             return None
         return remote
+
+    def attach_group(self, group: str) -> dict[str, RemoteRun]:
+        """Hear of all runs of a sweep that the host still has, whoever gave them to it; return them by id."""
+        if not self.connect(start=False):
+            return {}
+        answer = self.ask("watch group", group=group)
+        found: dict[str, RemoteRun] = answer["runs"]
+        return found
+
+    def cancel_group(self, group: str) -> None:
+        """Ask the host to end all runs of a sweep; nothing if there is no host."""
+        if self.connect(start=False):
+            with suppress(OSError):
+                self._send({"op": "cancel group", "group": group})
 
     def ask(self, op: str, **fields: Any) -> Message:
         """Ask the host something and return its answer; the connection must be there.
@@ -315,6 +330,8 @@ class HostClient:
             self._orphaned([r for r in self._remote.values() if r.is_active])
 
     def _hear(self, message: Message) -> None:
+        if "group" in message:
+            message["runs"] = self._take_group(message["body"])
         answers = self._answers.get(message.get("ask", 0))
         if answers is not None:
             answers.put(message)
@@ -338,6 +355,15 @@ class HostClient:
             remote.take_progress(message["fraction"], message["message"])
         elif event == "log":
             remote.take_log(message["size"])
+
+    def _take_group(self, body: bytes) -> dict[str, RemoteRun]:
+        """Follow the runs of an answer from here on; in the thread that reads, so that no event is missed."""
+        found = {}
+        for each in json.loads(body):
+            record = RunRecord.model_validate(each)
+            found[record.id] = self._remote.get(record.id) or self._make(record)
+        self._remote.update(found)
+        return found
 
     def _orphaned(self, remotes: list[RemoteRun]) -> None:
         """See to runs whose host has left: it may only have dropped us; if it is dead, so are they."""

@@ -61,9 +61,13 @@ class ProcessExecutor(Executor):
         )
         if job.notebook:
             services.runs.save_notebook(record.id, job.notebook)
+        member = job.member
+        if member is not None:
+            order |= {"group": member.sweep, "jobs": member.jobs, "fail_fast": member.fail_fast}
         if not job.wait:
             remote = self.client.submit(record, order, services.runs.add, job.listener)
-            self._save(remote, record)  # while a worker begins
+            if member is None:
+                self._save(remote, record)  # while a worker begins
             return remote
         events: queue.SimpleQueue[RunEvent] = queue.SimpleQueue()
         remote = self.client.submit(record, order, services.runs.add, events.put)
@@ -80,6 +84,16 @@ class ProcessExecutor(Executor):
         if remote is not None and remote.is_active:
             self.services.runs.add(remote)
         return remote
+
+    def attach_sweep(self, sweep: str) -> dict[str, RemoteRun]:
+        found = self.client.attach_group(sweep)
+        for remote in found.values():
+            if remote.is_active:
+                self.services.runs.add(remote)
+        return found
+
+    def cancel_sweep(self, sweep: str) -> None:
+        self.client.cancel_group(sweep)
 
     def cache_states(self) -> list[CacheState]:
         """Return the state of the caches of all workers, as of the last run of each."""

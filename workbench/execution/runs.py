@@ -70,6 +70,7 @@ class Runs:
         status: str | Sequence[str] | None = None,
         algorithm: str | None = None,
         dataset: str | Dataset | None = None,
+        sweep: str | None = None,
         tags: Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
@@ -87,6 +88,8 @@ class Runs:
             ``name`` or ``name@major.minor``.
         dataset : str or Dataset, optional
             Runs that read or made it.
+        sweep : str, optional
+            Runs of this sweep, by its id.
         since, until : datetime, optional
             Created in the half-open range [since, until).
         limit : int, optional
@@ -97,6 +100,7 @@ class Runs:
             "status": status,
             "algorithm": algorithm,
             "dataset": getattr(dataset, "id", dataset),
+            "sweep": sweep,
             "tags": tags,
             "since": since,
             "until": until,
@@ -169,6 +173,29 @@ class Runs:
         if found is None:
             raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
         return found
+
+    def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
+        """Return the records of runs by id, those whose processes have vanished LOST; what was never kept is left out.
+
+        A run that ended in the moment of a kill may lie in the store only: it is brought to the catalog.
+        """
+        live = dict(self._live)
+        known = {id: live[id].record for id in ids if id in live}
+        others = [id for id in ids if id not in known]
+        if others:
+            found = self._catalog.get_runs(others)
+            known |= found | {record.id: record for record in self._settle_gone(list(found.values()))}
+        for id in others:
+            if id not in known and (record := self.stored(id)) is not None and record.status.is_final:
+                LogFile(self._store, id).publish()
+                self._catalog.put_run(record)
+                known[id] = record
+        return known
+
+    def live(self, ids: Iterable[str]) -> dict[str, ActiveRun]:
+        """Return those of these runs that send events here."""
+        live = dict(self._live)
+        return {id: live[id] for id in ids if id in live}
 
     def active(self, record: RunRecord) -> ActiveRun | None:
         """Return the run that sends events, attached to where it happens; None where it cannot be followed."""

@@ -29,6 +29,7 @@ from workbench.hosting.crew import Crew
 from workbench.hosting.loop import Loop
 from workbench.hosting.waiting import Slots, Waiting
 from workbench.hosting.workers import WorkerHandle, oom_kills, resident_bytes
+from workbench.models import RunStatus
 from workbench.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class HostedRun:
     key: tuple[str, str]
     timeout_s: float | None
     deadline: float = math.inf
+    group: str | None = None
+    fail_fast: bool = False  # its group ends when it fails
     watchers: set[Client] = field(default_factory=set)
     worker: WorkerHandle | None = None
     record: bytes = b""  # the newest one, as JSON
@@ -189,6 +192,10 @@ class Host:
             self._greet(client, message)
         elif op == "cancel":
             self._cancel(message["run"])
+        elif op == "cancel group":
+            self._cancel_group(message["group"])
+        elif op == "watch group":
+            self._watch_group(client, message)
         elif op == "watch":
             self._watch(client, message)
         elif op == "status":
@@ -241,7 +248,7 @@ class Host:
             "started": started,
             "version": __version__,
             "running": [r.id for r in self._runs.values() if r.worker is not None],
-            "queued": len(self._waiting),
+            "queued": len(self._waiting) + self._waiting.held,
             "completed": self._completed,
             "clients": len(self._clients),
             "forks": self._crew is not None and self._crew.forks,
@@ -260,13 +267,15 @@ class Host:
             needs=needs,
             key=(message["key"][0], message["key"][1]),
             timeout_s=message["timeout_s"],
+            group=message.get("group"),
+            fail_fast=message.get("fail_fast", False),
             record=record,
             is_notebook=message.get("notebook", False),
         )
         run.watchers.add(client)
         client.watches.add(run.id)
         self._runs[run.id] = run
-        self._waiting.add(run.id, message["priority"], needs)
+        self._waiting.add(run.id, message["priority"], needs, run.group, message.get("jobs", 1))
         self._last_work = time.monotonic()
         self._dispatch()
 
@@ -287,6 +296,15 @@ class Host:
                     client, {"event": "progress", "run": run_id, "fraction": fraction, "message": text}
                 )
         self._tell(client, {"ask": message["ask"], "known": True})
+
+    def _watch_group(self, client: Client, message: Message) -> None:
+        """Tell a client of all runs of a group from now on; the answer is their records, as they are."""
+        runs = [run for run in self._runs.values() if run.group == message["group"]]
+        for run in runs:
+            run.watchers.add(client)
+            client.watches.add(run.id)
+        body = b"[" + b",".join(run.record for run in runs) + b"]"
+        self._tell(client, {"ask": message["ask"], "group": message["group"]}, body)
 
     def _dispatch(self) -> None:
         """Give waiting runs to free workers; see to it that workers come for the rest."""
@@ -326,6 +344,7 @@ class Host:
         if run.worker is None:
             if self._waiting.remove(run_id):
                 self._settle(run, Ending.cancelled())
+                self._dispatch()  # another one of its group may have its turn now
             return
         assert self._settings is not None
         run.ending = Ending.cancelled()
@@ -337,6 +356,19 @@ class Host:
             self._loop.at(HARD_AFTER_S, lambda: self._cancel_hard(run))
             self._loop.at(self._settings.cancel_grace_s, lambda: self._kill(run))
         self._loop.watch_writing(run.worker)
+
+    def _cancel_group(self, group: str) -> None:
+        """Cancel all runs of a group, those first that are held back: none of them is to start meanwhile."""
+        for run_id in [
+            *self._waiting.held_of(group),
+            *(r.id for r in self._runs.values() if r.group == group),
+        ]:
+            self._cancel(run_id)
+
+    def _fail_group(self, run: HostedRun) -> None:
+        """End a group that is to end with its first run that fails; called for such a run."""
+        if run.group is not None and run.fail_fast:
+            self._cancel_group(run.group)
 
     def _cancel_hard(self, run: HostedRun) -> None:
         if run.worker is not None and self._runs.get(run.id) is run:
@@ -358,6 +390,9 @@ class Host:
         """Let the clerk write the end of a run whose worker cannot."""
         assert self._clerk is not None
         run.is_settling = True
+        self._waiting.ended(run.id)
+        if ending.status is not RunStatus.CANCELLED:
+            self._fail_group(run)
         self._clerk.settle(
             run.record, ending, lambda record: self._loop.from_thread(lambda: self._finish(run, record))
         )
@@ -440,6 +475,9 @@ class Host:
                 self._slots.give_back(run.needs)
                 worker.filing.add(run.id)
                 self._finish(run, message["body"], filed=False)
+                if message["failed"]:
+                    self._fail_group(run)
+                self._waiting.ended(run.id)
             self._dispatch()
             return
         if event == "filed":

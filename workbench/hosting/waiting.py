@@ -1,4 +1,7 @@
-"""Runs that wait for their turn: by priority, then by time; a run whose slots are taken lets others pass."""
+"""Runs that wait for their turn: by priority, then by time; a run whose slots are taken lets others pass.
+
+Of a group only so many have a turn at once; its others are held back, so that a single run never waits for all of a sweep.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,15 @@ class Slots:
 
 
 @dataclass
+class _Group:
+    """Runs of which only ``most`` have a turn at once."""
+
+    most: int
+    held: dict[str, tuple[int, Needs]] = field(default_factory=dict)  # in the order of their turns
+    out: set[str] = field(default_factory=set)  # those that have their turn: waiting for a worker, or running
+
+
+@dataclass
 class Waiting:
     """The queue.
 
@@ -51,17 +63,30 @@ class Waiting:
     """
 
     _by_priority: dict[int, dict[str, Needs]] = field(default_factory=dict)
+    _groups: dict[str, _Group] = field(default_factory=dict)
+    _group_of: dict[str, str] = field(default_factory=dict)
 
-    def add(self, run_id: str, priority: int, needs: Needs) -> None:
-        """Add a run behind those of its priority."""
-        if priority not in self._by_priority:
-            self._by_priority[priority] = {}
-            self._by_priority = dict(sorted(self._by_priority.items(), reverse=True))
-        self._by_priority[priority][run_id] = needs
+    def add(self, run_id: str, priority: int, needs: Needs, group: str | None = None, most: int = 1) -> None:
+        """Add a run behind those of its priority; of a group no more than ``most`` at once."""
+        if group is None:
+            self._insert(run_id, priority, needs)
+            return
+        found = self._groups.setdefault(group, _Group(most))
+        found.most = most  # the newest word counts: a sweep may go on with more jobs
+        found.held[run_id] = (priority, needs)
+        self._group_of[run_id] = group
+        self._release(found)
 
     def remove(self, run_id: str) -> bool:
         """Take a run out; False if it does not wait."""
-        return any(runs.pop(run_id, None) is not None for runs in self._by_priority.values())
+        group = self._groups.get(self._group_of.get(run_id, ""))
+        if group is not None and group.held.pop(run_id, None) is not None:
+            self.ended(run_id)
+            return True
+        found = any(runs.pop(run_id, None) is not None for runs in self._by_priority.values())
+        if found:
+            self.ended(run_id)
+        return found
 
     def next(self, slots: Slots, can_begin: Callable[[str], bool] = lambda run_id: True) -> str | None:
         """Take out the first run that can begin and whose slots are free, take them, and return its id."""
@@ -84,5 +109,39 @@ class Waiting:
                     found.append(run_id)
         return found
 
+    def ended(self, run_id: str) -> None:
+        """Let the next of its group have its turn."""
+        name = self._group_of.pop(run_id, None)
+        group = self._groups.get(name or "")
+        if name is None or group is None:
+            return
+        group.out.discard(run_id)
+        self._release(group)
+        if not group.out and not group.held:
+            del self._groups[name]
+
+    def held_of(self, group: str) -> list[str]:
+        """Return the ids of a group's runs that have not had their turn."""
+        return list(self._groups[group].held) if group in self._groups else []
+
+    @property
+    def held(self) -> int:
+        """How many runs are held back."""
+        return sum(len(group.held) for group in self._groups.values())
+
     def __len__(self) -> int:
+        """Return how many runs could start if there were workers and slots."""
         return sum(len(runs) for runs in self._by_priority.values())
+
+    def _release(self, group: _Group) -> None:
+        while group.held and len(group.out) < group.most:
+            run_id = next(iter(group.held))
+            priority, needs = group.held.pop(run_id)
+            group.out.add(run_id)
+            self._insert(run_id, priority, needs)
+
+    def _insert(self, run_id: str, priority: int, needs: Needs) -> None:
+        if priority not in self._by_priority:
+            self._by_priority[priority] = {}
+            self._by_priority = dict(sorted(self._by_priority.items(), reverse=True))
+        self._by_priority[priority][run_id] = needs

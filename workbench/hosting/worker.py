@@ -66,7 +66,8 @@ class Worker:
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
             live, self._current = self._current, None
-            self._tell({"event": "done", "run": final.id}, final.model_dump_json().encode())
+            done = {"event": "done", "run": final.id, "failed": final.status is RunStatus.FAILED}
+            self._tell(done, final.model_dump_json().encode())
             self._ended.put((final.id, live))
             if self._is_last:
                 break

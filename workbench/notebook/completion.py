@@ -14,12 +14,46 @@ if TYPE_CHECKING:
 _KEYS = (
     "%algorun",
     "%%algorun",
+    "%algobatch",
+    "%%algobatch",
     "%algoform",
     "%algojobs",
     "%algodeploy",
     "%algols",
     "%algowhy",
     "%algosession",
+)
+_RUN_OPTIONS = (
+    "debug",
+    "device",
+    "session",
+    "executor",
+    "background",
+    "priority",
+    "output",
+    "timeout",
+    "retries",
+    "reuse",
+)
+_BATCH_OPTIONS = (
+    "jobs",
+    "zip",
+    "table",
+    "sample",
+    "seed",
+    "resume",
+    "attach",
+    "cancel",
+    "fail-fast",
+    "timeout",
+    "retries",
+    "reuse",
+    "executor",
+    "device",
+    "name",
+    "priority",
+    "background",
+    "output",
 )
 
 
@@ -65,6 +99,8 @@ def _candidates(
         return ["--clear", "--drop", "--view"] if positional else workspace.sessions.names()
     if magic == "algorun" and earlier and earlier[-1] in ("-s", "--session"):
         return workspace.sessions.names()
+    if magic == "algobatch" and earlier and earlier[-1] in ("--resume", "--attach", "--cancel"):
+        return workspace.sweeps.names()
     if magic == "algowhy":
         return [] if positional else workspace.runs.names()
     if magic == "algodeploy":
@@ -72,7 +108,7 @@ def _candidates(
     if magic == "algols":
         return [*workspace.algorithms.names(), "--tag", "--type", "--device", "--without-tag", "--any-tag"]
     if not positional:
-        templates = [*_notebooks(workspace, word)] if magic == "algoform" else []
+        templates = _notebooks(workspace, word) if magic in {"algoform", "algobatch"} else ()
         return [*workspace.algorithms.complete(word), *_folders(word), *templates]
     return [
         *_arguments_of(workspace, magic, positional[0], positional[1:], word),
@@ -81,29 +117,22 @@ def _candidates(
 
 
 def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], word: str) -> Iterable[str]:
-    if magic != "algorun":
-        return
-    from workbench.algorithms.runnable import resolve
+    if magic == "algorun":
+        from workbench.algorithms.runnable import resolve
 
+        parameters = resolve(workspace.algorithms, ref).parameters
+    elif magic == "algobatch":
+        parameters = workspace.sweeps.target(ref).parameters
+    else:
+        return
     taken = {w.partition("=")[0] for w in given}
-    for spec in resolve(workspace.algorithms, ref).parameters.specs:
+    for spec in parameters.specs:
         if spec.name not in taken:
             yield f"{spec.name}="
             values = spec.options or ((True, False) if spec.type == "bool" else ())
             if word.startswith(f"{spec.name}="):
                 yield from (f"{spec.name}={v}" for v in values)
-    options = (
-        "debug",
-        "device",
-        "session",
-        "executor",
-        "background",
-        "priority",
-        "output",
-        "timeout",
-        "retries",
-        "reuse",
-    )
+    options = _RUN_OPTIONS if magic == "algorun" else _BATCH_OPTIONS
     yield from (f"--{option}" for option in options)
 
 
@@ -117,8 +146,10 @@ def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Itera
 def _notebooks(workspace: Workspace, word: str) -> Iterable[str]:
     """Return the templates of the workspace and the notebooks that continue a path."""
     yield from (info.key for info in workspace.templates.list())
-    head = word.rpartition("/")[0]
-    yield from (f"{head}/{path.name}" if head else path.name for path in Path(head or ".").glob("*.ipynb"))
+    head, slash, tail = word.rpartition("/")
+    base = Path(head or ("/" if slash else ".")).expanduser()
+    if base.is_dir():
+        yield from (f"{head}{slash}{path.name}" for path in base.glob(f"{tail}*.ipynb"))
 
 
 def _folders(word: str) -> Iterable[str]:

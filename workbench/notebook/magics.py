@@ -26,8 +26,18 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
-NAMES = ("workbench", "algodeploy", "algols", "algorun", "algoform", "algojobs", "algowhy", "algosession")
-CELL_NAMES = ("algorithm", "algorun")
+NAMES = (
+    "workbench",
+    "algodeploy",
+    "algols",
+    "algorun",
+    "algoform",
+    "algojobs",
+    "algowhy",
+    "algosession",
+    "algobatch",
+)
+CELL_NAMES = ("algorithm", "algorun", "algobatch")
 
 
 def split_line(line: str) -> list[str]:
@@ -43,7 +53,7 @@ def split_line(line: str) -> list[str]:
         raise UsageError(f"{line!r} cannot be read: {error}. Close the quotes.") from error
 
 
-def _usage(function: F) -> F:
+def usage(function: F) -> F:
     """Turn an error of workbench into a UsageError: one line, no traceback."""
 
     @functools.wraps(function)
@@ -58,7 +68,8 @@ def _usage(function: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-def _arguments(magic: Any, line: str) -> Any:
+def arguments_of(magic: Any, line: str) -> Any:
+    """Return what a magic's line says, as its arguments declare."""
     # intermixed: options may stand between inputs
     return magic.parser.parse_intermixed_args(split_line(line))
 
@@ -81,10 +92,10 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     )
     @output_can_be_silenced
     @line_magic
-    @_usage
+    @usage
     def workbench(self, line: str) -> Any:
         """Open a workspace, or show the current one."""
-        args = _arguments(self.workbench, line)
+        args = arguments_of(self.workbench, line)
         if args.url:
             from workbench.workspace import open as open_workspace
 
@@ -97,10 +108,10 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--no-check", action="store_true", help="Skip the import in a clean process.")
     @output_can_be_silenced
     @line_magic
-    @_usage
+    @usage
     def algodeploy(self, line: str) -> Any:
         """Deploy the algorithm in a folder."""
-        args = _arguments(self.algodeploy, line)
+        args = arguments_of(self.algodeploy, line)
         return self.workspace.algorithms.deploy(args.path, dry_run=args.dry_run, check=not args.no_check)
 
     @magic_arguments()
@@ -110,12 +121,12 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--no-check", action="store_true", help="Skip the import in a clean process.")
     @output_can_be_silenced
     @cell_magic
-    @_usage
+    @usage
     def algorithm(self, line: str, cell: str) -> Any:
         """Deploy the Runner class in this cell. Its parameters: a nested pydantic class ``Parameters``."""
         from workbench.notebook.cell_algorithm import deploy_cell
 
-        args = _arguments(self.algorithm, line)
+        args = arguments_of(self.algorithm, line)
         return deploy_cell(
             self.workspace, args.name, cell, type=args.type, tags=args.tag, check=not args.no_check
         )
@@ -129,10 +140,10 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--device", default=None, help="Only for this device: cpu, gpu, mps.")
     @output_can_be_silenced
     @line_magic
-    @_usage
+    @usage
     def algols(self, line: str) -> Any:
         """List the deployed algorithms."""
-        args = _arguments(self.algols, line)
+        args = arguments_of(self.algols, line)
         return self.workspace.algorithms.list(
             name=args.name,
             tags=args.tag,
@@ -184,13 +195,13 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @needs_local_scope
     @output_can_be_silenced
     @line_cell_magic
-    @_usage
+    @usage
     def algorun(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm. As a cell magic the body holds parameters as YAML."""
         from workbench.commands import executor_of, run_words
         from workbench.notebook.live_line import LiveLine
 
-        args = _arguments(self.algorun, line)
+        args = arguments_of(self.algorun, line)
         if args.output is not None and not args.output.isidentifier():
             raise UsageError(f"-o {args.output!r} is no variable name. Give one such as -o clean.")
         namespace = {**self.shell.user_ns, **(local_ns or {})}
@@ -223,12 +234,12 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("inputs", nargs="*", help="Variables, dataset ids or names, files.")
     @output_can_be_silenced
     @line_magic
-    @_usage
+    @usage
     def algoform(self, line: str) -> Any:
         """Show the form of an algorithm or a template: parameters, Run, progress, log, outputs."""
         from workbench.notebook.forms import Form
 
-        args = _arguments(self.algoform, line)
+        args = arguments_of(self.algoform, line)
         return Form(self.workspace, args.algorithm, inputs=args.inputs)
 
     @magic_arguments()
@@ -239,10 +250,10 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("-n", "--limit", type=int, default=None, help="Runs per page.")
     @output_can_be_silenced
     @line_magic
-    @_usage
+    @usage
     def algojobs(self, line: str) -> Any:
         """List runs; or show, read the log of, cancel, watch or resume one."""
-        args = _arguments(self.algojobs, line)
+        args = arguments_of(self.algojobs, line)
         runs = self.workspace.runs
         if args.id is None:
             return runs.list(status=args.status, algorithm=args.algorithm, limit=args.limit)
@@ -266,12 +277,12 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--view", action="store_true", help="Show it as a widget that can be refreshed.")
     @output_can_be_silenced
     @line_magic
-    @_usage
+    @usage
     def algosession(self, line: str) -> Any:
         """List sessions, or the items of one with sizes and ages; or empty or drop it."""
         from workbench.commands import session_words
 
-        args = _arguments(self.algosession, line)
+        args = arguments_of(self.algosession, line)
         found = session_words(self.workspace, args.name, clear=args.clear, drop=args.drop, make=True)
         if args.view:
             from workbench.notebook.session_view import SessionView
@@ -283,12 +294,12 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("id", nargs="?", default="last", help="Run id; nothing means the newest run.")
     @output_can_be_silenced
     @line_magic
-    @_usage
+    @usage
     def algowhy(self, line: str) -> Any:
         """Tell why a run was computed or reused, and what differs from the nearest earlier run."""
         from workbench.commands import why
 
-        return why(self.workspace, _arguments(self.algowhy, line).id)
+        return why(self.workspace, arguments_of(self.algowhy, line).id)
 
 
 def read_body(cell: str | None) -> dict[str, Any]:
@@ -316,9 +327,10 @@ def read_body(cell: str | None) -> dict[str, Any]:
 
 def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
+    from workbench.notebook.batch_magics import BatchMagics
     from workbench.notebook.completion import install
 
-    shell.register_magics(WorkbenchMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics)
     install(shell)
 
 
@@ -330,5 +342,6 @@ def unregister(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    shell.magics_manager.registry.pop(WorkbenchMagics.__name__, None)
+    for name in (WorkbenchMagics.__name__, "BatchMagics"):
+        shell.magics_manager.registry.pop(name, None)
     remove(shell)

@@ -1,0 +1,365 @@
+"""Sweeps through a real run host: what they give, how they end, how they go on."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from algorithm_folders import GAIN, write_algorithm
+from sweep_algorithms import write_scale
+
+import workbench
+from workbench.algorithms.parameters import Parameters
+from workbench.batch.sweep import SweepEvent
+from workbench.batch.sweeps import Sweeps
+from workbench.errors import (
+    ConflictError,
+    InvalidInputError,
+    InvalidParameterError,
+    MissingPackageError,
+    NotFoundError,
+    UnsupportedError,
+)
+from workbench.models import ParameterSpec
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sweeps")
+
+
+@pytest.fixture
+def ws(place: Path) -> Iterator[workbench.Workspace]:
+    """One workspace, and so one host, for all tests of this module; each opens it anew, as a kernel does."""
+    with workbench.open(place / "ws", cancel_grace_s=2.0, workers=2) as workspace:
+        workspace.algorithms.deploy(write_scale(place / "scale"), check=False)
+        yield workspace
+
+
+def marks(path: Path) -> list[float]:
+    return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def test_grid_over_an_algorithm_gives_a_row_for_each_point(ws: workbench.Workspace) -> None:
+    sweep = ws.sweeps.run("scale@1", {"x": [1, 2, 3]}, fixed={"ms": 1}, reuse="never", name="first")
+    assert sweep.status == "COMPLETED", sweep.rows()
+    assert (sweep.progress, sweep.eta_s, sweep.counts) == (1.0, None, {"COMPLETED": 3})
+    frame = sweep.table()
+    assert list(frame["x"]) == [1.0, 2.0, 3.0]
+    assert list(frame["data"]) == [2.0, 4.0, 6.0]
+    assert set(frame["status"]) == {"COMPLETED"}
+    assert set(frame["ms"]) == {1}
+    assert (frame["seconds"] > 0).all()
+    assert [run.id for run in sweep.runs] == list(frame["run"])
+    assert [run.record.point for run in sweep.runs] == [0, 1, 2]
+    listed = ws.runs.list(sweep=sweep.id)
+    assert {run.id for run in listed} == set(frame["run"])
+    assert ws.sweeps.get("first").id == sweep.id
+
+
+def test_a_sweep_shows_itself_with_what_varies(ws: workbench.Workspace) -> None:
+    sweep = ws.sweeps.run("scale", {"x": [1, 2, 2]}, reuse="never")
+    assert "3 of 3 completed" in repr(sweep)
+    assert "1 of 3 points are the same as an earlier one" in repr(sweep)
+    page = sweep._repr_html_()
+    assert 'role="progressbar"' in page
+    assert "<th" in page
+    assert "fails_at" not in page
+    assert sweep.id in repr(ws.sweeps.list())
+
+
+def test_inputs_are_stored_once_for_all_points(ws: workbench.Workspace, place: Path) -> None:
+    ws.algorithms.deploy(write_algorithm(place / "invert", extra=GAIN), check=False)
+    image = np.arange(12, dtype=np.float32).reshape(3, 4)
+    before = len(list(ws.datasets.records()))
+    sweep = ws.sweeps.run("invert", {"gain": [1, 2]}, inputs=[image], reuse="never")
+    (dataset,) = {run.inputs[0].id for run in sweep.runs}
+    assert sweep.record.inputs == (dataset,)
+    assert len(list(ws.datasets.records())) == before + 3
+    np.testing.assert_array_equal(sweep.runs[1].result(), (11 - image) * 2)
+
+
+def test_wrong_points_are_refused_before_anything_is_kept(ws: workbench.Workspace) -> None:
+    before = ws.sweeps.names(), len(ws.runs.names(1000))
+    with pytest.raises(InvalidParameterError, match="point 1: Parameter 'x' is -200"):
+        ws.sweeps.run("scale", {"x": [1, -200]})
+    with pytest.raises(InvalidParameterError, match=r"'xx' is not known.*Did you mean 'x'"):
+        ws.sweeps.run("scale", {"xx": [1]})
+    with pytest.raises(NotFoundError):
+        ws.sweeps.run("scall", {"x": [1]})
+    for wrong in ({"jobs": 0}, {"timeout_s": -1}, {"retries": -1}, {"reuse": "perhaps"}, {"name": "a b"}):
+        with pytest.raises(InvalidInputError):
+            ws.sweeps.run("scale", {"x": [1]}, **wrong)
+    assert (ws.sweeps.names(), len(ws.runs.names(1000))) == before
+
+
+def test_a_failing_point_costs_the_others_nothing(ws: workbench.Workspace) -> None:
+    sweep = ws.sweeps.run("scale", {"x": [1, 2, 3, 4]}, fixed={"fails_at": 2}, reuse="never")
+    assert sweep.status == "FAILED"
+    assert sweep.counts == {"COMPLETED": 3, "FAILED": 1}
+    rows = sweep.rows()
+    assert [row["error"] for row in rows] == ["", "ValueError: x is 2", "", ""]
+    assert [row["data"] for row in rows] == [2.0, None, 6.0, 8.0]
+    assert [run.record.point for run in sweep.failed] == [1]
+
+
+def test_fail_fast_ends_the_others(ws: workbench.Workspace) -> None:
+    points = {"x": list(range(60))}
+    sweep = ws.sweeps.run("scale", points, fixed={"fails_at": 3, "ms": 20}, fail_fast=True, reuse="never")
+    assert sweep.status == "FAILED"
+    assert sweep.counts["FAILED"] == 1
+    assert sweep.counts["CANCELLED"] > 40
+
+
+def test_completed_runs_stand_for_equal_points(ws: workbench.Workspace, tmp_path: Path) -> None:
+    fixed = {"marks": str(tmp_path / "marks")}
+    first = ws.sweeps.run("scale", {"x": [1, 2]}, fixed=fixed)
+    second = ws.sweeps.run("scale", {"x": [1, 2, 3]}, fixed=fixed)
+    assert sorted(marks(tmp_path / "marks")) == [1.0, 2.0, 3.0]
+    assert [run.reused_from for run in second.runs] == [*(run.id for run in first.runs), None]
+    assert [row["data"] for row in second.rows()] == [2.0, 4.0, 6.0]
+    only = ws.sweeps.run("scale", {"x": [3, 4]}, fixed=fixed, reuse="only")
+    assert only.counts == {"COMPLETED": 1, "FAILED": 1}
+    assert "reuse='only'" in only.point(1).error
+    assert len(marks(tmp_path / "marks")) == 3
+
+
+def test_no_more_than_its_jobs_run_at_once_and_a_single_run_passes(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    fixed = {"gate": str(gate), "marks": str(tmp_path / "marks")}
+    sweep = ws.sweeps.run("scale", {"x": range(1, 6)}, fixed=fixed, jobs=1, wait=False, reuse="never")
+    single = ws.run("scale", parameters={"x": 50}, executor="process")
+    assert single.status == "COMPLETED"
+    assert len(marks(tmp_path / "marks")) <= 1
+    assert sweep.status == "RUNNING"
+    gate.unlink()
+    assert sweep.wait(30).status == "COMPLETED"
+    assert marks(tmp_path / "marks") == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_cancel_ends_what_runs_and_what_waits_and_keeps_what_is_done(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    table = [{"x": 1}, *({"x": x, "gate": str(gate)} for x in range(2, 30))]
+    fixed = {"marks": str(tmp_path / "marks")}
+    begun = threading.Event()
+    sweep = ws.sweeps.run(
+        "scale",
+        table=table,
+        fixed=fixed,
+        wait=False,
+        reuse="never",
+        on_event=lambda event: begun.set() if event.status == "COMPLETED" else None,
+    )
+    assert begun.wait(30)
+    assert sweep.cancel().wait(30).status == "CANCELLED"
+    assert sweep.counts == {"COMPLETED": 1, "CANCELLED": 28}
+    assert len(marks(tmp_path / "marks")) <= 3
+    gate.unlink()
+    sweep.resume()
+    assert sweep.status == "COMPLETED"
+    assert marks(tmp_path / "marks").count(1.0) == 1
+
+
+def test_events_come_in_the_waiting_thread_and_end_with_the_end(ws: workbench.Workspace) -> None:
+    heard: list[tuple[SweepEvent, int]] = []
+    ws.sweeps.run(
+        "scale", {"x": [1, 2, 3]}, reuse="never", on_event=lambda e: heard.append((e, threading.get_ident()))
+    )
+    assert {thread for _, thread in heard} == {threading.get_ident()}
+    assert sorted(e.point for e, _ in heard if e.status == "COMPLETED") == [0, 1, 2]
+    assert [e.kind for e, _ in heard].index("end") == len(heard) - 1
+    assert heard[-1][0].progress == 1.0
+
+
+def test_time_to_come_is_learned_from_the_points(ws: workbench.Workspace, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    table = [{"x": 1, "ms": 200}, {"x": 2, "ms": 200}, *({"x": x, "gate": str(gate)} for x in range(3, 7))]
+    two = threading.Semaphore(0)
+    sweep = ws.sweeps.run(
+        "scale",
+        table=table,
+        wait=False,
+        reuse="never",
+        on_event=lambda event: two.release() if event.status == "COMPLETED" else None,
+    )
+    assert two.acquire(timeout=30)
+    assert two.acquire(timeout=30)
+    assert sweep.eta_s == pytest.approx(0.2 * 4 / 2, rel=0.8)
+    assert 0.3 <= sweep.progress < 0.5
+    gate.unlink()
+    sweep.wait(30)
+
+
+def test_another_kernel_follows_cancels_and_resumes(ws: workbench.Workspace, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    sweep = ws.sweeps.run("scale", {"x": range(8)}, fixed={"gate": str(gate)}, wait=False, reuse="never")
+    with workbench.open(ws.url, cancel_grace_s=2.0, workers=2) as other:
+        same = other.sweeps.get(sweep.id)
+        assert same.status == "RUNNING"
+        gate.unlink()
+        assert same.wait(30).status == "COMPLETED"
+        assert sweep.wait(30).status == "COMPLETED"
+        assert [row["run"] for row in same.rows()] == [row["run"] for row in sweep.rows()]
+        assert same.resume().record == sweep.record  # nothing was missing
+
+
+def test_resume_does_failed_points_again_and_no_others(ws: workbench.Workspace, tmp_path: Path) -> None:
+    fixed = {"marks": str(tmp_path / "marks"), "fails_at": 2}
+    sweep = ws.sweeps.run("scale", {"x": [1, 2, 3]}, fixed=fixed, reuse="never")
+    before = [row["run"] for row in sweep.rows()]
+    sweep.resume(jobs=1)
+    after = [row["run"] for row in sweep.rows()]
+    assert marks(tmp_path / "marks").count(2.0) == 2
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
+    assert len(ws.runs.list(sweep=sweep.id)) == 4
+
+
+def test_resume_computes_what_has_changed_and_only_that(place: Path, tmp_path: Path) -> None:
+    with workbench.open(tmp_path / "ws", workers=2) as ws:
+        ws.algorithms.deploy(write_scale(tmp_path / "scale"), check=False)
+        fixed = {"marks": str(tmp_path / "marks")}
+        sweep = ws.sweeps.run("scale", {"x": [1, 2]}, fixed=fixed)
+        # other comments are another revision of the same code
+        code = tmp_path / "scale" / "Runner.py"
+        code.write_text("# a comment\n" + code.read_text())
+        ws.algorithms.deploy(tmp_path / "scale", check=False)
+        sweep.resume()
+        assert len(marks(tmp_path / "marks")) == 2
+        ws.algorithms.deploy(write_scale(tmp_path / "scale", factor=3), check=False)
+        again = ws.sweeps.get(sweep.id).resume()
+        assert len(marks(tmp_path / "marks")) == 4
+        assert [row["data"] for row in again.rows()] == [3.0, 6.0]
+        ws.sweeps.get(sweep.id).resume()
+        assert len(marks(tmp_path / "marks")) == 4
+
+
+def test_csv_holds_the_whole_table(ws: workbench.Workspace, tmp_path: Path) -> None:
+    sweep = ws.sweeps.run("scale", {"x": [1, 2]})
+    with sweep.to_csv(tmp_path / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["x"], row["data"], row["status"]) for row in rows] == [
+        ("1.0", "2.0", "COMPLETED"),
+        ("2.0", "4.0", "COMPLETED"),
+    ]
+    with pytest.raises(InvalidInputError, match="no folder"):
+        sweep.to_csv(tmp_path / "none" / "table.csv")
+
+
+def test_parquet_without_pyarrow_names_the_package(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = ws.sweeps.run("scale", {"x": [1, 2]})
+    monkeypatch.setattr("workbench.batch.sweep_table.find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match="pip install pyarrow"):
+        sweep.to_parquet(tmp_path / "table.parquet")
+
+
+def test_a_folder_is_swept_without_being_deployed(ws: workbench.Workspace, place: Path) -> None:
+    sweep = ws.sweeps.run(str(place / "scale"), {"x": [1, 2]})
+    assert [row["data"] for row in sweep.rows()] == [2.0, 4.0]
+    assert sweep.record.label == str(place / "scale")
+
+
+def test_a_workspace_in_memory_sweeps_in_the_kernel(place: Path, memory_url: str) -> None:
+    with workbench.open(memory_url) as ws:
+        ws.algorithms.deploy(write_scale(place / "scale"), check=False)
+        sweep = ws.sweeps.run("scale", {"x": [1, 2, 3]}, fixed={"fails_at": 2})
+        assert sweep.record.executor == "kernel"
+        assert sweep.counts == {"COMPLETED": 2, "FAILED": 1}
+        fast = ws.sweeps.run(
+            "scale", {"x": [1, 2, 3, 4]}, fixed={"fails_at": 1}, fail_fast=True, reuse="never"
+        )
+        assert fast.counts == {"FAILED": 1, "CANCELLED": 3}
+        with pytest.raises(UnsupportedError, match="Open a folder"):
+            ws.sweeps.run("scale", {"x": [1]}, executor="process")
+
+
+def test_sweeps_are_listed_in_pages_and_deleted(ws: workbench.Workspace, tmp_path: Path) -> None:
+    made = [ws.sweeps.run("scale", {"x": [n]}) for n in range(3)]
+    page = ws.sweeps.list(limit=2)
+    assert [s.id for s in page] == [made[2].id, made[1].id]
+    assert page.next()[0].id == made[0].id
+    gate = tmp_path / "gate"
+    gate.touch()
+    busy = ws.sweeps.run("scale", {"x": [1]}, fixed={"gate": str(gate)}, wait=False, reuse="never")
+    with pytest.raises(ConflictError, match="goes on"):
+        ws.sweeps.delete(busy.id)
+    gate.unlink()
+    busy.wait(30)
+    ws.sweeps.delete(busy.id, runs=True)
+    with pytest.raises(NotFoundError):
+        ws.sweeps.get(busy.id)
+    with pytest.raises(NotFoundError):
+        ws.runs.get(busy.record.points[0].run)
+
+
+def test_runs_keep_their_sweep_through_a_reindex(ws: workbench.Workspace) -> None:
+    sweep = ws.sweeps.run("scale", {"x": [5, 6]}, reuse="never")
+    ws.reindex()
+    assert [run.record.point for run in ws.runs.list(sweep=sweep.id, order="created")] == [0, 1]
+    assert ws.sweeps.get(sweep.id).status == "COMPLETED"
+
+
+@dataclass
+class FakeTemplate:
+    """A notebook as sweeps know it."""
+
+    digest: str = "d1"
+    source: str = "fake.ipynb"
+    name: str = "fake"
+    notebook: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(
+        default_factory=lambda: Parameters([ParameterSpec(name="x", type="float", default=0.0)], "fake")
+    )
+
+    def check(self, values: Any) -> dict[str, Any]:
+        return self.parameters.validate(values)
+
+
+def test_templates_go_the_same_way(ws: workbench.Workspace) -> None:
+    template = FakeTemplate()
+    seen: list[tuple[float, int]] = []
+
+    def run_template(found: FakeTemplate, values: dict[str, Any], **options: Any) -> Any:
+        assert found is template
+        seen.append((values["x"], options["_member"].point))
+        return ws.run("scale", (), {"x": values["x"]}, **options)
+
+    sweeps = Sweeps(
+        ws.store,
+        ws.settings,
+        ws.runs,
+        ws.datasets,
+        ws.algorithms,
+        ws._reuse,
+        executor=ws.executor,
+        run=ws.run,
+        run_template=run_template,
+        load_template=lambda source: template,
+    )
+    sweep = sweeps.run("fake.ipynb", {"x": [1, 2]})
+    assert [row["data"] for row in sweep.rows()] == [2.0, 4.0]
+    assert seen == [(1.0, 0), (2.0, 1)]
+    sweep.resume()
+    assert len(seen) == 2
+    template.digest = "d2"
+    sweep.resume()
+    assert seen[2:] == [(1.0, 0), (2.0, 1)]
+    with pytest.raises(InvalidParameterError):
+        sweeps.run(template, {"y": [1]})
+    with pytest.raises(UnsupportedError, match="notebooks"):
+        ws.sweeps.run("fake.ipynb", {"x": [1]})

@@ -1,0 +1,111 @@
+"""What a sweep costs beside its tasks: 1,000 points of 50 ms on two workers. Limit: all the time the tasks take, halved.
+
+``python bench_sweep.py 100`` takes fewer points. A task works for its 50 ms (it does not sleep), so what the kernel, the host
+and the records cost is taken from the same two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from harness import seconds
+
+SUPPORT = str(Path(__file__).parents[1] / "support")
+sys.path.insert(0, SUPPORT)
+os.environ["PYTHONPATH"] = os.pathsep.join([SUPPORT, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+from algorithm_folders import write_algorithm  # noqa: E402
+from busy_task import busy  # noqa: E402
+
+JOBS = 2
+MS = 50
+BUSY = """
+    import time
+    from workbench.runners import BaseRunner
+
+    class Runner(BaseRunner):
+        def preprocess(self, input_data, args={}):
+            return None
+
+        def inference(self, data, args={}):
+            end = time.thread_time() + args["ms"] / 1000
+            while time.thread_time() < end:
+                pass
+
+        def postprocess(self, data, args={}):
+            return []
+"""
+ASLEEP = BUSY.replace(
+    'end = time.thread_time() + args["ms"] / 1000', 'time.sleep(args["ms"] / 1000)'
+).replace("            while time.thread_time() < end:\n                pass\n", "")
+TABLE = """
+    [[tool.workbench.parameters]]
+    name = "ms"
+    type = "int"
+    default = 50
+    description = "How long it takes"
+
+    [[tool.workbench.parameters]]
+    name = "x"
+    type = "int"
+    default = 0
+    description = "Which point it is"
+"""
+
+
+def main(count: int = 1000, rounds: int = 3) -> None:
+    import workbench
+
+    ideal = count * MS / 1000 / JOBS
+    print(f"\n## {count} points of {MS} ms, {JOBS} at a time   load {os.getloadavg()[0]:.1f}")
+    print(f"   ideal: {ideal:.2f} s; bound: 0.9 of the ideal speed-up")
+    figures: dict[str, list[float]] = {}
+    with (
+        ProcessPoolExecutor(JOBS) as pool,
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(prefix="wb") as host_folder,
+        workbench.open(Path(folder) / "ws", workers=JOBS, host_folder=host_folder) as ws,
+    ):
+        for name, code in (("busy", BUSY), ("asleep", ASLEEP)):
+            ws.algorithms.deploy(
+                write_algorithm(Path(folder) / name, name, code, type="Generic", extra=TABLE), check=False
+            )
+        host = ws.executor("process").client
+        ws.sweeps.run("busy", {"x": range(4)}, fixed={"ms": 1}, reuse="never")
+        while not host.status()["forks"]:
+            time.sleep(0.1)
+        list(pool.map(busy, [1] * 4))
+        for _ in range(rounds):
+            turn = {"pool of processes, busy": seconds(lambda: list(pool.map(busy, [MS] * count)))}
+            for name in ("busy", "asleep"):
+                for reuse in ("never", "auto") if name == "busy" else ("never",):
+                    begin = time.perf_counter()
+                    # another seed for each round: with reuse, nothing must have been computed
+                    offset = int(begin * 1000) % 10**6 * 10_000
+                    points = {"x": range(offset, offset + count)}
+                    sweep = ws.sweeps.run(name, points, fixed={"ms": MS}, jobs=JOBS, reuse=reuse)
+                    turn[f"sweep, {name}, reuse {reuse}"] = time.perf_counter() - begin
+                    assert sweep.status == "COMPLETED", sweep
+            begin = time.perf_counter()
+            assert len(sweep.rows()) == count
+            turn["its table"] = time.perf_counter() - begin
+            for name, value in turn.items():
+                figures.setdefault(name, []).append(value)
+        host.stop(force=True)
+    for name, values in figures.items():
+        middle = statistics.median(values)
+        text = f"  {name:28}{middle:9.3f} s"
+        if name != "its table":
+            share = ideal / middle
+            text += f"   {share:.3f} of the ideal"
+            text += f"   {'ok' if share >= 0.9 else 'MISSED'}" if name.startswith("sweep") else ""
+        print(text)
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:]))

@@ -1,0 +1,474 @@
+"""Sweeps: starts them, keeps them, finds them again, goes on with them."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from workbench.batch.grid import SAMPLES, Axes, Given, Points, check_points, make_points
+from workbench.batch.sweep import Listener, Sweep
+from workbench.batch.sweep_table import values_of
+from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
+from workbench.errors import (
+    DamagedError,
+    InvalidInputError,
+    NotFoundError,
+    UnsupportedError,
+    did_you_mean,
+)
+from workbench.execution.active import ActiveRun
+from workbench.execution.executor import Executor, check_limits
+from workbench.execution.member import Member
+from workbench.execution.process_identity import this_process
+from workbench.execution.run import Run
+from workbench.models import RunRecord, SweepPoint, SweepRecord, now
+from workbench.names import check_name, is_id, new_id
+from workbench.pages import Page, Row
+from workbench.settings import Settings
+from workbench.storage.store import Store
+
+if TYPE_CHECKING:
+    from workbench.algorithms.algorithms import Algorithms
+    from workbench.execution.reuse import Reuse
+    from workbench.execution.runs import Runs
+    from workbench.library.datasets import Datasets
+
+COLLECTION = "sweeps"
+CANCEL_WAIT_S = 10.0
+
+
+class Sweeps:
+    """Runs things over many points of their parameters: ``ws.sweeps``.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    runs : Runs
+    datasets : Datasets
+    algorithms : Algorithms
+    reuse : Reuse
+    executor : callable
+        Returns the executor of a name.
+    run : callable
+        ``Workspace.run``.
+    run_template : callable, optional
+        Runs a template: ``(template, values, executor=, wait=, timeout_s=, retries=, priority=, tags=, on_event=, _member=)``.
+    load_template : callable, optional
+        Returns the template behind a path, a URL or ``workbench://name.ipynb``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        runs: Runs,
+        datasets: Datasets,
+        algorithms: Algorithms,
+        reuse: Reuse,
+        executor: Callable[[str], Executor],
+        run: Callable[..., Run],
+        run_template: Callable[..., Run] | None = None,
+        load_template: Callable[[str], Any] | None = None,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._runs = runs
+        self._datasets = datasets
+        self._algorithms = algorithms
+        self._reuse = reuse
+        self._executor = executor
+        self._run = run
+        self._run_template = run_template
+        self._load_template = load_template
+
+    # -- for scientists
+
+    def run(
+        self,
+        what: Any,
+        grid: Axes | None = None,
+        *,
+        zip: Axes | None = None,
+        table: Any = None,
+        sample: Axes | None = None,
+        samples: int = SAMPLES,
+        seed: int = 0,
+        fixed: Mapping[str, Any] | None = None,
+        inputs: Any = (),
+        jobs: int = 2,
+        executor: str | None = None,
+        device: str | None = None,
+        timeout_s: float | None = None,
+        retries: int = 0,
+        fail_fast: bool = False,
+        reuse: str | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        priority: int = 0,
+        wait: bool = True,
+        on_event: Listener | None = None,
+    ) -> Sweep:
+        """Run an algorithm or a template once for each point of its parameters.
+
+        Parameters
+        ----------
+        what : str, path, Algorithm or Template
+            A reference such as ``"denoise@1"``, the folder of an algorithm, or a notebook (``.ipynb``).
+        grid, zip, table, sample, samples, seed, fixed
+            The points; see `workbench.batch.grid.make_points`. ``grid={"sigma": [1, 2, 3]}`` is each with each, ``zip=`` side by side,
+            ``table=`` a CSV file, DataFrame or list of dicts, ``sample={"sigma": (0.5, 4.0)}`` with ``samples=50`` is drawn.
+        inputs : array, str, Dataset, path, or a sequence of them
+            The same for all points, stored once; as for `Workspace.run`.
+        jobs : int
+            How many at once, as far as there are workers (setting ``workers``). Single runs pass those that wait.
+        executor : str, optional
+            Default: ``process``, where other processes can have the workspace; the sweep then goes on when this kernel ends.
+        device, timeout_s, retries, tags, priority
+            Of each run, as for `Workspace.run`.
+        fail_fast : bool
+            End all of it with the first run that fails. Default: the others go on.
+        reuse : {"auto", "never", "only"}, optional
+            Whether a completed run that computed the same stands for a point; default: the setting ``sweep_reuse``.
+        name : str, optional
+            To find it by.
+        wait : bool
+            False returns as soon as all points are given away.
+        on_event : callable, optional
+            Called with every `SweepEvent`; in the thread that waits.
+
+        Returns
+        -------
+        Sweep
+            With ``sweep.runs``, ``sweep.table()``, ``sweep.progress``. Points that fail are in it; nothing is raised for them.
+
+        Raises
+        ------
+        InvalidParameterError
+            With every wrong value of every point in ``problems``; nothing is stored or started.
+        NotFoundError, InvalidInputError, InvalidDataError, UnsupportedError
+            Before anything is stored or started.
+        """
+        target = self.target(what)
+        place = executor or ("process" if self._store.is_shared else "kernel")
+        mode = self._settings.sweep_reuse if reuse is None else reuse
+        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+            raise InvalidInputError(f"jobs is {jobs!r}, expected a whole number of 1 or more.")
+        check_limits(timeout_s, retries)
+        labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
+        title = "" if name is None else check_name(name, "Sweep name")
+        self._executor(place)  # refused here, if it is
+        points = make_points(
+            target.parameters,
+            target.check,
+            grid=grid,
+            zip=zip,
+            table=table,
+            sample=sample,
+            samples=samples,
+            seed=seed,
+            fixed=fixed,
+        )
+        stored = self._inputs(target, inputs, mode)
+        record = SweepRecord(
+            id=new_id(),
+            name=title,
+            kind=target.kind,
+            what=target.what,
+            label=target.label,
+            content=target.content,
+            inputs=stored,
+            varied=points.varied,
+            points=tuple(SweepPoint(parameters=values, run=new_id()) for values in points.values),
+            notes=points.notes,
+            executor=place,
+            jobs=jobs,
+            fail_fast=fail_fast,
+            reuse=mode,
+            device=device,
+            timeout_s=timeout_s,
+            retries=retries,
+            priority=priority,
+            tags=labels,
+            user=this_process()[3],
+            created=now(),
+        )
+        self._save(record)
+        sweep = Sweep(record, self)
+        self._start(sweep, target, range(len(record.points)), wait, on_event)
+        return sweep
+
+    def get(self, ref: str) -> Sweep:
+        """Return a sweep by its id, or the newest of a name; of any kernel, also one that still goes on.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        record = self._load(ref) if is_id(ref) else None
+        if record is None:
+            ids = self._ids()
+            record = next((r for r in map(self._load, ids) if r is not None and r.name == ref), None)
+            if record is None:
+                names = [r.name for r in map(self._load, ids[:100]) if r is not None and r.name]
+                raise NotFoundError(
+                    f"There is no sweep {ref!r}.{did_you_mean(ref, names)} See ws.sweeps.list()."
+                )
+        sweep = Sweep(record, self)
+        sweep.refresh()
+        return sweep
+
+    def list(self, *, limit: int | None = None, before: str | None = None) -> Page[Sweep]:
+        """Return a page of sweeps, newest first.
+
+        Parameters
+        ----------
+        limit : int, optional
+            Sweeps per page; default: the setting ``page_size``.
+        before : str, optional
+            Only sweeps older than the one of this id.
+        """
+        size = self._settings.page_size if limit is None else limit
+        ids = [id for id in self._ids() if before is None or id < before]
+        records = [record for record in map(self._load, ids[:size]) if record is not None]
+        found = [Sweep(record, self) for record in records]
+        for sweep in found:
+            sweep.refresh()
+        more = (lambda: self.list(limit=size, before=ids[size - 1])) if len(ids) > size else None
+        return Page(found, _row, more, "sweeps", "Start one with ws.sweeps.run(...) or %algobatch.")
+
+    def delete(self, id: str, *, runs: bool = False) -> None:
+        """Delete a sweep; with ``runs`` also the records and logs of its runs. What they put out stays.
+
+        Raises
+        ------
+        ConflictError
+            If it goes on.
+        """
+        from workbench.errors import ConflictError
+
+        sweep = self.get(id)
+        if sweep.is_active:
+            raise ConflictError(
+                f"Sweep {sweep.id} goes on. Cancel it first: ws.sweeps.get({sweep.id!r}).cancel()."
+            )
+        for run in sweep.runs if runs else ():
+            self._runs.delete(run.id)
+        self._store.delete(COLLECTION, [f"{sweep.id}.json"])
+
+    def names(self, limit: int = 20) -> builtins.list[str]:
+        """Return the newest ids, for completion."""
+        return self._ids()[:limit]
+
+    def points(self, what: Any, grid: Axes | None = None, **options: Any) -> Points:
+        """Return the points that `run` would compute, checked; nothing is started.
+
+        Parameters
+        ----------
+        what : str, path, Algorithm or Template
+        grid, **options
+            As for `workbench.batch.grid.make_points`.
+        """
+        target = self.target(what)
+        return make_points(target.parameters, target.check, grid=grid, **options)
+
+    # -- for the sweeps
+
+    def target(self, what: Any) -> Target:
+        """Return what a reference, a folder or a notebook names, with its parameters.
+
+        Raises
+        ------
+        NotFoundError, InvalidAlgorithmError, UnsupportedError
+            If it names nothing that can be swept.
+        """
+        if isinstance(what, Target):
+            return what
+        if not is_template(what):
+            name, chosen = subject_of(self._algorithms, what)
+            return AlgorithmTarget(name, chosen, self._run, self._reuse, self._datasets)
+        if self._run_template is None:
+            raise UnsupportedError(
+                f"Sweeps over notebooks are not in this version: {str(what)!r}. Name an algorithm instead."
+            )
+        if isinstance(what, (str, os.PathLike)):
+            if self._load_template is None:
+                raise UnsupportedError(
+                    f"Notebook {os.fspath(what)!r} cannot be loaded here. Pass a Template."
+                )
+            what = self._load_template(os.fspath(what))
+        return TemplateTarget(what, self._run_template)
+
+    @property
+    def workers(self) -> int:
+        """How many background runs go on at once."""
+        return self._settings.workers
+
+    def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
+        """Return the records of runs by id, as far as they are known."""
+        return self._runs.records_of(ids)
+
+    def live_runs(self, record: SweepRecord) -> dict[str, ActiveRun]:
+        """Return the runs of a sweep that go on and can be followed from here."""
+        ids = [point.run for point in record.points if point.run]
+        live = self._runs.live(ids)
+        try:
+            executor = self._executor(record.executor)
+        except (UnsupportedError, NotFoundError):  # an executor that is not installed here
+            return live
+        return {**executor.attach_sweep(record.id), **live}
+
+    def runs_of(self, record: SweepRecord) -> builtins.list[Run]:
+        """Return the runs of all points that have one, in their order."""
+        records = self._runs.records_of([point.run for point in record.points if point.run])
+        live = self._runs.live(records)
+        return [
+            Run(records[point.run], self._runs, live.get(point.run))
+            for point in record.points
+            if point.run in records
+        ]
+
+    def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
+        """Return what came out of runs that fits into cells of a table."""
+        return values_of(records, self._datasets)
+
+    def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None:
+        """End the runs of a sweep that wait or run."""
+        self._executor(record.executor).cancel_sweep(record.id)
+        if not self._executor(record.executor).outlives_kernel:
+            for run in self._runs.live(runs).values():
+                run.request_cancel()
+
+    def resume(
+        self, sweep: Sweep, *, jobs: int | None = None, wait: bool = True, listener: Listener | None = None
+    ) -> None:
+        """Do the points of a sweep that have no result; see `Sweep.resume`."""
+        if not sweep.is_active:
+            kept = self._load(sweep.id)
+            if kept is None:
+                raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
+            sweep.adopt(kept)
+            sweep.refresh()
+        record = sweep.record
+        target = self.target(record.what)
+        is_same = target.content == record.content
+        done = [n for n in range(len(sweep)) if sweep.point(n).is_done]
+        if not is_same:
+            records = self._runs.records_of([record.points[n].run for n in done])
+            done = [n for n in done if target.has_computed(records[record.points[n].run], record)]
+        kept_points = {*done, *(n for n in range(len(sweep)) if sweep.is_working_on(n))}
+        todo = [n for n in range(len(sweep)) if n not in kept_points]
+        # the algorithm may have changed its parameters: what does not fit any more is refused here
+        values = check_points(
+            [Given(record.points[n].parameters, f"point {n}") for n in todo], target.check
+        ).values
+        points = {n: SweepPoint(parameters=v, run=new_id()) for n, v in zip(todo, values, strict=True)}
+        record = record.model_copy(
+            update={
+                "points": tuple(points.get(n, point) for n, point in enumerate(record.points)),
+                "content": target.content,
+                "label": target.label,
+                "jobs": jobs or record.jobs,
+            }
+        )
+        if todo:
+            self._save(record)
+        self._start(sweep, target, todo, wait, listener, record)
+
+    # -- inside
+
+    def _inputs(self, target: Target, inputs: Any, mode: str) -> tuple[str, ...]:
+        if isinstance(target, AlgorithmTarget):
+            return target.store_inputs(inputs, mode)
+        if inputs is not None and not (isinstance(inputs, (tuple, list)) and not inputs):
+            raise InvalidInputError(
+                f"Template {target.label!r} takes no inputs beside its parameters. Pass a dataset's id or a path as a parameter."
+            )
+        return ()
+
+    def _start(
+        self,
+        sweep: Sweep,
+        target: Target,
+        todo: Sequence[int],
+        wait: bool,
+        listener: Listener | None,
+        record: SweepRecord | None = None,
+    ) -> None:
+        """Give the points away, and follow them if they are waited for; an interrupt ends the sweep."""
+        stop: Callable[[], None] | None = None
+        if listener is not None and not wait:
+            stop = sweep.subscribe(listener)
+        try:
+            if todo:
+                self._give_away(sweep, record or sweep.record, target, todo)
+            if wait:
+                sweep.wait(listener=listener)
+        except BaseException as error:
+            if stop is not None:
+                stop()
+            if isinstance(error, KeyboardInterrupt):
+                sweep.cancel().wait(CANCEL_WAIT_S)
+            raise
+
+    def _give_away(self, sweep: Sweep, record: SweepRecord, target: Target, todo: Sequence[int]) -> None:
+        sweep.begin(record, todo)
+        try:
+            for number in todo:
+                if sweep.is_stopping:
+                    break
+                point = record.points[number]
+                member = Member(record.id, number, point.run, record.jobs, record.fail_fast)
+                sweep.expect(number)
+                try:
+                    target.start(record, point.parameters, member, sweep.listener(number))
+                except (InvalidInputError, NotFoundError) as error:  # such as reuse="only" where nothing is
+                    sweep.refuse(number, error)
+                except BaseException:
+                    if not self._runs.live([point.run]):  # else it is on its way, and will be heard of
+                        sweep.forget(number)
+                    raise
+        finally:
+            sweep.started()
+
+    def _save(self, record: SweepRecord) -> None:
+        self._store.create_collections([COLLECTION])
+        self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
+
+    def _load(self, id: str) -> SweepRecord | None:
+        try:
+            return SweepRecord.model_validate_json(self._store.get(COLLECTION, f"{id}.json"))
+        except NotFoundError:
+            return None
+        except ValidationError as error:
+            raise DamagedError(
+                f"sweeps/{id}.json is damaged: {error.errors()[0]['msg']}. Restore it, or delete it; its runs stay."
+            ) from error
+
+    def _ids(self) -> builtins.list[str]:
+        """Return the ids of all sweeps, newest first."""
+        try:
+            keys = [info.key for info in self._store.list(COLLECTION)]
+        except NotFoundError:
+            return []
+        return sorted((key.removesuffix(".json") for key in keys if key.endswith(".json")), reverse=True)
+
+
+def _row(sweep: Sweep) -> Row:
+    counts = sweep.counts
+    return {
+        "id": sweep.id,
+        "name": sweep.name,
+        "what": sweep.record.label,
+        "varied": sweep.record.varied,
+        "status": sweep.status,
+        "points": len(sweep),
+        "completed": counts.get("COMPLETED", 0),
+        "failed": counts.get("FAILED", 0) + counts.get("LOST", 0),
+        "created": sweep.record.created,
+    }

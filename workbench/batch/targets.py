@@ -1,0 +1,205 @@
+"""What a sweep runs at each point: an algorithm, or a template. Both look the same from above."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from workbench.execution.events import RunEvent
+from workbench.execution.inputs import Inputs
+from workbench.execution.member import Member
+from workbench.execution.reuse import NEVER, Reuse, checked_mode, key_of
+from workbench.execution.run import Run
+from workbench.models import RunRecord, SweepRecord
+
+if TYPE_CHECKING:
+    from workbench.algorithms.algorithms import Algorithms
+    from workbench.algorithms.parameters import Parameters
+    from workbench.algorithms.runnable import Runnable
+    from workbench.library.datasets import Datasets
+
+Listener = Callable[[RunEvent], None]
+
+
+class AnyTemplate(Protocol):
+    """A notebook with parameters, as far as sweeps know it."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def parameters(self) -> Parameters: ...
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+class Target(ABC):
+    """What is run."""
+
+    #: how it is looked up again: a reference, a folder, a path
+    what: str
+    #: how it is shown
+    label: str
+    #: digest of what its results depend on, beside parameters and inputs
+    content: str
+    kind: Literal["algorithm", "template"]
+    parameters: Parameters
+
+    @abstractmethod
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a point with all defaults.
+
+        Raises
+        ------
+        InvalidParameterError
+            With ``problems``.
+        """
+
+    @abstractmethod
+    def start(self, sweep: SweepRecord, values: Mapping[str, Any], member: Member, listener: Listener) -> Run:
+        """Start the run of a point and return at once."""
+
+    @abstractmethod
+    def has_computed(self, record: RunRecord, sweep: SweepRecord) -> bool:
+        """Tell whether a completed run computed what this would compute now, although the content is another one."""
+
+
+class AlgorithmTarget(Target):
+    """An algorithm, deployed or still a folder.
+
+    Parameters
+    ----------
+    what : str
+    chosen : Runnable
+    run : callable
+        ``Workspace.run``.
+    reuse : Reuse
+    datasets : Datasets
+    """
+
+    kind: Literal["algorithm", "template"] = "algorithm"
+
+    def __init__(
+        self, what: str, chosen: Runnable, run: Callable[..., Run], reuse: Reuse, datasets: Datasets
+    ) -> None:
+        self.what = what
+        self.label = chosen.label
+        self.content = chosen.revision.content
+        self.parameters = chosen.parameters
+        self._chosen = chosen
+        self._run = run
+        self._reuse = reuse
+        self._datasets = datasets
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return self.parameters.validate(values)
+
+    def store_inputs(self, inputs: Any, reuse: str) -> tuple[str, ...]:
+        """Store what is new among the inputs, once for all points, and return the ids of all.
+
+        Raises
+        ------
+        InvalidInputError, InvalidDataError, NotFoundError
+            For something that is no input; with ``reuse``, for a wrong mode.
+        """
+        mode = checked_mode(reuse, self._chosen, debug=False)
+        given = Inputs(inputs, self._chosen.revision.type, self._datasets)
+        if mode != NEVER:
+            given.take_stored()
+        return tuple(given.store())
+
+    def start(self, sweep: SweepRecord, values: Mapping[str, Any], member: Member, listener: Listener) -> Run:
+        return self._run(
+            self._chosen,
+            list(sweep.inputs),
+            values,
+            executor=sweep.executor,
+            device=sweep.device,
+            timeout_s=sweep.timeout_s,
+            retries=sweep.retries,
+            reuse=sweep.reuse,
+            wait=False,
+            priority=sweep.priority,
+            tags=sweep.tags,
+            on_event=listener,
+            _member=member,
+        )
+
+    def has_computed(self, record: RunRecord, sweep: SweepRecord) -> bool:
+        if not record.reuse_key:
+            return False
+        given = Inputs(list(sweep.inputs), self._chosen.revision.type, self._datasets)
+        parts = self._reuse.parts(self._chosen, self.check(record.parameters), given, record.device)
+        return bool(parts) and key_of(parts) == record.reuse_key
+
+
+class TemplateTarget(Target):
+    """A notebook.
+
+    Parameters
+    ----------
+    template : Template
+    run : callable
+        ``Workspace.run_template``.
+    """
+
+    kind: Literal["algorithm", "template"] = "template"
+
+    def __init__(self, template: AnyTemplate, run: Callable[..., Run]) -> None:
+        self.what = template.source
+        self.label = template.name
+        self.content = template.digest
+        self.parameters = template.parameters
+        self._template = template
+        self._run = run
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return self._template.check(values)
+
+    def start(self, sweep: SweepRecord, values: Mapping[str, Any], member: Member, listener: Listener) -> Run:
+        return self._run(
+            self._template,
+            values,
+            executor=sweep.executor,
+            wait=False,
+            timeout_s=sweep.timeout_s,
+            retries=sweep.retries,
+            priority=sweep.priority,
+            tags=sweep.tags,
+            on_event=listener,
+            _member=member,
+        )
+
+    def has_computed(self, record: RunRecord, sweep: SweepRecord) -> bool:
+        return False  # another digest is another notebook: what a cell means is not looked into
+
+
+def is_template(what: Any) -> bool:
+    """Tell whether a sweep's subject is a notebook: one that was loaded, or the path or URL of one."""
+    if isinstance(what, (str, os.PathLike)):
+        return os.fspath(what).casefold().endswith(".ipynb")
+    return hasattr(what, "notebook") and hasattr(what, "check")
+
+
+def subject_of(algorithms: Algorithms, what: Any) -> tuple[str, Runnable]:
+    """Return the text that names an algorithm again, and the algorithm.
+
+    Raises
+    ------
+    NotFoundError, InvalidAlgorithmError
+        If it names nothing, or a folder that is no algorithm.
+    """
+    from workbench.algorithms.runnable import resolve
+
+    chosen = resolve(algorithms, what)
+    if not chosen.is_deployed:
+        return chosen.label, chosen
+    return (what if isinstance(what, str) else chosen.label), chosen
