@@ -361,5 +361,5 @@ def test_templates_go_the_same_way(ws: workbench.Workspace) -> None:
     assert seen[2:] == [(1.0, 0), (2.0, 1)]
     with pytest.raises(InvalidParameterError):
         sweeps.run(template, {"y": [1]})
-    with pytest.raises(UnsupportedError, match="notebooks"):
+    with pytest.raises(NotFoundError, match=r"fake\.ipynb"):
         ws.sweeps.run("fake.ipynb", {"x": [1]})

@@ -219,6 +219,7 @@ def reused(record: RunRecord, found: RunRecord) -> RunRecord:
         update={
             "status": RunStatus.COMPLETED,
             "outputs": found.outputs,
+            "records": found.records,
             "warnings": (),  # nothing happened that they could be about
             "executor": "",  # it ran nowhere
             "progress": Progress(fraction=1.0, message=origin(record)),

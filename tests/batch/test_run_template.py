@@ -1,0 +1,160 @@
+"""Notebooks on the run host: one run of a template, and sweeps over templates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+import workbench
+from workbench.errors import InvalidParameterError, NotFoundError, RunTimeoutError, UnsupportedError
+
+PARAMETERS = "x: float = 1.0  # How much, px, 0..100\nwords: str = 'none'\n"
+CELLS = (
+    "print('x is', x)",
+    "import workbench\nworkbench.record('double', 2 * x)",
+    "x * 2",
+)
+
+
+def write_template(path: Path, *cells: str, parameters: str = PARAMETERS) -> Path:
+    first = new_code_cell(parameters)
+    first.metadata.tags = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made = new_notebook(cells=[first, *map(new_code_cell, cells)], metadata={"kernelspec": kernel})
+    nbformat.write(made, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("templates")
+
+
+@pytest.fixture
+def ws(place: Path) -> Iterator[workbench.Workspace]:
+    with workbench.open(place / "ws", workers=2, cancel_grace_s=3.0) as workspace:
+        yield workspace
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+
+
+def test_a_template_is_run_and_kept_with_its_records(ws: workbench.Workspace, tmp_path: Path) -> None:
+    run = ws.run_template(write_template(tmp_path / "double.ipynb", *CELLS), {"x": 4})
+    assert run.status == "COMPLETED", run.error
+    assert run.parameters == {"x": 4.0, "words": "none"}
+    assert run.records == {"double": 8.0}
+    assert "PRINT x is 4.0" in run.log
+    notebook = run.notebook
+    assert notebook.cells[1].metadata.tags == ["injected-parameters"]
+    assert notebook.cells[-1].outputs[0].data["text/plain"] == "8.0"
+    assert [r.id for r in ws.runs.list(algorithm="double.ipynb")] == [run.id]
+    again = ws.runs.get(run.id)
+    assert again.records == {"double": 8.0}
+    ws.runs.delete(run.id)
+    with pytest.raises(NotFoundError):
+        ws.store.get("runs", f"{run.id}.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"x": "much"}, "x"), ({"x": 101}, "100"), ({"y": 1}, "y"), ({"words": 3}, "words")],
+)
+def test_wrong_parameters_are_refused_before_anything_starts(
+    ws: workbench.Workspace, tmp_path: Path, values: dict[str, object], message: str
+) -> None:
+    before = len(ws.runs.list(limit=1000))
+    with pytest.raises(InvalidParameterError, match=message):
+        ws.run_template(write_template(tmp_path / "double.ipynb", *CELLS), values)
+    assert len(ws.runs.list(limit=1000)) == before
+
+
+def test_a_failing_cell_is_named_and_the_notebook_is_kept_so_far(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    run = ws.run_template(write_template(tmp_path / "bad.ipynb", "print('one')", "1 / 0", "print('three')"))
+    assert run.status == "FAILED"
+    assert run.record.error is not None
+    assert (run.record.error.type, run.record.error.phase) == ("ZeroDivisionError", "cell 4")
+    assert [len(cell.outputs) for cell in run.notebook.cells] == [0, 0, 1, 1, 0]
+
+
+def test_a_cell_that_never_ends_is_ended(ws: workbench.Workspace, tmp_path: Path) -> None:
+    template = write_template(tmp_path / "long.ipynb", "print('one')", "import time\ntime.sleep(600)")
+    run = ws.run_template(template, timeout_s=1.0)
+    with pytest.raises(RunTimeoutError):
+        run.result()
+    assert run.notebook.cells[2].outputs[0].text == "one\n"
+    cancelled = ws.run_template(template, wait=False)
+    until(lambda: "PRINT one" in cancelled.log, "the first cell")
+    assert cancelled.cancel().wait(20).status == "CANCELLED"
+    assert cancelled.notebook.cells[2].outputs[0].text == "one\n"
+
+
+def test_an_interpreter_that_crashes_ends_one_run_and_no_other(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    crash = "import ctypes\nif x > 1: ctypes.string_at(0)"
+    template = write_template(tmp_path / "crash.ipynb", crash, "x")
+    sweep = ws.sweeps.run(template, {"x": [0, 2, 1]})
+    assert [run.status for run in sweep.runs] == ["COMPLETED", "LOST", "COMPLETED"]
+    assert "SIGSEGV" in str(sweep.runs[1].error)
+
+
+def test_a_notebook_with_widgets_gets_a_kernel(ws: workbench.Workspace, tmp_path: Path) -> None:
+    cells = ("import ipywidgets\nslider = ipywidgets.IntSlider(3)\nslider", "slider.value")
+    run = ws.run_template(write_template(tmp_path / "widgets.ipynb", *cells))
+    assert run.status == "COMPLETED", run.error
+    assert run.notebook.cells[-1].outputs[0].data["text/plain"] == "3"
+    assert "Run again in a kernel" in run.log
+
+
+def test_notebooks_do_not_see_each_other(ws: workbench.Workspace, tmp_path: Path) -> None:
+    cell = (
+        "import os, random, json, math\n"
+        "seen = ['leaked' in globals(), os.environ.get('LEAK'), hasattr(math, 'leak'), os.getcwd() == '/']\n"
+        "leaked = True; os.environ['LEAK'] = '1'; math.leak = 1; os.chdir('/')\n"
+        "import numpy as np, workbench\n"
+        "workbench.record('seen', json.dumps(seen))\n"
+        "workbench.record('drawn', [random.random(), float(np.random.rand())])"
+    )
+    sweep = ws.sweeps.run(write_template(tmp_path / "leak.ipynb", cell), {"x": list(range(12))})
+    assert {run.records["seen"] for run in sweep.runs} == {"[false, null, false, false]"}
+    drawn = [number for run in sweep.runs for number in run.records["drawn"]]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_sweep_over_a_template_gives_one_table(ws: workbench.Workspace, tmp_path: Path) -> None:
+    sweep = ws.sweeps.run(
+        write_template(tmp_path / "double.ipynb", *CELLS), {"x": [1, 2, 3]}, fixed={"words": "some"}
+    )
+    rows = sweep.rows()
+    assert [(row["x"], row["double"]) for row in rows] == [(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]
+    assert ws.sweeps.get(sweep.id).resume().status == "COMPLETED"
+    assert len(ws.runs.list(sweep=sweep.id)) == 3
+
+
+def test_the_same_notebook_with_the_same_parameters_can_be_used_again(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    template = write_template(tmp_path / "again.ipynb", *CELLS)
+    first = ws.run_template(template, {"x": 7})
+    assert ws.run_template(template, {"x": 7}).reused_from is None
+    second = ws.run_template(template, {"x": 7}, reuse="auto")
+    assert second.reused_from is not None
+    assert second.records == first.records
+    assert second.notebook.cells[-1].outputs == first.notebook.cells[-1].outputs
+
+
+def test_a_notebook_is_never_run_in_this_kernel(ws: workbench.Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="executor='process'"):
+        ws.run_template(write_template(tmp_path / "double.ipynb", *CELLS), executor="kernel")
