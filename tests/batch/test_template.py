@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,30 @@ def test_a_value_that_cannot_be_read_is_left_to_the_cell(value: str) -> None:
     findings = Findings()
     cell = read_cell(f"a = {value}", findings)
     assert (findings.problems, cell.computed) == ([], {"a"})
+
+
+def test_the_first_of_two_tagged_cells_counts_and_it_must_be_code(
+    template: Callable[..., Template], tmp_path: Path
+) -> None:
+    notebook = notebook_of("a = 1", "b = 2")
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, tmp_path / "two.ipynb")
+    made = load_template(tmp_path / "two.ipynb")
+    assert made.parameters.names == ("a",)
+    assert "Cells 1, 2 are tagged" in made.warnings[0]
+    notebook.cells[0] = v4.new_markdown_cell("a = 1", metadata={"tags": ["parameters"]})
+    nbformat.write(notebook, tmp_path / "two.ipynb")
+    with pytest.raises(InvalidTemplateError, match=r"\(cell 1\) is markdown"):
+        load_template(tmp_path / "two.ipynb")
+
+
+def test_a_template_crosses_processes(template: Callable[..., Template]) -> None:
+    made = template(TYPED)
+    made.check({})
+    again = pickle.loads(pickle.dumps(made))
+    assert again == made
+    with pytest.raises(InvalidParameterError):
+        again.check({"sigma": 11})
 
 
 # -- injecting

@@ -237,7 +237,17 @@ def template_of(notebook: NotebookNode, source: str, *, algorithms: AlgorithmsOf
     cell = ParameterCell()
     at = _tagged(notebook, PARAMETERS)
     if at is not None:
-        if language == "python":
+        tagged = [i for i, c in enumerate(notebook.cells) if PARAMETERS in c.metadata.get("tags", [])]
+        if len(tagged) > 1:
+            numbers = ", ".join(str(i + 1) for i in tagged)
+            findings.warn(
+                f"Cells {numbers} are tagged 'parameters'; the first one declares them, as for papermill."
+            )
+        if notebook.cells[at].cell_type != "code":
+            findings.problem(
+                f"The cell tagged 'parameters' (cell {at + 1}) is {notebook.cells[at].cell_type}. Make it a code cell."
+            )
+        elif language == "python":
             cell = read_cell(notebook.cells[at].source, findings, str(ours.get("parameters", "")))
         else:
             cell = _inspected(notebook, at, spec.get("name", ""), language)
