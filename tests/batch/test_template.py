@@ -409,6 +409,16 @@ def test_a_template_is_read_from_any_fsspec_url() -> None:
     assert made.parameters["sigma"].unit == "px"
 
 
+def test_the_source_of_a_local_template_means_the_same_from_every_folder(
+    template: Callable[..., Template], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template(TYPED)
+    monkeypatch.chdir(tmp_path)
+    made = load_template("blur.ipynb")
+    monkeypatch.chdir("/")
+    assert load_template(made.source) == made
+
+
 def test_the_workspace_keeps_templates(ws: workbench.Workspace, tmp_path: Path) -> None:
     assert len(ws.templates.list()) == 0
     nbformat.write(notebook_of(TYPED), tmp_path / "blur.ipynb")
