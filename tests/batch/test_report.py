@@ -138,6 +138,15 @@ def test_no_page_asks_the_network_for_anything(tmp_path: Path) -> None:
         assert "@import" not in text
 
 
+def test_numbers_make_axes_before_words_and_file_names_make_none(tmp_path: Path) -> None:
+    rows = [
+        row(k, parameters={"path": f"scan-{k}.tif", "method": "ab"[k % 2], "sigma": k // 2}, notebook=None)
+        for k in range(20)
+    ]
+    page = index(rows, tmp_path)
+    assert "<figcaption>sharpness <span>sigma x method</span>" in page
+
+
 def test_no_runs_make_a_page_too(tmp_path: Path) -> None:
     assert "No runs." in index([], tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,30 @@ def test_a_value_that_cannot_be_read_is_left_to_the_cell(value: str) -> None:
     assert (findings.problems, cell.computed) == ([], {"a"})
 
 
+def test_the_first_of_two_tagged_cells_counts_and_it_must_be_code(
+    template: Callable[..., Template], tmp_path: Path
+) -> None:
+    notebook = notebook_of("a = 1", "b = 2")
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, tmp_path / "two.ipynb")
+    made = load_template(tmp_path / "two.ipynb")
+    assert made.parameters.names == ("a",)
+    assert "Cells 1, 2 are tagged" in made.warnings[0]
+    notebook.cells[0] = v4.new_markdown_cell("a = 1", metadata={"tags": ["parameters"]})
+    nbformat.write(notebook, tmp_path / "two.ipynb")
+    with pytest.raises(InvalidTemplateError, match=r"\(cell 1\) is markdown"):
+        load_template(tmp_path / "two.ipynb")
+
+
+def test_a_template_crosses_processes(template: Callable[..., Template]) -> None:
+    made = template(TYPED)
+    made.check({})
+    again = pickle.loads(pickle.dumps(made))
+    assert again == made
+    with pytest.raises(InvalidParameterError):
+        again.check({"sigma": 11})
+
+
 # -- injecting
 
 VALUES = {
@@ -382,6 +407,16 @@ def test_a_template_is_read_from_any_fsspec_url() -> None:
     made = load_template("memory://templates-test/blur.ipynb")
     assert made.name == "blur"
     assert made.parameters["sigma"].unit == "px"
+
+
+def test_the_source_of_a_local_template_means_the_same_from_every_folder(
+    template: Callable[..., Template], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template(TYPED)
+    monkeypatch.chdir(tmp_path)
+    made = load_template("blur.ipynb")
+    monkeypatch.chdir("/")
+    assert load_template(made.source) == made
 
 
 def test_the_workspace_keeps_templates(ws: workbench.Workspace, tmp_path: Path) -> None:

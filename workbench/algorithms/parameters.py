@@ -86,6 +86,10 @@ class Parameters:
             raise InvalidAlgorithmError("\n".join(findings.problems), problems=tuple(findings.problems))
         return cls(specs, algorithm, compox)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # a model made here is of no module that another process could import; it is made again
+        return {key: value for key, value in self.__dict__.items() if key != "model"}
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names in the declared order."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 _MOST_CHARTS = 6
+_FEW = 16  # words that an axis has room for
 _THUMBNAIL = (240, 160)  # px, twice what is shown, for sharp screens
 _MOST_THUMBNAILS = 4  # of one run, in the table
 _MOST_LINES = 40  # of a traceback
@@ -107,7 +108,7 @@ def _index(
     errors = _errors(rows, varying, pages, notebooks)
     if errors:
         body.append('<p><a href="#errors">What went wrong ↓</a></p>')
-    body += [_charts(rows, axes or varying), _table(rows, varying, pages), errors]
+    body += [_charts(rows, axes or _axes(rows, varying)), _table(rows, varying, pages), errors]
     return page(title, "".join(body), _SCRIPT)
 
 
@@ -255,6 +256,17 @@ def _split_parameters(rows: Sequence[Row]) -> tuple[list[str], dict[str, Any]]:
     values = {name: [row.get("parameters", {}).get(name) for row in rows] for name in names}
     varying = [name for name in names if any(value != values[name][0] for value in values[name])]
     return varying, {name: values[name][0] for name in names if name not in varying}
+
+
+def _axes(rows: Sequence[Row], varying: Sequence[str]) -> list[str]:
+    """Return the parameters that make good axes: those of numbers first, then those of few values."""
+    numbers = [name for name in varying if _all_numbers(rows, name)]
+    few = [
+        name
+        for name in varying
+        if name not in numbers and len({repr(row.get("parameters", {}).get(name)) for row in rows}) <= _FEW
+    ]
+    return numbers + few
 
 
 def _record_names(rows: Sequence[Row]) -> list[str]:

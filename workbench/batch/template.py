@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.algorithms.declarations import Findings
 from workbench.algorithms.parameters import Parameters
 from workbench.batch.parameter_cell import ParameterCell, read_cell
-from workbench.batch.places import read_text
+from workbench.batch.places import is_url, read_text
 from workbench.batch.python_cell import parameters_source, python_literal
 from workbench.errors import InvalidTemplateError, UnsupportedError, WorkbenchError, did_you_mean
 from workbench.models import ParameterSpec
@@ -190,6 +190,8 @@ def load_template(
     if isinstance(ref, Template):
         return ref
     source = os.fspath(ref)
+    if not is_url(source):  # a run or a sweep that names it is looked at from other folders too
+        source = str(Path(source).expanduser().absolute())
     return template_of(read_notebook(read_text(source, store), source), source, algorithms=algorithms)
 
 
@@ -237,7 +239,17 @@ def template_of(notebook: NotebookNode, source: str, *, algorithms: AlgorithmsOf
     cell = ParameterCell()
     at = _tagged(notebook, PARAMETERS)
     if at is not None:
-        if language == "python":
+        tagged = [i for i, c in enumerate(notebook.cells) if PARAMETERS in c.metadata.get("tags", [])]
+        if len(tagged) > 1:
+            numbers = ", ".join(str(i + 1) for i in tagged)
+            findings.warn(
+                f"Cells {numbers} are tagged 'parameters'; the first one declares them, as for papermill."
+            )
+        if notebook.cells[at].cell_type != "code":
+            findings.problem(
+                f"The cell tagged 'parameters' (cell {at + 1}) is {notebook.cells[at].cell_type}. Make it a code cell."
+            )
+        elif language == "python":
             cell = read_cell(notebook.cells[at].source, findings, str(ours.get("parameters", "")))
         else:
             cell = _inspected(notebook, at, spec.get("name", ""), language)
