@@ -114,7 +114,10 @@ def test_fail_fast_ends_the_others(ws: workbench.Workspace) -> None:
     sweep = ws.sweeps.run("scale", points, fixed={"fails_at": 3, "ms": 20}, fail_fast=True, reuse="never")
     assert sweep.status == "FAILED"
     assert sweep.counts["FAILED"] == 1
-    assert sweep.counts["CANCELLED"] > 40
+    # what was not given away yet when it failed has no run
+    assert sweep.counts["CANCELLED"] + sweep.counts.get("MISSING", 0) > 40
+    sweep.resume(jobs=2)  # ends at the same point again
+    assert sweep.counts["FAILED"] == 1
 
 
 def test_completed_runs_stand_for_equal_points(ws: workbench.Workspace, tmp_path: Path) -> None:
@@ -283,7 +286,8 @@ def test_a_workspace_in_memory_sweeps_in_the_kernel(place: Path, memory_url: str
         fast = ws.sweeps.run(
             "scale", {"x": [1, 2, 3, 4]}, fixed={"fails_at": 1}, fail_fast=True, reuse="never"
         )
-        assert fast.counts == {"FAILED": 1, "CANCELLED": 3}
+        assert fast.counts["FAILED"] == 1
+        assert "COMPLETED" not in fast.counts
         with pytest.raises(UnsupportedError, match="Open a folder"):
             ws.sweeps.run("scale", {"x": [1]}, executor="process")
 
