@@ -186,6 +186,29 @@ def test_events_come_in_the_waiting_thread_and_end_with_the_end(ws: workbench.Wo
     assert heard[-1][0].progress == 1.0
 
 
+def test_an_interrupt_of_who_waits_ends_the_sweep(ws: workbench.Workspace) -> None:
+    def interrupt(event: SweepEvent) -> None:
+        if event.status == "COMPLETED":
+            raise KeyboardInterrupt
+
+    points = {"x": range(200)}
+    with pytest.raises(KeyboardInterrupt):
+        ws.sweeps.run("scale", points, fixed={"ms": 20}, reuse="never", on_event=interrupt)
+    sweep = ws.sweeps.get(ws.sweeps.names()[0])
+    assert sweep.status == "CANCELLED"
+    assert sweep.counts["CANCELLED"] > 100
+
+
+def test_a_run_that_only_the_store_knows_counts_as_done(ws: workbench.Workspace) -> None:
+    sweep = ws.sweeps.run("scale", {"x": [1, 2]}, reuse="never")
+    run_id = sweep.record.points[1].run
+    ws.runs.record(run_id)  # filed
+    ws.catalog.delete_runs([run_id])  # as after a kill between the two
+    again = ws.sweeps.get(sweep.id)
+    assert again.status == "COMPLETED"
+    assert ws.runs.get(run_id).record.point == 1
+
+
 def test_time_to_come_is_learned_from_the_points(ws: workbench.Workspace, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()

@@ -339,8 +339,7 @@ class Sweeps:
 
     def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None:
         """End the runs of a sweep that wait or run."""
-        self._executor(record.executor).cancel_sweep(record.id)
-        if not self._executor(record.executor).outlives_kernel:
+        if not self._executor(record.executor).cancel_sweep(record.id):
             for run in self._runs.live(runs).values():
                 run.request_cancel()
 
