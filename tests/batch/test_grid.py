@@ -114,6 +114,17 @@ def test_samples_are_the_same_for_the_same_seed_and_stay_in_their_ranges() -> No
     assert some(more, "sigma", "n") == some(found, "sigma", "n")
 
 
+def test_whole_numbers_need_one_in_the_interval() -> None:
+    assert {point["n"] for point in points(sample={"n": (1.5, 2.5)}, samples=5)} == {2}
+    with pytest.raises(InvalidInputError, match="cannot be drawn from"):
+        points(sample={"n": (1.2, 1.8)})
+
+
+def test_arrays_may_be_cells_of_a_table() -> None:
+    rows = [{"radii": np.array([1, 2]), "sigma": np.float32("nan")}, {"radii": [3], "sigma": pd.NA}]
+    assert some(points(table=rows), "radii", "sigma") == [([1, 2], 1.0), ([3], 1.0)]
+
+
 def test_log_samples_fill_every_decade_and_objects_with_rvs_are_asked() -> None:
     found = points(sample={"sigma": "log:0.001:1"}, samples=300)
     for low in (1e-3, 1e-2, 1e-1):

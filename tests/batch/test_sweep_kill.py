@@ -144,3 +144,17 @@ def test_a_killed_worker_costs_one_run_of_the_sweep(workspace: str, tmp_path: Pa
         assert sweep.wait(60).counts == {"COMPLETED": 9, "LOST": 1}
         assert "SIGKILL" in next(row["error"] for row in sweep.rows() if row["status"] == "LOST")
         assert sweep.resume().counts == {"COMPLETED": 10}
+
+
+def test_a_killed_host_is_told_to_the_kernel_that_waits(workspace: str, tmp_path: Path) -> None:
+    marked = tmp_path / "marks"
+    with workbench.open(workspace, workers=2) as ws:
+        fixed = {"marks": str(marked), "ms": 10}
+        sweep = ws.sweeps.run("scale", {"x": range(50)}, fixed=fixed, wait=False, reuse="never")
+        until_marked(marked, 10)
+        kill_host(ws)
+        assert sweep.wait(30).status == "INCOMPLETE"
+        done = sweep.counts["COMPLETED"]
+        called = len(marks(marked))
+        assert sweep.resume().counts == {"COMPLETED": 50}
+        assert len(marks(marked)) == called + 50 - done

@@ -97,6 +97,7 @@ def main(count: int = 1000, rounds: int = 3) -> None:
             for name, value in turn.items():
                 figures.setdefault(name, []).append(value)
         host.stop(force=True)
+    pool_s = statistics.median(figures["pool of processes, busy"])
     for name, values in figures.items():
         middle = statistics.median(values)
         text = f"  {name:28}{middle:9.3f} s"
@@ -104,6 +105,7 @@ def main(count: int = 1000, rounds: int = 3) -> None:
             share = ideal / middle
             text += f"   {share:.3f} of the ideal"
             text += f"   {'ok' if share >= 0.9 else 'MISSED'}" if name.startswith("sweep") else ""
+            text += f"   {middle / pool_s:.2f} x the pool" if "busy" in name else ""
         print(text)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import numbers
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -214,7 +215,9 @@ def _file(path: Path, parameters: Parameters) -> list[Given]:
 
 def _is_absent(value: Any) -> bool:
     """Tell whether a cell says nothing: None, NaN, and what pandas calls NA and NaT."""
-    return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, numbers.Real) and bool(value != value)
 
 
 # -- random
@@ -254,7 +257,7 @@ def _draw(
         raise _no_range(name, source)
     if kind == "normal":
         drawn = [chance.gauss(low, high) for _ in range(samples)]
-    elif low > high or (kind == "log" and low <= 0):
+    elif low > high or (kind == "log" and low <= 0) or (is_whole and math.ceil(low) > math.floor(high)):
         raise _no_range(name, source)
     elif kind == "log":
         drawn = [math.exp(chance.uniform(math.log(low), math.log(high))) for _ in range(samples)]

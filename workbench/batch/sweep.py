@@ -6,7 +6,8 @@ import queue
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -167,7 +168,9 @@ class Sweep:
         runs = [run for run in self._desk.runs_of(self._record) if run.status in FAILED]
         return Page(runs, _run_row, None, "failed runs")
 
-    def rows(self, *, all_parameters: bool = True, outputs: bool = True) -> list[Row]:
+    def rows(
+        self, *, all_parameters: bool = True, outputs: bool = True, limit: int | None = None
+    ) -> list[Row]:
         """Return one row for each point: its number, parameters, state, seconds, and what came out.
 
         Parameters
@@ -176,12 +179,14 @@ class Sweep:
             False leaves out those that are the same for all points.
         outputs : bool
             False leaves out what came out, which need not be read then.
+        limit : int, optional
+            Only the first so many points.
         """
         record = self._record
-        ids = [point.run for point in record.points if point.run]
+        ids = [point.run for point in record.points[:limit] if point.run]
         records = self._desk.records_of(ids)
         values = self._desk.values_of(list(records.values())) if outputs else {}
-        return rows_of(record, records, self._tally, values, all_parameters=all_parameters)
+        return rows_of(record, records, self._tally, values, all_parameters=all_parameters, limit=limit)
 
     def table(self, *, all_parameters: bool = True) -> pandas.DataFrame:
         """Return `rows` as a pandas DataFrame.
@@ -216,27 +221,8 @@ class Sweep:
         listener : callable, optional
             Called with every event meanwhile, in the thread that waits.
         """
-        events: queue.SimpleQueue[SweepEvent] = queue.SimpleQueue()
-        stop = self.subscribe(events.put)
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        try:
-            while self.is_active:
-                left = None if end is None else end - time.monotonic()
-                if left is not None and left <= 0:
-                    break
-                if self._unheard:
-                    left = min(LOOK_EVERY_S, LOOK_EVERY_S if left is None else left)
-                try:
-                    event = events.get(timeout=left)
-                except queue.Empty:
-                    self._look_again()
-                    continue
-                if listener is not None:
-                    listener(event)
-            while listener is not None and not events.empty():
-                listener(events.get())
-        finally:
-            stop()
+        with self.inbox() as events:
+            self.follow(events, timeout_s, listener)
         return self
 
     def cancel(self) -> Sweep:
@@ -318,6 +304,40 @@ class Sweep:
                 if not run.is_active:  # it ended between the two
                     self._take(ids[id], run.record)
         self._check_end()
+
+    @contextmanager
+    def inbox(self) -> Iterator[queue.SimpleQueue[SweepEvent]]:
+        """Give a queue that every event from now on is put into."""
+        events: queue.SimpleQueue[SweepEvent] = queue.SimpleQueue()
+        stop = self.subscribe(events.put)
+        try:
+            yield events
+        finally:
+            stop()
+
+    def follow(
+        self,
+        events: queue.SimpleQueue[SweepEvent],
+        timeout_s: float | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        """Pass events on in the calling thread until all that was started has ended, or the time is over."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while self.is_active:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            if self._unheard:
+                left = min(LOOK_EVERY_S, LOOK_EVERY_S if left is None else left)
+            try:
+                event = events.get(timeout=left)
+            except queue.Empty:
+                self._look_again()
+                continue
+            if listener is not None:
+                listener(event)
+        while listener is not None and not events.empty():
+            listener(events.get())
 
     def adopt(self, record: SweepRecord) -> None:
         """Take the sweep as another process may have kept it meanwhile."""

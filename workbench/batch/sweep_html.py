@@ -64,14 +64,14 @@ def sweep_html(sweep: Sweep) -> str:
     """Return a sweep as static HTML that needs no widgets and fits light and dark themes."""
     record = sweep.record
     notes = "".join(f"<div style='color:{MUTED}'>⚠ {html.escape(note)}</div>" for note in record.notes)
-    rows = sweep.rows(all_parameters=False)
-    more = len(rows) - SHOWN_ROWS
+    rows = sweep.rows(all_parameters=False, limit=SHOWN_ROWS)
+    more = len(sweep) - SHOWN_ROWS
     tail = f"<div style='color:{MUTED}'>… {more} more in sweep.table()</div>" if more > 0 else ""
     return (
         f"<div style='line-height:1.5'><div><b>{html.escape(record.label)}</b> {html.escape(record.name)} "
         f"<code>{record.id}</code></div>{head_html(sweep)}{notes}"
         f"<div style='border-top:1px solid {LINE};margin-top:4px;overflow-x:auto'>"
-        f"{html_table(rows[:SHOWN_ROWS])}{tail}</div></div>"
+        f"{html_table(rows)}{tail}</div></div>"
     )
 
 
@@ -82,8 +82,7 @@ def sweep_text(sweep: Sweep) -> str:
     if sweep.eta_s is not None:
         parts.append(f"about {duration(sweep.eta_s)} left")
     lines = ["  ".join(part for part in parts if part), *(f"! {note}" for note in record.notes)]
-    rows = sweep.rows(all_parameters=False)
-    lines.append(text_table(rows[:SHOWN_IN_TEXT]))
-    if len(rows) > SHOWN_IN_TEXT:
-        lines.append(f"… {len(rows) - SHOWN_IN_TEXT} more in sweep.table()")
+    lines.append(text_table(sweep.rows(all_parameters=False, limit=SHOWN_IN_TEXT)))
+    if len(sweep) > SHOWN_IN_TEXT:
+        lines.append(f"… {len(sweep) - SHOWN_IN_TEXT} more in sweep.table()")
     return "\n".join(lines)

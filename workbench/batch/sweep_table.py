@@ -29,6 +29,7 @@ def rows_of(
     values: Mapping[str, Mapping[str, Any]],
     *,
     all_parameters: bool,
+    limit: int | None = None,
 ) -> list[Row]:
     """Return one row for each point, all with the same columns.
 
@@ -43,6 +44,8 @@ def rows_of(
         What came out of each run, by name.
     all_parameters : bool
         False leaves out parameters that are the same for all points.
+    limit : int, optional
+        Only the first so many points.
     """
     names = list(sweep.varied)
     if all_parameters:
@@ -52,7 +55,7 @@ def rows_of(
     out = dict.fromkeys(name for of_run in values.values() for name in of_run)
     columns = {name: f"output.{name}" if name in taken else name for name in out}
     rows = []
-    for number, point in enumerate(sweep.points):
+    for number, point in enumerate(sweep.points[:limit]):
         record = records.get(point.run)
         state = state_of(record) if record is not None else tally[number]
         row: Row = {"point": number}

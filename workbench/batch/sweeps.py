@@ -339,8 +339,7 @@ class Sweeps:
 
     def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None:
         """End the runs of a sweep that wait or run."""
-        self._executor(record.executor).cancel_sweep(record.id)
-        if not self._executor(record.executor).outlives_kernel:
+        if not self._executor(record.executor).cancel_sweep(record.id):
             for run in self._runs.live(runs).values():
                 run.request_cancel()
 
@@ -401,20 +400,20 @@ class Sweeps:
         record: SweepRecord | None = None,
     ) -> None:
         """Give the points away, and follow them if they are waited for; an interrupt ends the sweep."""
-        stop: Callable[[], None] | None = None
-        if listener is not None and not wait:
-            stop = sweep.subscribe(listener)
-        try:
+        if not wait:
+            if listener is not None:
+                sweep.subscribe(listener)
             if todo:
                 self._give_away(sweep, record or sweep.record, target, todo)
-            if wait:
-                sweep.wait(listener=listener)
-        except BaseException as error:
-            if stop is not None:
-                stop()
-            if isinstance(error, KeyboardInterrupt):
+            return
+        with sweep.inbox() as events:  # from the first event on: points end while others are given away
+            try:
+                if todo:
+                    self._give_away(sweep, record or sweep.record, target, todo)
+                sweep.follow(events, listener=listener)
+            except KeyboardInterrupt:
                 sweep.cancel().wait(CANCEL_WAIT_S)
-            raise
+                raise
 
     def _give_away(self, sweep: Sweep, record: SweepRecord, target: Target, todo: Sequence[int]) -> None:
         sweep.begin(record, todo)
@@ -434,6 +433,8 @@ class Sweeps:
                         sweep.forget(number)
                     raise
         finally:
+            if sweep.is_stopping:  # a point may have been on its way when the others were ended
+                sweep.cancel()
             sweep.started()
 
     def _save(self, record: SweepRecord) -> None:

@@ -105,8 +105,9 @@ class Executor(ABC):
         """Return the runs of a sweep that this executor still has, by id, those of other processes too."""
         return {}
 
-    def cancel_sweep(self, sweep: str) -> None:  # noqa: B027 - the runs are cancelled one by one then
-        """End all runs of a sweep at once, where that is quicker than one after the other."""
+    def cancel_sweep(self, sweep: str) -> bool:
+        """End all runs of a sweep at once; return False where they are to be cancelled one by one."""
+        return False
 
     @abstractmethod
     def shutdown(self) -> None:

@@ -92,8 +92,9 @@ class ProcessExecutor(Executor):
                 self.services.runs.add(remote)
         return found
 
-    def cancel_sweep(self, sweep: str) -> None:
+    def cancel_sweep(self, sweep: str) -> bool:
         self.client.cancel_group(sweep)
+        return True
 
     def cache_states(self) -> list[CacheState]:
         """Return the state of the caches of all workers, as of the last run of each."""
