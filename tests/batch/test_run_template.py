@@ -57,7 +57,7 @@ def test_a_template_is_run_and_kept_with_its_records(ws: workbench.Workspace, tm
     notebook = run.notebook
     assert notebook.cells[1].metadata.tags == ["injected-parameters"]
     assert notebook.cells[-1].outputs[0].data["text/plain"] == "8.0"
-    assert [r.id for r in ws.runs.list(algorithm="double.ipynb")] == [run.id]
+    assert [r.id for r in ws.runs.list(algorithm=run.algorithm)] == [run.id]
     again = ws.runs.get(run.id)
     assert again.records == {"double": 8.0}
     ws.runs.delete(run.id)
@@ -153,6 +153,18 @@ def test_the_same_notebook_with_the_same_parameters_can_be_used_again(
     assert second.reused_from is not None
     assert second.records == first.records
     assert second.notebook.cells[-1].outputs == first.notebook.cells[-1].outputs
+
+
+def test_a_large_record_is_a_dataset_that_the_run_has_put_out(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    cell = "import numpy as np, workbench\nworkbench.record('stack', np.ones((40, 64, 64)) * x)"
+    run = ws.run_template(write_template(tmp_path / "large.ipynb", cell), {"x": 3})
+    assert run.status == "COMPLETED", run.error
+    (dataset,) = run.datasets
+    assert dataset.record.run_id == run.id
+    assert dataset.array.shape == (40, 64, 64)
+    assert dataset.array.max() == 3.0
 
 
 def test_a_notebook_is_never_run_in_this_kernel(ws: workbench.Workspace, tmp_path: Path) -> None:

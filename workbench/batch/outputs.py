@@ -9,8 +9,9 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import output_from_msg
 
+from workbench.batch.records import RECORD_MIME, add_record
+
 #: A displayed bundle of this type is a recorded value, ``{"name": ..., "value": ..., "append": ...}``.
-RECORD_MIME = "application/vnd.workbench.record+json"
 
 _SHOWN = ("display_data", "execute_result", "update_display_data")
 _OUTPUTS = ("display_data", "execute_result", "stream", "error")
@@ -103,16 +104,9 @@ class Outputs:
                 self._displays.setdefault(display_id, []).append((self._index, output))
             recorded = output.data.get(RECORD_MIME)
             if recorded is not None:
-                self._record(recorded)
+                add_record(self.records, recorded)
         if self._on_output is not None:
             self._on_output(self._index, output)
-
-    def _record(self, recorded: dict[str, Any]) -> None:
-        name, value = str(recorded["name"]), recorded.get("value")
-        if recorded.get("append"):
-            before = self.records.get(name)
-            value = [*before, value] if isinstance(before, list) else [value]
-        self.records[name] = value
 
     def _update(self, content: dict[str, Any]) -> None:
         display_id = (content.get("transient") or {}).get("display_id")

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 
 from workbench.batch.cells import CellError, Outcome, run_cells
+from workbench.batch.record import put_by
 from workbench.batch.records import records_of
-from workbench.models import ErrorRecord, RunStatus
+from workbench.models import ErrorRecord, OutputRef, RunStatus
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from workbench.execution.live import LiveRun
     from workbench.execution.runs import Runs
+    from workbench.library.datasets import Datasets
 
 SAVE_EVERY_S = 1.0
 
 
-def perform_notebook(live: LiveRun, runs: Runs) -> None:
+def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets) -> None:
     """Execute the notebook of a run and bring the run to a final state.
 
     Parameters
@@ -29,8 +32,16 @@ def perform_notebook(live: LiveRun, runs: Runs) -> None:
     live : LiveRun
         In state PENDING; its notebook is kept, with its parameters in it.
     runs : Runs
+    datasets : Datasets
+        Take what the notebook records and is too large for it.
     """
     record = live.record
+    made: list[str] = []
+
+    def put(data: Mapping[str, Any], name: str) -> str:
+        made.append(datasets.put(data, name=None, run_id=record.id, parents=record.inputs).id)
+        return made[-1]
+
     notebook = nbformat.reads(runs.read_notebook(record.id), as_version=4)
     if not (live.advance(RunStatus.STARTED) and live.advance(RunStatus.RUNNING)):
         return
@@ -47,19 +58,20 @@ def perform_notebook(live: LiveRun, runs: Runs) -> None:
     def settle(outcome: Outcome) -> None:
         log.finish()
         runs.save_notebook(record.id, nbformat.writes(outcome.notebook))
-        _settle(live, outcome)
+        _settle(live, outcome, made)
 
     def give_up(outcome: Outcome) -> None:
         settle(outcome)
         os._exit(1)  # the cell cannot be ended; whoever settles the run finds it kept
 
-    outcome = run_cells(
-        notebook,
-        timeout_s=record.timeout_s,
-        on_cell=after_cell,
-        on_output=log.write,
-        on_stuck=give_up,
-    )
+    with put_by(put):
+        outcome = run_cells(
+            notebook,
+            timeout_s=record.timeout_s,
+            on_cell=after_cell,
+            on_output=log.write,
+            on_stuck=give_up,
+        )
     if outcome.needs_kernel and not live.cancel_requested:
         live.write_log("INFO", f"Run again in a kernel: {outcome.needs_kernel}.")
         fresh = nbformat.reads(runs.read_notebook(record.id), as_version=4)
@@ -85,19 +97,22 @@ class _Lines:
             self._rest = ""
 
 
-def _settle(live: LiveRun, outcome: Outcome) -> None:
+def _settle(live: LiveRun, outcome: Outcome, made: Sequence[str]) -> None:
     error = outcome.error
-    records = records_of(outcome.notebook)
+    kept = {
+        "records": records_of(outcome.notebook),
+        "outputs": tuple(OutputRef(dataset=id) for id in dict.fromkeys(made)),
+    }
     if live.cancel_requested:
         live.write_log("WARNING", "Cancelled.")
-        live.end(RunStatus.CANCELLED, records=records)
+        live.end(RunStatus.CANCELLED, **kept)
     elif error is None:
-        live.end(RunStatus.COMPLETED, records=records)
+        live.end(RunStatus.COMPLETED, **kept)
     else:
         live.write_log("ERROR", "\n".join([*map(_plain, error.traceback), f"{error.ename}: {error.evalue}"]))
         live.end(
             RunStatus.FAILED,
-            records=records,
+            **kept,
             error=ErrorRecord(
                 type=error.ename,
                 message=error.evalue,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 1.0
 HARD_AFTER_S = 1.0  # of a cancel: the Python code is interrupted
 TIMEOUT_GRACE_S = 1.0
+NOTEBOOK_GRACE_S = 6.0  # it is interrupted, and kept as far as it came
 KEPT_ENDED = 256
 #: what of an order the worker needs, beside the record
 FOR_THE_WORKER = ("folder", "notebook", "cwd", "env")
@@ -335,7 +336,8 @@ class Host:
         worker.tell(run.order, run.record)
         self._loop.watch_writing(worker)
         if run.timeout_s is not None:
-            run.deadline = time.monotonic() + run.timeout_s + TIMEOUT_GRACE_S
+            grace_s = NOTEBOOK_GRACE_S if run.is_notebook else TIMEOUT_GRACE_S
+            run.deadline = time.monotonic() + run.timeout_s + grace_s
 
     def _cancel(self, run_id: str, *, kill: bool = False) -> None:
         run = self._runs.get(run_id)

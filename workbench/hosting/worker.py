@@ -188,7 +188,7 @@ class Worker:
         enter_environment({"WORKBENCH_URL": services.settings.url or services.store.url})
         self._is_last = True
         with self._reporter.reporting(live):
-            perform_notebook(live, services.runs)
+            perform_notebook(live, services.runs, services.datasets)
         return live.record
 
     def _algorithm(self, workspace: Workspace, revision: str | None, folder: str | None) -> Runnable:
