@@ -143,6 +143,17 @@ def test_a_sweep_over_a_template_gives_one_table(ws: workbench.Workspace, tmp_pa
     assert len(ws.runs.list(sweep=sweep.id)) == 3
 
 
+def test_a_sweep_writes_its_report(ws: workbench.Workspace, tmp_path: Path) -> None:
+    cells = ("assert x < 3, 'too much'", *CELLS)
+    sweep = ws.sweeps.run(write_template(tmp_path / "some.ipynb", *cells), {"x": [1, 2, 3]}, name="mine")
+    page = Path(sweep.report(tmp_path / "report"))
+    text = page.read_text()
+    assert "mine" in text
+    assert "too much" in text
+    assert all(run.id in text for run in sweep.runs)
+    assert len(list((tmp_path / "report" / "notebooks").glob("*.html"))) == 3
+
+
 def test_the_same_notebook_with_the_same_parameters_can_be_used_again(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:

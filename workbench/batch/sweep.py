@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -62,6 +63,8 @@ class Desk(Protocol):
     def resume(self, sweep: Sweep, *, jobs: int | None, wait: bool, listener: Listener | None) -> None: ...
 
     def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]: ...
+
+    def notebook_of(self, record: RunRecord) -> Any: ...
 
 
 Listener = Callable[[SweepEvent], None]
@@ -197,6 +200,40 @@ class Sweep:
             If pandas is not installed; ``rows()`` needs nothing.
         """
         return to_frame(self.rows(all_parameters=all_parameters))
+
+    def report(self, place: str | os.PathLike[str]) -> str:
+        """Write a page of all runs, with charts, thumbnails, errors and the notebooks, that needs no network.
+
+        Parameters
+        ----------
+        place : str or path
+            A folder, or any fsspec URL of one.
+
+        Returns
+        -------
+        str
+            Where its first page is.
+        """
+        from workbench.batch.report import write_report
+
+        title = self._record.name or self._record.label
+        return write_report(self._report_rows(), place, title=title, axes=self._record.varied)
+
+    def _report_rows(self) -> Iterator[Row]:
+        record = self._record
+        runs = self._desk.records_of([point.run for point in record.points if point.run])
+        values = self._desk.values_of(list(runs.values()))
+        for number, point in enumerate(record.points):
+            run = runs.get(point.run)
+            yield {
+                "id": run.id if run is not None else f"point {number}",
+                "parameters": point.parameters,
+                "status": str(run.status) if run is not None else "PENDING",
+                "seconds": run.seconds if run is not None else None,
+                "records": (run.records or values.get(run.id, {})) if run is not None else {},
+                "error": run.error if run is not None else None,
+                "notebook": self._desk.notebook_of(run) if run is not None else None,
+            }
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the table as CSV, and return the path. Lists are JSON in their cells."""

@@ -333,6 +333,17 @@ class Sweeps:
             if point.run in records
         ]
 
+    def notebook_of(self, record: RunRecord) -> Any:
+        """Return the executed notebook of a template's run; None for an algorithm, or where it is gone."""
+        if record.template is None:
+            return None
+        import nbformat
+
+        try:
+            return nbformat.reads(self._runs.read_notebook(record.id), as_version=4)
+        except NotFoundError:
+            return None
+
     def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
         """Return what came out of runs that fits into cells of a table."""
         return values_of(records, self._datasets)
