@@ -573,3 +573,36 @@ def test_a_workspace_that_is_deleted_under_a_run_keeps_nobody_waiting(tmp_path: 
         (tmp_path / "ws").rename(tmp_path / "elsewhere")
         assert run.wait(20).status == "LOST"
         assert "the workspace cannot be read" in str(run.error)
+
+
+def test_what_is_written_past_python_is_in_the_log(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = generic("""
+        import os, subprocess
+        print("from Python")
+        os.system("echo from a shell; echo and its error >&2")
+        subprocess.run(["echo", "from a program"])
+        if args.get("crash"):
+            os.write(2, b"terminate called after throwing\\n")
+            os.abort()
+        return []
+    """)
+    table = """
+        [[tool.workbench.parameters]]
+        name = "crash"
+        type = "bool"
+        default = false
+        description = "Whether it crashes"
+    """
+    ws.algorithms.deploy(
+        write_algorithm(tmp_path / "raw", "raw", code, type="Generic", extra=table), check=False
+    )
+    for _ in range(2):
+        log = ws.run("raw", np.zeros(3), executor="process").log
+        for text in ("from Python", "from a shell", "and its error", "from a program"):
+            assert log.count(text) == 1
+    lost = ws.run("raw", np.zeros(3), {"crash": True}, executor="process")
+    assert lost.status == "LOST"
+    assert "SIGABRT" in str(lost.error)
+    assert "last log line" in str(lost.error)
+    assert "terminate called after throwing" in str(lost.error)
+    assert "from a program" in lost.log

@@ -276,6 +276,12 @@ class Runs:
         """Return the log of a run."""
         return read_log(self._store, id)
 
+    def append_log(self, id: str, lines: Iterable[str]) -> None:
+        """Add lines to the log of a run whose process is gone."""
+        log = LogFile(self._store, id)
+        for line in lines:
+            log.write("STDERR", line)
+
     def log_path(self, id: str) -> Path:
         """Return the file that a run of this machine writes its log to."""
         return log_path(self._store, id)

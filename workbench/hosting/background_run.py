@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench.execution.live import LiveRun
@@ -24,6 +25,16 @@ class BackgroundRun(LiveRun):
     def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
         super().__init__(record, runs, *args, **options)
         self._all_runs = runs
+        self._before_end: Callable[[], None] = lambda: None
+
+    def before_end(self, step: Callable[[], None]) -> None:
+        """Do a step when the run is about to end, while its log can still be written."""
+        self._before_end = step
+
+    def end(self, status: RunStatus, **changes: Any) -> bool:
+        if self.is_active:
+            self._before_end()
+        return super().end(status, **changes)
 
     def _save(self, *, to_store: bool) -> None:
         if self.record.status.is_final:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from workbench.execution.host_address import private_folder
+from workbench.hosting.raw_output import last_words, raw_path
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class Ending:
 
     status: RunStatus
     error: Callable[[str], ErrorRecord | None]  # from the last line of the log
+    worker: int | None = None  # the process that vanished
 
     @classmethod
     def kept(cls) -> Ending:
@@ -52,7 +55,7 @@ class Ending:
             text = f"its worker (process {worker.pid}) {worker.why_ended()}{f'; last log line: {last}' if last else ''}"
             return ErrorRecord(type="ProcessGone", message=text, kind="run_lost")
 
-        return cls(RunStatus.LOST, error)
+        return cls(RunStatus.LOST, error, worker.pid)
 
 
 class Clerk:
@@ -128,6 +131,9 @@ class Clerk:
         error = None
         try:
             runs = self.workspace.runs
+            if ending.worker is not None:
+                folder = private_folder(self._settings.get("host_folder"))
+                runs.append_log(record.id, last_words(raw_path(folder, ending.worker)))
             lines = runs.read_log(record.id).splitlines()
             error = ending.error(lines[-1] if lines else "")
             record = runs.end(record, ending.status, error)

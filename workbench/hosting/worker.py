@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.execution.caches import states
+from workbench.execution.host_address import private_folder
 from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.hosting.background_run import BackgroundRun
+from workbench.hosting.raw_output import RawOutput, raw_path
 from workbench.hosting.reporter import Reporter
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
 from workbench.settings import all_environment, enter_environment, restore_environment
@@ -41,9 +43,12 @@ class Worker:
         To the host.
     open_workspace : callable
         Opens the workspace at the first run.
+    raw : RawOutput
     """
 
-    def __init__(self, connection: socket.socket, open_workspace: Callable[[], Workspace]) -> None:
+    def __init__(
+        self, connection: socket.socket, open_workspace: Callable[[], Workspace], raw: RawOutput
+    ) -> None:
         self._connection = connection
         self._open_workspace = open_workspace
         self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -54,6 +59,7 @@ class Worker:
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
         self._is_last = False
+        self._raw = raw
 
     def work(self) -> None:
         """Work until the host says so or ends."""
@@ -174,12 +180,18 @@ class Worker:
             return live.record
         # the facts of the kernel hold here: the same interpreter, and the folder it works in
         task = replace(Task.of(services, algorithm, record.device), facts=lambda: record.environment)
-        with self._reporter.reporting(live):
+        with self._reporter.reporting(live), self._raw.of_run():
+            live.before_end(lambda: self._log_raw(live))
             try:
                 perform(live, task)
             except KeyboardInterrupt:
                 live.end(RunStatus.CANCELLED)  # unless it is settled already
         return live.record
+
+    def _log_raw(self, live: BackgroundRun) -> None:
+        """Bring to the log what was written past Python."""
+        for line in self._raw.lines():
+            live.write_log("STDERR", line)
 
     def _run_notebook(self, live: BackgroundRun, services: Services) -> RunRecord:
         """Run a notebook; this process has done nothing before and does nothing after it."""
@@ -246,7 +258,9 @@ def serve(connection: socket.socket, settings: dict[str, Any]) -> None:
 
         return open_(**settings)
 
-    Worker(connection, open_workspace).work()
+    raw = RawOutput(raw_path(private_folder(settings.get("host_folder")), os.getpid()))
+    Worker(connection, open_workspace, raw).work()
+    raw.close()
     os._exit(0)  # threads of algorithms do not keep it
 
 
