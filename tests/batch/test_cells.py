@@ -276,6 +276,14 @@ t = tempfile.TemporaryDirectory(); print(t.name, end="")
     assert not Path(done.text(0)).exists()
 
 
+def test_a_fault_of_ours_is_told_with_its_traceback() -> None:
+    made = notebook("1")
+    made.cells[0]["metadata"] = None
+    done = execute(made)
+    assert done.events[-1]["event"] == "broken"
+    assert "Traceback" in done.events[-1]["why"]
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     done = execute(notebook("1"), cwd=str(tmp_path / "none"))
     assert done.events[-1]["event"] == "refused"

@@ -192,6 +192,13 @@ class _Execution:
             from workbench.errors import InvalidInputError
 
             raise InvalidInputError(f"This notebook has not begun: {event['why']}. Name another folder.")
+        elif kind == "broken":
+            from workbench.errors import WorkbenchError
+
+            raise WorkbenchError(
+                f"The engine has failed at cell {self._index + 1}, and not the notebook. Use papermill's own engine, and report "
+                f"this:\n{event['why']}"
+            )
 
     def _fill(self, told: dict[str, Any]) -> None:
         import nbformat
