@@ -9,6 +9,7 @@ import copy
 import importlib
 import importlib.util
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,8 @@ class WorkbenchEngine(Engine):  # type: ignore[misc]
 
         limit = execution_timeout or kwargs.get("timeout")
         why = why_other_kernel(nb_man.nb, kernel_name)
+        if not why and not hasattr(os, "fork"):
+            why = "this system does not fork"
         if not why:
             logger.info("Executing notebook in a forked process")
             why = _Execution(nb_man, log_output, stdout_file, stderr_file).run(limit)

@@ -32,7 +32,6 @@ _OWN = (
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
     "ipykernel.debugger",
-    "ipykernel.pylab.backend_inline",
     "IPython.core.completer",
     "IPython.core.completerlib",
     "IPython.core.magics",

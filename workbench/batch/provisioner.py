@@ -18,10 +18,7 @@ from typing import Any
 
 from jupyter_client.provisioning import LocalProvisioner
 
-from workbench.batch.children import connected, nursery_address, start_nursery
-from workbench.batch.nursery import kernels_path
 from workbench.errors import WorkbenchError
-from workbench.execution.host_address import private_folder
 from workbench.execution.wire import Decoder, Message, encode
 from workbench.settings import Settings, load
 
@@ -141,6 +138,8 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
         manager = self.parent
         self._is_again = bool(manager is not None and manager.shell_port)
         if manager is not None and not self._is_again and manager.transport == "tcp" and _has_files():
+            from workbench.execution.host_address import private_folder
+
             with suppress(WorkbenchError):
                 folder = private_folder(_settings().host_folder)
                 manager.transport = "ipc"
@@ -167,6 +166,10 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
             return f"it is of another environment ({cmd[0]})", None
         if kwargs.get("independent"):
             return "it is to outlive its parent", None
+        # not above: they need locks that not every system has
+        from workbench.batch.children import connected, nursery_address, start_nursery
+        from workbench.batch.nursery import kernels_path
+
         try:
             settings = _settings()
             address = nursery_address(settings)
