@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from nbformat import from_dict
-from notebook_runs import execute, notebook
+from notebook_runs import execute, notebook, wait_until
 
 from workbench.batch.children import fresh_child
 from workbench.batch.kernels import why_other_kernel
@@ -109,6 +111,17 @@ def test_a_task_that_one_cell_starts_goes_on_in_the_next() -> None:
     assert done.result(1) == "7"
 
 
+def test_figures_are_shown_by_the_cell_that_draws_them() -> None:
+    pytest.importorskip("matplotlib")
+    done = execute(
+        notebook("import matplotlib.pyplot as plt\nplt.plot([1, 2]);", "plt.plot([2, 1])\nplt.show()")
+    )
+    assert done.error is None
+    for cell in done.notebook.cells:
+        assert [output.output_type for output in cell.outputs] == ["display_data"]
+        assert "image/png" in cell.outputs[0].data
+
+
 def test_an_error_ends_the_notebook_and_is_shown_as_a_kernel_shows_it() -> None:
     done = execute(notebook("def f():\n    return 1/0\nf()", "print('never')"))
     assert done.error is not None
@@ -193,8 +206,6 @@ def test_a_cell_that_refuses_interrupts_is_given_up_with_the_notebook_so_far() -
 
 
 def test_an_interrupt_from_outside_ends_the_notebook() -> None:
-    import json
-
     child = fresh_child({}, json.dumps(notebook("import time; time.sleep(600)", "2")).encode())
     try:
         events = child.events(60.0)
@@ -208,6 +219,28 @@ def test_an_interrupt_from_outside_ends_the_notebook() -> None:
         child.close()
     assert seen[-1]["event"] == "end"
     assert seen[-1]["error"]["ename"] == "KeyboardInterrupt"
+
+
+def test_a_child_that_nobody_waits_for_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    source = f"""
+import os, subprocess
+p = subprocess.Popen(["sleep", "600"])
+open({str(pids)!r}, "w").write(f"{{os.getpid()}} {{p.pid}}")
+p.wait()
+"""
+    child = fresh_child({}, json.dumps(notebook(source)).encode())
+    wait_until(lambda: pids.exists() and pids.read_text().count(" "))
+    child.close()
+    for pid in pids.read_text().split():
+        wait_until(lambda pid=pid: not psutil.pid_exists(int(pid)) or is_zombie(int(pid)))
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _interrupting(child, events):
@@ -274,6 +307,14 @@ t = tempfile.TemporaryDirectory(); print(t.name, end="")
     assert (tmp_path / "open.txt").read_text() == "written"
     assert (tmp_path / "exit.txt").exists()
     assert not Path(done.text(0)).exists()
+
+
+def test_a_fault_of_ours_is_told_with_its_traceback() -> None:
+    made = notebook("1")
+    made.cells[0]["metadata"] = None
+    done = execute(made)
+    assert done.events[-1]["event"] == "broken"
+    assert "Traceback" in done.events[-1]["why"]
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

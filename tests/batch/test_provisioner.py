@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import tomllib
@@ -114,10 +115,9 @@ def test_two_kernels_share_nothing(kernels: Any, tmp_path: Path) -> None:
 def test_a_spare_kernel_is_made_for_the_next_and_has_its_folder_and_environment(
     kernels: Any, tmp_path: Path, nursery: Settings
 ) -> None:
-    kernels()
+    taken = f"k{kernels().manager.provisioner.pid}-5"
     folder = children.nursery_address(nursery).folder
-    before = {path.name for path in folder.glob("k*-5")}
-    wait_until(lambda: {path.name for path in folder.glob("k*-5")} - before)  # the last socket of the spare
+    wait_until(lambda: {path.name for path in folder.glob("k*-5")} - {taken})  # the last socket of the spare
     kernel = kernels(cwd=str(tmp_path), env={**os.environ, "WHO": "spare"})
     assert f"k{kernel.manager.provisioner.pid}" == Path(kernel.manager.ip).name
     assert kernel.says("import os; print(os.getcwd(), os.environ['WHO'])") == f"{tmp_path} spare"
@@ -178,7 +178,7 @@ def test_a_kernel_ends_with_the_process_that_asked_for_it(nursery: Settings) -> 
     assert connection is not None
     forked = ForkedKernel(connection)
     connection.sendall(encode({"op": "kernel", "cwd": "/", "environment": dict(os.environ)}))
-    assert forked.wait_ready() is not None
+    assert asyncio.run(forked.ready()) is not None
     connection.close()
 
     def is_gone() -> bool:

@@ -9,6 +9,7 @@ import copy
 import importlib
 import importlib.util
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,8 @@ class WorkbenchEngine(Engine):  # type: ignore[misc]
 
         limit = execution_timeout or kwargs.get("timeout")
         why = why_other_kernel(nb_man.nb, kernel_name)
+        if not why and not hasattr(os, "fork"):
+            why = "this system does not fork"
         if not why:
             logger.info("Executing notebook in a forked process")
             why = _Execution(nb_man, log_output, stdout_file, stderr_file).run(limit)
@@ -192,6 +195,13 @@ class _Execution:
             from workbench.errors import InvalidInputError
 
             raise InvalidInputError(f"This notebook has not begun: {event['why']}. Name another folder.")
+        elif kind == "broken":
+            from workbench.errors import WorkbenchError
+
+            raise WorkbenchError(
+                f"The engine has failed at cell {self._index + 1}, and not the notebook. Use papermill's own engine, and report "
+                f"this:\n{event['why']}"
+            )
 
     def _fill(self, told: dict[str, Any]) -> None:
         import nbformat

@@ -33,6 +33,8 @@ def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = N
         sys.modules["numpy.random"].seed()
     if "torch" in sys.modules:
         sys.modules["torch"].seed()
+    # its first import looks for the shell that shall show figures, and there was none
+    sys.modules.pop("matplotlib_inline.backend_inline", None)
     matplotlib = sys.modules.get("matplotlib")
     if matplotlib is not None and not chosen_environment(["MPLBACKEND"])["MPLBACKEND"]:
         # it has read the environment before it was forked

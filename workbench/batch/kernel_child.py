@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
+from traitlets.config import Config
 
 from workbench.batch.fresh import end_quietly, make_fresh
 from workbench.execution.wire import Message, encode
@@ -21,10 +23,11 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
     def _later(self) -> None:
         """Not before the kernel has its environment."""
 
-    def _nothing(self) -> None:
-        """Whoever gets the kernel writes the connection file."""
+    def _nothing(self, *arguments: Any) -> None:
+        """There is no command line, and whoever gets the kernel writes the connection file."""
 
     init_extensions = init_code = _later
+    parse_command_line = _nothing
     init_connection_file = write_connection_file = log_connection_info = _nothing
 
     def hand_over(self, order: Message) -> dict[str, Any]:
@@ -50,7 +53,10 @@ def prepare(prefix: str) -> WarmKernelApp:
     """Return a kernel with sockets at paths that begin so."""
     _quiet_signals()
     app: WarmKernelApp = WarmKernelApp.instance(transport="ipc", ip=prefix)
-    app.initialize(["--HistoryManager.enabled=False"])
+    app.update_config(
+        Config({"HistoryManager": {"enabled": False}})
+    )  # its file is for people who type in a terminal
+    app.initialize([])
     return app
 
 
@@ -85,6 +91,6 @@ def _quiet_signals() -> None:
 
 def _run(app: Any) -> None:
     app.start()
-    shell = app.shell
-    end_quietly(shell)
-    app.iopub_thread.stop()  # what it still has to send
+    # closing every socket in its order takes longer than all the rest, and the end of the process closes them too
+    atexit.unregister(app.close)
+    end_quietly(app.shell)

@@ -120,6 +120,7 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     def _nothing(self, *arguments: Any) -> None:
         """There are no sockets, no connection file and no parent to watch."""
 
+    parse_command_line = _nothing  # there is none, and looking takes longer than a cell
     init_connection_file = init_poller = init_sockets = init_heartbeat = _nothing
     write_connection_file = log_connection_info = init_signal = init_crash_handler = _nothing
 

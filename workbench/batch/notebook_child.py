@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import traceback
 from typing import Any
 
 from workbench.execution.wire import Decoder, Message, encode, receive
@@ -28,7 +29,8 @@ def serve(connection: socket.socket) -> None:
 
     The answers are messages with an ``event``: ``begin`` (index), ``output`` (index, output), ``cell`` (index, total, and in
     ``cells`` the outputs, numbers and times (execution) of this cell and of those that have changed with it), and ``end`` (error, needs_kernel,
-    records; the notebook's JSON is the body).
+    records; the notebook's JSON is the body). Or ``refused`` (why) when nothing can be begun, and ``broken`` (why) for a fault of
+    ours.
     """
     order = _first(connection)
     if order is not None:
@@ -37,7 +39,7 @@ def serve(connection: socket.socket) -> None:
 
 def execute(connection: socket.socket, order: Message) -> None:
     """Execute the notebook of an order that has been read."""
-    import nbformat
+    from nbformat.v4 import reads
 
     from workbench.batch.cells import Outcome, run_cells
     from workbench.batch.fresh import make_fresh
@@ -64,8 +66,6 @@ def execute(connection: socket.socket, order: Message) -> None:
         end(outcome)
         os._exit(1)
 
-    notebook = nbformat.from_dict(json.loads(order["body"]))
-
     def cell(index: int, total: int, changed: set[int]) -> None:
         told = {str(i): _said(notebook.cells[i]) for i in sorted({index, *changed})}
         tell({"event": "cell", "index": index, "total": total, "cells": told})
@@ -76,18 +76,23 @@ def execute(connection: socket.socket, order: Message) -> None:
     except OSError as error:
         tell({"event": "refused", "why": f"the working folder cannot be entered: {error}"})
         return
-    outcome = run_cells(
-        notebook,
-        timeout_s=order.get("timeout_s"),
-        cell_timeout_s=order.get("cell_timeout_s"),
-        merge_streams=order.get("merge_streams", True),
-        on_begin=lambda index: tell({"event": "begin", "index": index}),
-        on_change=cell,
-        on_message=(lambda index, output: tell({"event": "output", "index": index, "output": output}))
-        if order.get("tell_outputs")
-        else None,
-        on_stuck=stuck,
-    )
+    try:
+        notebook = reads(order["body"].decode())
+        outcome = run_cells(
+            notebook,
+            timeout_s=order.get("timeout_s"),
+            cell_timeout_s=order.get("cell_timeout_s"),
+            merge_streams=order.get("merge_streams", True),
+            on_begin=lambda index: tell({"event": "begin", "index": index}),
+            on_change=cell,
+            on_message=(lambda index, output: tell({"event": "output", "index": index, "output": output}))
+            if order.get("tell_outputs")
+            else None,
+            on_stuck=stuck,
+        )
+    except Exception:  # ours, not the notebook's; what is written here now lands in a cell
+        tell({"event": "broken", "why": traceback.format_exc()})
+        return
     end(outcome)
 
 

@@ -18,10 +18,7 @@ from typing import Any
 
 from jupyter_client.provisioning import LocalProvisioner
 
-from workbench.batch.children import connected, nursery_address, start_nursery
-from workbench.batch.nursery import kernels_path
 from workbench.errors import WorkbenchError
-from workbench.execution.host_address import private_folder
 from workbench.execution.wire import Decoder, Message, encode
 from workbench.settings import Settings, load
 
@@ -46,7 +43,7 @@ class ForkedKernel:
         self.pid = 0
         self.returncode: int | None = None
 
-    def wait_ready(self) -> dict[str, Any] | None:
+    async def ready(self) -> dict[str, Any] | None:
         """Wait until it can be connected to; return how, or None if it was told how.
 
         Raises
@@ -54,15 +51,16 @@ class ForkedKernel:
         OSError
             If it does not come.
         """
-        self._connection.settimeout(_READY_S)
+        self._connection.setblocking(False)
         while True:
-            for message in self._receive():
-                if message["event"] == "kernel":
-                    self._connection.setblocking(False)
-                    connection: dict[str, Any] | None = message["connection"]
-                    return connection
+            with suppress(BlockingIOError):
+                for message in self._receive():
+                    if message["event"] == "kernel":
+                        connection: dict[str, Any] | None = message["connection"]
+                        return connection
             if self.returncode is not None:
-                raise ConnectionError("the forked kernel has ended while it started")
+                raise ConnectionError("it has ended while it started")
+            await self._something(_READY_S)
 
     def poll(self) -> int | None:
         """Return its exit code, or None while it lives."""
@@ -79,20 +77,22 @@ class ForkedKernel:
 
     async def ended(self, timeout_s: float | None = None) -> bool:
         """Wait for its end without keeping others waiting; return whether it has come."""
+        try:
+            while self.poll() is None:
+                await self._something(timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _something(self, timeout_s: float | None) -> None:
+        """Wait until the line has something to say."""
         loop = asyncio.get_running_loop()
         came = asyncio.Event()
-        if self.poll() is None:
-            loop.add_reader(self._connection, came.set)
-            try:
-                while self.poll() is None:
-                    came.clear()
-                    await asyncio.wait_for(came.wait(), timeout_s)
-            except TimeoutError:
-                return False
-            finally:
-                if self._connection.fileno() >= 0:
-                    loop.remove_reader(self._connection)
-        return True
+        loop.add_reader(self._connection, came.set)
+        try:
+            await asyncio.wait_for(came.wait(), timeout_s)
+        finally:
+            loop.remove_reader(self._connection)
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it lives."""
@@ -138,6 +138,8 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
         manager = self.parent
         self._is_again = bool(manager is not None and manager.shell_port)
         if manager is not None and not self._is_again and manager.transport == "tcp" and _has_files():
+            from workbench.execution.host_address import private_folder
+
             with suppress(WorkbenchError):
                 folder = private_folder(_settings().host_folder)
                 manager.transport = "ipc"
@@ -147,7 +149,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Launch a kernel: a prepared one, a forked one when it is started again, else an interpreter."""
-        why, forked = await asyncio.to_thread(self._fork, cmd, kwargs)
+        why, forked = await self._fork(cmd, kwargs)
         if forked is None:
             self.log.warning(f"This kernel starts cold, because {why}.")
             return await super().launch_kernel(cmd, **kwargs)
@@ -156,7 +158,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
         self.cwd = kwargs.get("cwd") or Path.cwd()
         return self.connection_info
 
-    def _fork(self, cmd: list[str], kwargs: dict[str, Any]) -> tuple[str, ForkedKernel | None]:
+    async def _fork(self, cmd: list[str], kwargs: dict[str, Any]) -> tuple[str, ForkedKernel | None]:
         manager = self.parent
         if not _has_files():
             return "this system does not fork", None
@@ -164,6 +166,10 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
             return f"it is of another environment ({cmd[0]})", None
         if kwargs.get("independent"):
             return "it is to outlive its parent", None
+        # not above: they need locks that not every system has
+        from workbench.batch.children import connected, nursery_address, start_nursery
+        from workbench.batch.nursery import kernels_path
+
         try:
             settings = _settings()
             address = nursery_address(settings)
@@ -184,8 +190,8 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
         forked = ForkedKernel(connection)
         try:
             connection.sendall(encode(order))
-            info = forked.wait_ready()
-        except OSError as error:
+            info = await forked.ready()
+        except OSError as error:  # TimeoutError is one
             forked.close()
             return f"forking it has failed ({error})", None
         if info is not None:
