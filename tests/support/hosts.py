@@ -37,13 +37,13 @@ def processes(pid: int) -> list[psutil.Process]:
 
 def stop_hosts(folder: Path) -> None:
     """End all hosts whose sockets are in a folder, with their workers."""
+    everyone: list[psutil.Process] = []
     for path in folder.glob("*.sock"):
         status = ask(path, {"op": "status"})
-        if status is None:
-            continue
-        everyone = processes(status["pid"])
-        ask(path, {"op": "stop", "force": True})
-        psutil.wait_procs(everyone, timeout=5.0)
-        for process in everyone:
-            with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+        if status is not None:
+            everyone += processes(status["pid"])
+            ask(path, {"op": "stop", "force": True})
+    _, alive = psutil.wait_procs(everyone, timeout=10.0)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)

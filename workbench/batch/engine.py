@@ -6,8 +6,6 @@ It runs the cells in a fresh forked child instead of a kernel. What needs a kern
 from __future__ import annotations
 
 import copy
-import importlib
-import importlib.util
 import json
 import os
 import time
@@ -15,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from papermill.engines import Engine, NBClientEngine
 from papermill.log import logger
+
+from workbench.errors import InvalidTemplateError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -95,7 +95,8 @@ class WorkbenchEngine(Engine):  # type: ignore[misc]
 def check_parameters(notebook: NotebookNode) -> None:
     """Refuse wrong parameters of a notebook into which papermill has put some.
 
-    A notebook without a cell tagged ``parameters`` declares none, so any are taken.
+    A notebook without a cell tagged ``parameters`` declares none, so any are taken; so are those of a cell that cannot be read, for
+    papermill takes them.
 
     Raises
     ------
@@ -104,15 +105,21 @@ def check_parameters(notebook: NotebookNode) -> None:
     """
     tagged = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     values = notebook.metadata.get("papermill", {}).get("parameters", {})
-    if "parameters" not in tagged or importlib.util.find_spec("workbench.batch.template") is None:
+    if "parameters" not in tagged:
         return
-    template = importlib.import_module("workbench.batch.template")
+    from workbench.batch.template import template_of
+
     declared = copy.deepcopy(notebook)
     declared.cells = [
         cell for cell in declared.cells if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
     source = notebook.metadata.get("papermill", {}).get("input_path") or "this notebook"
-    template.template_of(declared, str(source)).check(values)
+    try:
+        template = template_of(declared, str(source))
+    except InvalidTemplateError as error:
+        logger.warning("Parameters are not checked: %s", error)
+        return
+    template.check(values)
 
 
 class _Execution:
