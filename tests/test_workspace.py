@@ -326,6 +326,8 @@ def test_an_interrupt_cancels_the_run_and_stops_the_caller(tmp_path: Path) -> No
     )
     write_algorithm(tmp_path / "slow", "slow", code, type="Generic")
     script = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a background
 import numpy as np, workbench
 ws = workbench.open({str(tmp_path / "ws")!r})
 try:
