@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.batch.grid import is_draw, read_axis
+from workbench.batch.axis_text import is_draw, read_axis
 from workbench.commands import read_inputs, split_words
 from workbench.errors import InvalidInputError
 

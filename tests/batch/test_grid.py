@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.algorithms.parameters import Parameters
-from workbench.batch.grid import MOST_POINTS, is_draw, make_points, read_axis
+from workbench.batch.axis_text import is_draw, read_axis
+from workbench.batch.given import MOST_POINTS
+from workbench.batch.grid import make_points
 from workbench.errors import InvalidInputError, InvalidParameterError, NotFoundError
 from workbench.models import ParameterSpec
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from workbench.batch.grid import SAMPLES, Axes, Given, Points, check_points, make_points
+from workbench.batch.given import Axes, Given
+from workbench.batch.grid import SAMPLES, Points, check_points, make_points
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_table import values_of
 from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
