@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import subprocess
 import sys
@@ -358,13 +357,26 @@ def test_what_a_runner_fetches_is_mapped_and_its_changes_stay_its_own(anywhere: 
     second = anywhere.fetch([kept.id], DataSchema, "image")[0]
     np.testing.assert_array_equal(first["image"], image)
     if anywhere._store.is_local:
-        assert isinstance(_owner(first["image"]), mmap.mmap)
+        assert type(_owner(first["image"])).__name__ == "_Pages"
     first["image"][:] = 0
     np.testing.assert_array_equal(second["image"], image)
     np.testing.assert_array_equal(anywhere.get(kept.id, "image")["image"], image)
     anywhere.delete(kept.id)
     np.testing.assert_array_equal(second["image"], image)  # outlives the dataset
     assert first["small"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_stack_of_many_slices_is_mapped_without_as_many_open_files(datasets: Datasets) -> None:
+    resource = pytest.importorskip("resource")
+    slices = datasets.put_many([{"image": np.full((512, 512), i, np.float32)} for i in range(60)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 100
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 25, hard))
+    try:
+        fetched = datasets.fetch([ds.id for ds in slices], DataSchema, "image")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [data["image"][0, 0] for data in fetched] == list(range(60))
 
 
 def _owner(array: np.ndarray) -> object:
