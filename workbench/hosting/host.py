@@ -40,6 +40,7 @@ HARD_AFTER_S = 1.0  # of a cancel: the Python code is interrupted
 TIMEOUT_GRACE_S = 1.0
 NOTEBOOK_GRACE_S = 6.0  # it is interrupted, and kept as far as it came
 KEPT_ENDED = 256
+FAILED_STARTS = 3  # of workers, in a row: what waits is then given up
 #: what of an order the worker needs, beside the record
 FOR_THE_WORKER = ("folder", "notebook", "cwd", "env")
 
@@ -435,10 +436,14 @@ class Host:
     def _no_worker(self, why: str) -> None:
         """Give up on what waits when workers do not come up, instead of letting it wait forever."""
         self._failed_starts += 1
-        if self._failed_starts < 3:
+        if self._failed_starts < FAILED_STARTS:
             self._loop.at(0.5, self._dispatch)
             return
         self._failed_starts = 0
+        why = (
+            f"it never began: {FAILED_STARTS} workers in a row ended before they were ready; the last: {why}. "
+            "Run it again; if it stays so, `workbench doctor` tells what is wrong here."
+        )
         for run in [r for r in self._runs.values() if r.worker is None and not r.is_settling]:
             if self._waiting.remove(run.id):
                 self._settle(run, Ending.failed("WorkerError", why))
