@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -350,11 +350,26 @@ def test_a_lock_of_a_dead_process_is_taken_away(datasets: Datasets, tmp_path: Pa
     assert not lock.exists()
 
 
-def test_what_a_runner_fetches_is_mapped_and_its_changes_stay_its_own(anywhere: Datasets) -> None:
+def _got(datasets: Datasets, id: str, *keys: str) -> dict[str, Any]:
+    return datasets.get(id, *keys)
+
+
+def _got_of_many(datasets: Datasets, id: str, *keys: str) -> dict[str, Any]:
+    return datasets.get_many([id], *keys)[0]
+
+
+def _fetched(datasets: Datasets, id: str, *keys: str) -> dict[str, Any]:
+    return datasets.fetch([id], DataSchema, *keys)[0]
+
+
+@pytest.mark.parametrize("reading", [_got, _got_of_many, _fetched])
+def test_what_is_read_is_mapped_and_its_changes_stay_its_own(
+    anywhere: Datasets, reading: Callable[..., dict[str, Any]]
+) -> None:
     image = np.random.default_rng(0).random((512, 512))
     kept = anywhere.put({"image": image, "small": np.arange(4)})
-    first = anywhere.fetch([kept.id], DataSchema, "image", "small")[0]
-    second = anywhere.fetch([kept.id], DataSchema, "image")[0]
+    first = reading(anywhere, kept.id, "image", "small")
+    second = reading(anywhere, kept.id, "image")
     np.testing.assert_array_equal(first["image"], image)
     if anywhere._store.is_local:
         assert type(_owner(first["image"])).__name__ == "_Pages"
@@ -364,6 +379,13 @@ def test_what_a_runner_fetches_is_mapped_and_its_changes_stay_its_own(anywhere: 
     anywhere.delete(kept.id)
     np.testing.assert_array_equal(second["image"], image)  # outlives the dataset
     assert first["small"].tolist() == [0, 1, 2, 3]
+
+
+def test_what_is_asked_for_in_memory_is_in_no_file(datasets: Datasets) -> None:
+    kept = datasets.put({"image": np.ones((512, 512))})
+    for found in (datasets.get(kept.id, mapped=False), *datasets.get_many([kept.id], mapped=False)):
+        assert type(_owner(found["image"])).__name__ != "_Pages"
+        assert found["image"].all()
 
 
 def test_a_stack_of_many_slices_is_mapped_without_as_many_open_files(datasets: Datasets) -> None:

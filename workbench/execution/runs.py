@@ -292,7 +292,7 @@ class Runs:
 
     def load(self, output: OutputRef) -> dict[str, Any]:
         """Return all keys of an output dataset."""
-        return self._datasets.get(output.dataset or "", mapped=True)
+        return self._datasets.get(output.dataset or "")
 
     def pace_of(self, record: RunRecord) -> Pace:
         """Return what earlier runs of the same revision took."""

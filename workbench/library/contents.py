@@ -80,14 +80,16 @@ class Contents:
         """Tell for each digest whether its object is there."""
         return self._store.exist(OBJECTS, [f"{digest}.h5" for digest in digests])
 
-    def read(self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool = False) -> dict[str, Any]:
+    def read(
+        self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool = True, cached: bool = False
+    ) -> dict[str, Any]:
         """Read keys of a dataset.
 
-        With ``mapped`` large arrays may be the object's own bytes, see `storage.hdf5.read`; what cannot be mapped is kept in
-        the cache for the next reader.
+        With ``mapped`` large arrays may be the object's own bytes, see `storage.hdf5.read`; with ``cached`` what cannot be
+        mapped is kept for the next reader.
         """
         keys = list(keys)
-        if not mapped or self._is_mappable(record):
+        if not cached or self._is_mappable(record):
             return self._read(record, keys, mapped=mapped)
         found = {key: array for key in keys if (array := self.cache.get(record.digest, key)) is not None}
         missing = [key for key in keys if key not in found]

@@ -230,9 +230,12 @@ class Datasets:
         ref: Ref,
         *keys: str,
         schema: type[DataSchema] | str | None = None,
-        mapped: bool = False,
+        mapped: bool = True,
     ) -> dict[str, Any]:
         """Read arrays of a dataset; nothing but the keys asked for is read.
+
+        Large arrays of a folder are mapped, not read: they cost nothing until they are looked at, and all processes that have
+        them share their pages. What is written to one stays with the array: the dataset does not change.
 
         Parameters
         ----------
@@ -242,7 +245,8 @@ class Datasets:
         schema : DataSchema class or name, optional
             Check what was read; keys that are absent and optional in the schema are then left out.
         mapped : bool
-            Map large arrays of a folder instead of reading them: no copy, and what is written to one stays its own.
+            False reads everything into memory at once: for arrays that are changed all over, or outlive a folder that is
+            unplugged.
 
         Raises
         ------
@@ -257,21 +261,21 @@ class Datasets:
         if schema is None:
             self._check_keys(record, keys)
             return self._contents.read(record, keys or tuple(record.keys), mapped=mapped)
-        from workbench import schemas
-
-        present = [key for key in keys or record.keys if key in record.keys]
-        return schemas.validate(schema, self._contents.read(record, present, mapped=mapped), keys)
+        return self._read_checked(record, keys, schema, mapped=mapped)
 
     def get_many(
         self,
         refs: Iterable[Ref],
         *keys: str,
         schema: type[DataSchema] | str | None = None,
+        mapped: bool = True,
         parallel: bool = True,
     ) -> Dicts:
         """Read many datasets, in their order; see `get`."""
         return _map(
-            lambda ref: self.get(ref, *keys, schema=schema), self._handles(refs), self._threads(parallel)
+            lambda ref: self.get(ref, *keys, schema=schema, mapped=mapped),
+            self._handles(refs),
+            self._threads(parallel),
         )
 
     def fetch(
@@ -279,15 +283,14 @@ class Datasets:
     ) -> Dicts:
         """Read many datasets for a runner: checked by the schema; a key that is absent and optional is None.
 
-        Large arrays of a folder are mapped, not read: they cost nothing until they are looked at, and all processes that have
-        them share their pages. What a runner writes into one stays its own.
+        Large arrays of a folder are mapped, as by `get`; what cannot be mapped is kept for the next run of this process.
         """
         from workbench import schemas
 
         cls = schemas.by_name(schema) if isinstance(schema, str) else schema
         names = keys or tuple(cls.model_fields)
         found = _map(
-            lambda ref: self.get(ref, *keys, schema=cls, mapped=True),
+            lambda dataset: self._read_checked(dataset.record, keys, cls, cached=True),
             self._handles(refs),
             self._threads(parallel),
         )
@@ -543,6 +546,14 @@ class Datasets:
         return max(2, self._settings.threads) if parallel else 1
 
     # -- checking
+
+    def _read_checked(
+        self, record: DatasetRecord, keys: tuple[str, ...], schema: type[DataSchema] | str, **how: bool
+    ) -> dict[str, Any]:
+        from workbench import schemas
+
+        present = [key for key in keys or record.keys if key in record.keys]
+        return schemas.validate(schema, self._contents.read(record, present, **how), keys)
 
     def _checked(self, data: Mapping[str, Any], schema: type[DataSchema] | str | None) -> dict[str, Any]:
         from workbench import schemas
