@@ -140,9 +140,7 @@ def check(ws: workbench.Workspace, said: list[list[str]], done: dict[str, int]) 
         stored = RunRecord.model_validate_json(ws.store.get("runs", f"{run_id}.json"))
         assert stored.status == record.status, f"file and catalog of {run_id} differ"
         assert run_id not in reported or record.status == "COMPLETED"
-        if record.status == "FAILED":  # kills may hit workers that are still starting, one after the other
-            assert record.error is not None
-            assert "never began" in record.error.message, record.error
+        assert record.status != "FAILED", record.error  # also where kills hit workers that are still starting
         if record.status == "COMPLETED":
             large, small = ws.runs.get(run_id).datasets
             np.testing.assert_array_equal(large.array[:10], small.array)

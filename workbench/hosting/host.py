@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +40,8 @@ TIMEOUT_GRACE_S = 1.0
 NOTEBOOK_GRACE_S = 6.0  # it is interrupted, and kept as far as it came
 KEPT_ENDED = 256
 FAILED_STARTS = 3  # of workers, in a row: what waits is then given up
+PAUSE_S = 0.1  # before the next start after one that was killed; doubled each time
+LONGEST_PAUSE_S = 10.0
 #: what of an order the worker needs, beside the record
 FOR_THE_WORKER = ("folder", "notebook", "cwd", "env")
 
@@ -110,6 +111,7 @@ class Host:
         self._last_work = time.monotonic()
         self._completed = 0
         self._failed_starts = 0
+        self._killed_starts = 0
         self._oom_kills: deque[int] = deque([oom_kills()], maxlen=2)
 
     # -- the loop
@@ -433,8 +435,22 @@ class Host:
         if worker.end is not None:
             self._loop.add(worker.end, lambda mask: self._worker_ended(worker))
 
+    def _start_ended(self, worker: WorkerHandle) -> None:
+        """Start another worker for one that ended before it was ready; called in a thread, for it waits for the end."""
+        why = f"a worker {worker.why_ended()}"
+        worker.kill()  # if only its line was closed
+        step = self._start_killed if worker.was_killed else self._no_worker
+        self._loop.from_thread(lambda: step(why))
+
+    def _start_killed(self, why: str) -> None:
+        """Hold what waits: a kill from outside says nothing about the next worker, however many there were."""
+        pause = min(PAUSE_S * 2**self._killed_starts, LONGEST_PAUSE_S)
+        self._killed_starts += 1
+        print(f"{why} while it started; the next one in {pause:g} s", file=sys.stderr, flush=True)
+        self._loop.at(pause, self._dispatch)
+
     def _no_worker(self, why: str) -> None:
-        """Give up on what waits when workers do not come up, instead of letting it wait forever."""
+        """Give up on what waits when workers fail by themselves, instead of letting it wait forever."""
         self._failed_starts += 1
         if self._failed_starts < FAILED_STARTS:
             self._loop.at(0.5, self._dispatch)
@@ -470,7 +486,7 @@ class Host:
         if event == "ready":
             worker.is_ready = True
             worker.idle_since = time.monotonic()
-            self._failed_starts = 0
+            self._failed_starts = self._killed_starts = 0
             self._dispatch()
             return
         run = self._runs.get(message["run"])
@@ -527,26 +543,23 @@ class Host:
         assert self._crew is not None
         if worker not in self._crew.workers:
             return
-        was_ready, worker.is_ready = worker.is_ready, False  # it gets no other run
+        self._crew.workers.discard(
+            worker
+        )  # first of all: it gets no other run, even if its last word is "ready"
         self._hear_last_words(worker)
-        worker.kill()  # what it had started
+        if worker.is_ready or worker.is_leaving:
+            worker.kill()  # what it had started; one that was not ready is to tell how it ended
         if worker.end is not None:
             self._loop.remove(worker.end)
         for run_id in worker.filing:
             self._file(run_id)
-        self._crew.workers.discard(worker)
         self._loop.remove(worker.connection)
         run = self._runs.get(worker.run_id or "")
         if run is not None:
             self._slots.give_back(run.needs)
             self._settle(run, run.ending or Ending.lost(worker))
-        elif not was_ready and not worker.is_leaving:
-            threading.Thread(
-                target=lambda: self._loop.from_thread(
-                    _bind(self._no_worker, f"a worker {worker.why_ended()}")
-                ),
-                daemon=True,
-            ).start()
+        elif not worker.is_ready and not worker.is_leaving:
+            threading.Thread(target=self._start_ended, args=(worker,), daemon=True).start()
             return
         else:
             threading.Thread(target=worker.why_ended, daemon=True).start()  # reaps it
@@ -572,10 +585,6 @@ class Host:
     def _end_if_idle(self, seconds: float) -> None:
         if not self._runs and time.monotonic() - self._last_work >= seconds:
             self._loop.end()
-
-
-def _bind(function: Callable[[str], None], value: str) -> Callable[[], None]:
-    return lambda: function(value)
 
 
 def _machine_memory() -> int:

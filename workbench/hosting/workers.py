@@ -18,6 +18,9 @@ from typing import Any
 from workbench.execution.wire import Decoder, Message, Outbox, encode
 from workbench.hosting.worker import serve
 
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+SERVER_GONE = 255  # multiprocessing's exit code of a process whose fork server died before it could tell
+
 
 @dataclass(eq=False)
 class WorkerHandle:
@@ -65,6 +68,12 @@ class WorkerHandle:
         except (OSError, AttributeError):  # gone already, or no Linux: the end of its line tells then
             return None
         return _Descriptor(descriptor)  # type: ignore[return-value]
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether something outside has ended it, as far as is known: by a signal that is no crash, or with its server."""
+        code = self.process.exitcode
+        return code == SERVER_GONE or (code is not None and code < 0 and -code not in CRASHES)
 
     def why_ended(self) -> str:
         """Return how the process ended, in words."""

@@ -1,0 +1,122 @@
+"""Workers that do not come up: those that fail by themselves, and those that something kills."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from algorithm_folders import NOOP, write_algorithm
+
+import workbench
+from workbench.execution.slots import Needs
+from workbench.execution.wire import encode
+from workbench.hosting import crew
+from workbench.hosting.host import FAILED_STARTS, Host, HostedRun
+from workbench.hosting.workers import WorkerHandle
+
+# What every interpreter of the host imports first: new workers end here as often as a file has lines, the server never comes up
+SITE = """
+    import os, signal, sys
+    from pathlib import Path
+
+    words = " ".join(sys.orig_argv)
+    left = Path({left!r})
+    if "forkserver" in words:
+        os._exit(3)
+    if "spawn_main" in words and left.exists():
+        *rest, line = left.read_text().splitlines() or [""]
+        left.write_text("\\n".join(rest)) if rest else left.unlink()
+        if line == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(3)
+"""
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file that says how the next starts end."""
+    site = tmp_path / "site"
+    site.mkdir()
+    path = tmp_path / "left"
+    (site / "sitecustomize.py").write_text(textwrap.dedent(SITE.format(left=str(path))))
+    monkeypatch.syspath_prepend(str(site))
+    return path
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[workbench.Workspace]:
+    with workbench.open(tmp_path / "ws", workers=1) as workspace:
+        workspace.algorithms.deploy(
+            write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False
+        )
+        yield workspace
+
+
+def test_workers_that_are_killed_while_they_start_fail_no_run(ws: workbench.Workspace, left: Path) -> None:
+    left.write_text("\n".join(["kill"] * (FAILED_STARTS + 2)))
+    runs = [ws.run("noop", executor="process", wait=False) for _ in range(3)]
+    assert [run.wait(60).status for run in runs] == ["COMPLETED"] * 3
+    assert not left.exists()
+    assert (
+        "was killed by signal 9 (SIGKILL) while it started"
+        in ws.executor("process").client.address.log.read_text()
+    )
+
+
+def test_workers_that_fail_by_themselves_give_up_what_waits_with_the_reason(
+    ws: workbench.Workspace, left: Path
+) -> None:
+    left.write_text("\n".join(["fail"] * FAILED_STARTS))
+    run = ws.run("noop", executor="process", wait=False).wait(60)
+    assert run.status == "FAILED"
+    assert run.record.error is not None
+    assert "it never began" in run.record.error.message
+    assert "ended itself with exit code 3" in run.record.error.message
+    assert ws.run("noop", executor="process").status == "COMPLETED"  # mended since
+
+
+class NoStarter:
+    """Starts nothing and counts what was wanted."""
+
+    is_warm = False
+
+    def __init__(self, *args: object) -> None:
+        self.wanted = 0
+
+    def want(self) -> None:
+        self.wanted += 1
+
+
+def test_a_worker_whose_last_word_is_ready_gets_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "WorkerStarter", NoStarter)
+    with socket.socket(socket.AF_UNIX) as listener:
+        host = Host(listener, tmp_path / "none.sock")
+        host._crew = crew.Crew(1, {}, lambda worker: None)
+        host._runs["r"] = HostedRun("r", {}, Needs(), ("a", "cpu"), None)
+        host._waiting.add("r", 0, Needs())
+        ours, theirs = socket.socketpair()
+        process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+        process.start()
+        host._crew._starting = 1
+        worker = WorkerHandle(process, ours, time.monotonic())
+        host._take_worker(worker)
+        theirs.sendall(encode({"event": "ready", "pid": process.pid}))
+        theirs.close()
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        host._worker_ended(worker)
+        assert worker.is_ready, "its last word was heard"
+        assert (worker.run_id, len(host._waiting)) == (None, 1)
+        assert host._crew.workers == set()
+        assert host._crew._starter.wanted == 1, "another one is to come"  # type: ignore[attr-defined]
+        for end in (host._loop._wake_in, host._loop._wake_out):
+            end.close()
