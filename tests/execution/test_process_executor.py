@@ -513,7 +513,7 @@ CHILDREN = generic("""
 """)
 
 
-@pytest.mark.parametrize("how", ["cancel", "timeout", "kill"])
+@pytest.mark.parametrize("how", ["cancel", "timeout", "worker", "host", "worker and host"])
 def test_what_an_algorithm_started_ends_with_its_run(
     ws: workbench.Workspace, tmp_path: Path, how: str
 ) -> None:
@@ -527,11 +527,12 @@ def test_what_an_algorithm_started_ends_with_its_run(
     children = [psutil.Process(int(word)) for word in line.split()[-2:]]
     if how == "cancel":
         run.cancel()
-    elif how == "kill":
+    elif how != "timeout":
         until(lambda: run.record.worker_pid, "the state RUNNING")
-        os.kill(run.record.worker_pid or 0, signal.SIGKILL)
-    expected = {"cancel": "CANCELLED", "timeout": "FAILED", "kill": "LOST"}[how]
-    assert run.wait(10).status == expected
+        for name, pid in {"worker": run.record.worker_pid, "host": host_of(ws)}.items():
+            if name in how:
+                os.kill(pid or 0, signal.SIGKILL)
+    assert run.wait(10).status == {"cancel": "CANCELLED", "timeout": "FAILED"}.get(how, "LOST")
     _, alive = psutil.wait_procs(children, timeout=5.0)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 

@@ -18,6 +18,7 @@ import workbench
 from workbench.execution.slots import Needs
 from workbench.execution.wire import encode
 from workbench.hosting import crew
+from workbench.hosting.guard import Guard
 from workbench.hosting.host import FAILED_STARTS, Host, HostedRun
 from workbench.hosting.workers import WorkerHandle
 
@@ -94,12 +95,22 @@ class NoStarter:
         self.wanted += 1
 
 
+class NoGuard(Guard):
+    """Guards nothing: a test is no place to fork."""
+
+    def __init__(self) -> None:
+        pass
+
+    def _say(self, line: str) -> None:
+        pass
+
+
 def test_a_worker_whose_last_word_is_ready_gets_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crew, "WorkerStarter", NoStarter)
     with socket.socket(socket.AF_UNIX) as listener:
-        host = Host(listener, tmp_path / "none.sock")
+        host = Host(listener, tmp_path / "none.sock", NoGuard())
         host._crew = crew.Crew(1, {}, lambda worker: None)
         host._runs["r"] = HostedRun("r", {}, Needs(), ("a", "cpu"), None)
         host._waiting.add("r", 0, Needs())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import StorageError, WorkbenchError
 from workbench.execution.host_address import HostAddress, address_of, tail
-from workbench.execution.process_identity import is_gone
+from workbench.execution.process_identity import wait_gone
 from workbench.execution.remote_run import RemoteRun
 from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
@@ -214,11 +214,8 @@ class HostClient:
             return None
         pid, started = self.host_pid, self.host_started
         answer = self.ask("stop", force=force)
-        end = time.monotonic() + ANSWER_S
-        while answer["stopping"] and time.monotonic() < end:
-            if is_gone(pid, started, socket.gethostname()):
-                break
-            time.sleep(0.02)
+        if answer["stopping"]:
+            wait_gone(pid, started, socket.gethostname(), ANSWER_S)
         return answer
 
     def close(self) -> None:
@@ -374,15 +371,15 @@ class HostClient:
                 if self.connect(start=False) and self.ask("watch", run=remote.record.id).get("known"):
                     remotes.remove(remote)
         end = time.monotonic() + GONE_S
-        time.sleep(LAST_WORDS_S)
-        while remotes and time.monotonic() < end:
-            for remote in list(remotes):
-                with suppress(WorkbenchError):
-                    record = self._runs.settle_if_gone(remote.record.id)
-                    if record.status.is_final:
-                        self._settled(remote, record)
-                        remotes.remove(remote)
-            time.sleep(0.05 if remotes else 0)
+        time.sleep(
+            LAST_WORDS_S
+        )  # of a worker that no record names yet; of the others, their end is waited for
+        for remote in list(remotes):
+            with suppress(WorkbenchError):
+                record = self._runs.wait_gone(remote.record.id, end - time.monotonic())
+                if record.status.is_final:
+                    self._settled(remote, record)
+                    remotes.remove(remote)
         for remote in remotes:  # the workspace is gone too: nobody is kept waiting
             error = ErrorRecord(
                 type="ProcessGone",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from contextlib import suppress
 from functools import lru_cache
 
 START_TOLERANCE_S = 2.0
@@ -47,3 +48,13 @@ def is_gone(pid: int | None, started: float | None, host: str) -> bool:
     except psutil.AccessDenied:
         return False
     return started is not None and abs(created - started) > START_TOLERANCE_S
+
+
+def wait_gone(pid: int | None, started: float | None, host: str, timeout_s: float) -> bool:
+    """Wait until a process has ended, of which the system tells; return False if it has not in time."""
+    import psutil
+
+    if not is_gone(pid, started, host) and host == socket.gethostname():
+        with suppress(psutil.Error):
+            psutil.Process(pid).wait(timeout_s)
+    return is_gone(pid, started, host)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from workbench.library.datasets import Datasets
 
 COLLECTION = "runs"
-POLL_S = 0.1  # only for runs of other processes on stores that send no events
+#: of a run that the run host does not have: a kernel has no door where others could hear of its own runs
+POLL_S = 0.1
 
 
 class Runs:
@@ -315,7 +316,7 @@ class Runs:
         return facts
 
     def wait(self, id: str, timeout_s: float | None) -> None:
-        """Wait for a run of another process."""
+        """Wait for a run of another kernel's own process; one of the run host is heard of (`active`)."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while not self.settle_if_gone(id).status.is_final and (end is None or time.monotonic() < end):
             time.sleep(POLL_S)
@@ -348,6 +349,20 @@ class Runs:
         """Return the record of a run, LOST now if its processes have vanished."""
         record = self.record(id) if id not in self._live else self._catalog.get_run(id) or self.record(id)
         return next(iter(self._settle_gone([record], even_followed=True)), record)
+
+    def wait_gone(self, id: str, timeout_s: float) -> RunRecord:
+        """Wait until the processes of a run have ended; return its record, LOST now if they have not finished it."""
+        from workbench.execution.process_identity import wait_gone
+
+        end = time.monotonic() + timeout_s
+        record = self._catalog.get_run(id) or self.record(id)
+        for pid, started in (
+            (record.pid, record.pid_started),
+            (record.worker_pid, record.worker_started),
+        ):
+            if pid is not None:
+                wait_gone(pid, started, record.host, max(0.0, end - time.monotonic()))
+        return self.settle_if_gone(id)
 
     def end(self, record: RunRecord, status: RunStatus, error: ErrorRecord | None) -> RunRecord:
         """Bring a run whose process is gone to a final state and return its record.

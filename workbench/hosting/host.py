@@ -25,6 +25,7 @@ from workbench.execution.slots import Needs
 from workbench.execution.wire import Decoder, Message, Outbox, encode
 from workbench.hosting.clerk import Clerk, Ending
 from workbench.hosting.crew import Crew
+from workbench.hosting.guard import Guard
 from workbench.hosting.loop import Loop
 from workbench.hosting.waiting import Slots, Waiting
 from workbench.hosting.workers import WorkerHandle, oom_kills, resident_bytes
@@ -92,11 +93,14 @@ class Host:
         Bound to the host's address and listening.
     path : Path
         The socket's file.
+    guard : Guard
+        Told of all workers.
     """
 
-    def __init__(self, listener: socket.socket, path: Path) -> None:
+    def __init__(self, listener: socket.socket, path: Path, guard: Guard) -> None:
         self._listener = listener
         self._path = path
+        self._guard = guard
         self._loop = Loop()
         self._clients: set[Client] = set()
         self._crew: Crew | None = None
@@ -429,6 +433,7 @@ class Host:
             self._no_worker(f"no worker could be started: {worker}")
             return
         worker.oom_kills = self._oom_kills[0]
+        self._guard.add(worker.pid)
         self._crew.take(worker)
         self._loop.add(worker.connection, lambda mask: self._serve_worker(worker, mask))
         worker.end = worker.watch_end()
@@ -549,6 +554,7 @@ class Host:
         self._hear_last_words(worker)
         if worker.is_ready or worker.is_leaving:
             worker.kill()  # what it had started; one that was not ready is to tell how it ended
+        self._guard.remove(worker.pid)
         if worker.end is not None:
             self._loop.remove(worker.end)
         for run_id in worker.filing:
@@ -595,8 +601,9 @@ def _machine_memory() -> int:
 
 def main() -> None:
     """Be the host at the address in the arguments: the socket's path, and where to say that it listens."""
-    path, ready = Path(sys.argv[1]), int(sys.argv[2])
     os.chdir("/")
+    guard = Guard()
+    path, ready = Path(sys.argv[1]), int(sys.argv[2])
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with suppress(OSError):
         path.unlink()  # of a host that was killed: whoever started this one holds the lock and found nobody there
@@ -606,5 +613,5 @@ def main() -> None:
     os.write(ready, b"ready")
     os.close(ready)
     sys.argv[:] = ["workbench-host"]
-    Host(listener, path).serve()
+    Host(listener, path, guard).serve()
     os._exit(0)
