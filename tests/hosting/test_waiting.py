@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.execution.slots import Needs
-from workbench.hosting.waiting import Slots, Waiting
+from workbench.hosting.waiting import PATIENCE_S, Slots, Waiting
 
 NOTHING = Needs()
 
@@ -114,3 +114,46 @@ def test_a_group_goes_on_with_more_at_once_when_told_so() -> None:
     assert drained(waiting, slots) == ["s0"]
     waiting.add("s3", 0, NOTHING, "sweep", 3)
     assert drained(waiting, slots) == ["s1", "s2"]
+
+
+def test_a_large_run_does_not_starve_while_small_ones_pass_it() -> None:
+    moment = 0.0
+    waiting, slots = Waiting(lambda: moment), Slots(memory=10)
+    small, large, free = Needs(memory=4), Needs(memory=8), Needs()
+
+    def small_ones(*ids: str) -> list[str]:
+        for run_id in ids:
+            waiting.add(run_id, 0, small)
+        return drained(waiting, slots)
+
+    assert small_ones("a", "b") == ["a", "b"]
+    waiting.add("large", 0, large)
+    slots.give_back(small)
+    assert small_ones("c") == ["c"], "for a while it lets others pass: the memory would lie idle"
+    moment += PATIENCE_S
+    slots.give_back(small)
+    assert small_ones("d") == [], "now it is held for the large one"
+    assert waiting.could_begin(slots, 5) == []
+    waiting.add("free", 0, free)
+    waiting.add("urgent", 1, small)
+    assert drained(waiting, slots) == ["urgent", "free"], (
+        "what takes no memory passes, and so does who comes before it"
+    )
+    slots.give_back(small)
+    slots.give_back(small)
+    assert drained(waiting, slots) == ["large"]
+    slots.give_back(large)
+    assert drained(waiting, slots) == ["d"]
+
+
+def test_a_run_that_was_taken_out_holds_nobody_back() -> None:
+    moment = 0.0
+    waiting, slots = Waiting(lambda: moment), Slots(memory=10)
+    for run_id, memory in {"a": 6, "large": 10, "b": 4}.items():
+        waiting.add(run_id, 0, Needs(memory=memory))
+    assert waiting.next(slots) == "a"
+    assert waiting.could_begin(slots, 5) == ["b"]
+    moment += PATIENCE_S
+    assert waiting.could_begin(slots, 5) == []
+    assert waiting.remove("large")
+    assert drained(waiting, slots) == ["b"]

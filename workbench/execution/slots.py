@@ -25,6 +25,10 @@ class Needs:
     memory: int = 0
     gpu: str | None = None
 
+    def compete(self, other: Needs) -> bool:
+        """Tell whether what this run takes could be missing to another one."""
+        return bool(self.memory and other.memory) or (self.gpu is not None and self.gpu == other.gpu)
+
 
 def needs_of(revision: Revision, device: str, settings: Settings) -> Needs:
     """Return what a run of a revision on a device needs, as declared in its ``[tool.workbench]``."""

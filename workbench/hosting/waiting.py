@@ -1,14 +1,18 @@
-"""Runs that wait for their turn: by priority, then by time; a run whose slots are taken lets others pass.
+"""Runs that wait for their turn: by priority, then by time; a run whose slots are taken lets others pass, for a while.
 
 Of a group only so many have a turn at once; its others are held back, so that a single run never waits for all of a sweep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from workbench.execution.slots import Needs
+
+PATIENCE_S = 10.0  # so long a run lets those pass that take what it waits for
 
 
 @dataclass
@@ -60,11 +64,20 @@ class Waiting:
     """The queue.
 
     Ids in the order in which they are to start; kept sorted by inserting behind the last one of the same priority.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds.
     """
 
+    clock: Callable[[], float] = time.monotonic
     _by_priority: dict[int, dict[str, Needs]] = field(default_factory=dict)
     _groups: dict[str, _Group] = field(default_factory=dict)
     _group_of: dict[str, str] = field(default_factory=dict)
+    _since: dict[str, float] = field(
+        default_factory=dict
+    )  # when a run whose turn it was found its slots taken
 
     def add(self, run_id: str, priority: int, needs: Needs, group: str | None = None, most: int = 1) -> None:
         """Add a run behind those of its priority; of a group no more than ``most`` at once."""
@@ -85,29 +98,38 @@ class Waiting:
             return True
         found = any(runs.pop(run_id, None) is not None for runs in self._by_priority.values())
         if found:
+            self._since.pop(run_id, None)
             self.ended(run_id)
         return found
 
     def next(self, slots: Slots, can_begin: Callable[[str], bool] = lambda run_id: True) -> str | None:
         """Take out the first run that can begin and whose slots are free, take them, and return its id."""
-        for runs in self._by_priority.values():
-            for run_id, needs in runs.items():
-                if slots.fit(needs) and can_begin(run_id):
-                    slots.take(needs)
-                    del runs[run_id]
-                    return run_id
+        for run_id, needs, runs in self._in_turn(slots):
+            if can_begin(run_id):
+                slots.take(needs)
+                del runs[run_id]
+                self._since.pop(run_id, None)
+                return run_id
         return None
 
     def could_begin(self, slots: Slots, most: int) -> list[str]:
         """Return up to so many runs whose slots are free, in the order in which they are to start."""
-        found: list[str] = []
+        return [run_id for run_id, _, _ in islice(self._in_turn(slots), most)]
+
+    def _in_turn(self, slots: Slots) -> Iterator[tuple[str, Needs, dict[str, Needs]]]:
+        """Yield the runs whose slots are free, in order, with those of their priority.
+
+        Who has lost patience is passed only by those that take nothing of what it waits for.
+        """
+        awaited: list[Needs] = []
         for runs in self._by_priority.values():
             for run_id, needs in runs.items():
-                if len(found) == most:
-                    return found
-                if slots.fit(needs):
-                    found.append(run_id)
-        return found
+                if not slots.fit(needs):
+                    moment = self.clock()
+                    if moment - self._since.setdefault(run_id, moment) >= PATIENCE_S:
+                        awaited.append(needs)
+                elif not any(needs.compete(other) for other in awaited):
+                    yield run_id, needs, runs
 
     def ended(self, run_id: str) -> None:
         """Let the next of its group have its turn."""
