@@ -144,6 +144,7 @@ def test_a_run_is_reused_and_tells_why(call, tmp_path: Path) -> None:
     assert f"reused from {first}" in again.output
     np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), np.zeros((4, 5)))
     assert f"reused from {first}" in call("why", "last").output
+    assert "Nothing was computed" in call("jobs", "last", "log").output
     assert "reuse was off" in call("why", first).output
     refused = call("run", "invert", str(tmp_path / "image.npy"), "gain=2", "--reuse", "only")
     assert refused.exit_code == 1

@@ -54,5 +54,30 @@ def test_wrong_settings_name_their_source(
         load(environ=environ, start=tmp_path)
 
 
+def test_sizes_may_have_units_and_are_shown_with_them(tmp_path: Path) -> None:
+    (tmp_path / "workbench.toml").write_text("data_cache = 1000\nsession_bytes = '1.5 GB'")
+    settings, sources = load(
+        {"session_quota": "10GiB"}, environ={"WORKBENCH_MEMORY_BUDGET": "512 MiB"}, start=tmp_path
+    )
+    assert settings.memory_budget == 512 << 20
+    assert (settings.data_cache, settings.session_bytes) == (1000, 1_500_000_000)
+    assert [sources[name].text for name in ("memory_budget", "session_quota", "data_cache")] == [
+        "512.0 MiB",
+        "10.0 GiB",
+        "1000 B",
+    ]
+    for wrong in ("0", "5 parsecs", "-1"):
+        with pytest.raises(InvalidInputError, match="'memory_budget' is"):
+            load({"memory_budget": wrong}, environ={}, start=tmp_path)
+
+
+def test_a_variable_that_is_no_setting_is_warned_of_once(tmp_path: Path) -> None:
+    environ = {"WORKBENCH_MEMORY_BUGDET": "1", "WORKBENCH_WORKERS": "2"}
+    with pytest.warns(UserWarning, match="Did you mean 'WORKBENCH_MEMORY_BUDGET'"):
+        settings, _ = load(environ=environ, start=tmp_path)
+    assert settings.workers == 2
+    load(environ=environ, start=tmp_path)  # a second warning would be an error here
+
+
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())

@@ -59,7 +59,10 @@ def _open(ctx: click.Context, *, looks: bool = False) -> Workspace:
 @click.pass_context
 def deploy(ctx: click.Context, path: Path, dry_run: bool, no_check: bool) -> None:
     """Deploy the algorithm in a folder."""
-    click.echo(repr(_open(ctx).algorithms.deploy(path, dry_run=dry_run, check=not no_check)))
+    deployed = _open(ctx).algorithms.deploy(path, dry_run=dry_run, check=not no_check)
+    click.echo(repr(deployed))
+    if deployed.note and not dry_run:
+        click.echo(deployed.note)
 
 
 @main.command("ls")
@@ -353,8 +356,8 @@ def settings(ctx: click.Context) -> None:
     _, sources = load({"url": ctx.obj} if ctx.obj else None)
     rows = []
     for name, source in sources.items():
-        value = default_url() if name == "url" and source.value is None else source.value
-        shown = "(set)" if name == "storage_options" and value else value
+        value = default_url() if name == "url" and source.value is None else source.text
+        shown = "(set)" if name == "storage_options" and source.value else value
         rows.append({"setting": name, "value": shown, "from": source.origin, "what": source.description})
     click.echo(text_table(rows))
 

@@ -160,7 +160,7 @@ def run_words(
 
 
 def session_words(
-    workspace: Workspace, name: str | None, *, clear: bool = False, drop: bool = False, make: bool = False
+    workspace: Workspace, name: str | None, *, clear: bool = False, drop: bool = False
 ) -> Session | Page[SessionInfo]:
     """Return the sessions, or one after it was emptied; after a drop those that are left.
 
@@ -171,8 +171,6 @@ def session_words(
         Nothing: all sessions.
     clear, drop : bool
         Remove the items of the session, or the session with them.
-    make : bool
-        Make the session if there is none.
 
     Raises
     ------
@@ -188,7 +186,7 @@ def session_words(
     if drop:
         workspace.sessions.drop(name)
         return workspace.sessions.list()
-    session = workspace.session(name) if make and not clear else workspace.sessions.get(name)
+    session = workspace.sessions.get(name)
     if clear:
         session.clear()
     return session
@@ -289,12 +287,7 @@ def why(workspace: Workspace, run_id: str) -> Why:
     NotFoundError
         If there is no such run.
     """
-    if run_id == "last":
-        newest = workspace.runs.names(1)
-        if not newest:
-            raise NotFoundError("There is no run yet. Start one with ws.run(...) or %algorun.")
-        run_id = newest[0]
-    return workspace.why(run_id)
+    return workspace.why(workspace.runs.get(run_id).id)
 
 
 def _runs(count: int) -> str:

@@ -6,11 +6,12 @@ import json
 import os
 import sys
 import tomllib
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from workbench.errors import InvalidInputError, did_you_mean
 
@@ -50,10 +51,10 @@ class Settings(BaseModel):
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=1000, description="Background runs at once"
     )
-    memory_budget: int | None = Field(
+    memory_budget: ByteSize | None = Field(
         None,
         ge=1,
-        description="Bytes that background runs may declare together; default: all of the machine's",
+        description="Bytes ('8 GiB') that background runs may declare together; default: all of the machine's",
     )
     share_gpu: bool = Field(False, description="Let several background runs use one GPU at a time")
     cancel_grace_s: float = Field(
@@ -71,8 +72,8 @@ class Settings(BaseModel):
         ("numpy", "h5py", "pandas", "matplotlib", "torch"),
         description="Modules that notebooks find imported already, where they are installed",
     )
-    data_cache: int = Field(
-        256 << 20,
+    data_cache: ByteSize = Field(
+        ByteSize(256 << 20),
         ge=0,
         description="Bytes of fetched arrays kept in a process; those of a folder are mapped instead",
     )
@@ -86,11 +87,13 @@ class Settings(BaseModel):
         description="Disk folder for items that find no room, or 'none'; default: the user's cache folder",
     )
     session_items: int | None = Field(None, ge=1, description="Most items of a session; default: no limit")
-    session_bytes: int | None = Field(None, ge=1, description="Most bytes of a session; default: no limit")
-    session_quota: int | None = Field(
+    session_bytes: ByteSize | None = Field(
+        None, ge=1, description="Most bytes of a session; default: no limit"
+    )
+    session_quota: ByteSize | None = Field(
         None, ge=1, description="Most bytes of all sessions in session_folder; default: half of the place"
     )
-    session_spill_quota: int | None = Field(
+    session_spill_quota: ByteSize | None = Field(
         None,
         ge=0,
         description="Most bytes of all sessions in session_spill; default: a quarter of its free space",
@@ -111,6 +114,13 @@ class Source(BaseModel):
     value: Any
     origin: str
     description: str
+
+    @property
+    def text(self) -> str:
+        """The value for people."""
+        if isinstance(self.value, ByteSize):
+            return self.value.human_readable(separator=" ")
+        return "" if self.value is None else str(self.value)
 
 
 def load(
@@ -158,10 +168,11 @@ def load(
         take(table, str(file))
         if isinstance(values.get("url"), str) and "://" not in values["url"]:
             values["url"] = str((file.parent / Path(values["url"]).expanduser()).resolve())
-    for key in Settings.model_fields:
-        name = PREFIX + key.upper()
+    names = {PREFIX + key.upper(): key for key in Settings.model_fields}
+    for name, key in names.items():
         if name in environ:
             take({key: _parse(key, environ[name])}, f"${name}")
+    _warn_of({name for name in environ if name.startswith(PREFIX)} - names.keys(), names)
     take({k: v for k, v in (arguments or {}).items() if v is not None}, "argument")
     try:
         settings = Settings(**values)
@@ -181,6 +192,20 @@ def load(
         for key, field in Settings.model_fields.items()
     }
     return settings, sources
+
+
+_warned: set[str] = set()
+
+
+def _warn_of(unknown: Iterable[str], known: Iterable[str]) -> None:
+    """Warn, once in a process, of variables that look like settings; they may be those of another program."""
+    for name in sorted(set(unknown) - _warned):
+        _warned.add(name)
+        warnings.warn(
+            f"${name} is no setting of workbench and is ignored.{did_you_mean(name, known)} "
+            "`workbench settings` lists them all.",
+            stacklevel=4,
+        )
 
 
 def _here() -> Path:

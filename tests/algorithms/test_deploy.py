@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -336,3 +337,30 @@ def test_damaged_manifest_is_announced_and_the_rest_is_read(tmp_path: Path, algo
 )
 def test_sizes_read_well(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_a_redeploy_says_what_it_replaces(tmp_path: Path, make_algorithms: Callable[..., Algorithms]) -> None:
+    algorithms = make_algorithms()
+    folder = write_algorithm(tmp_path / "a", files={"w.bin": b"weights"})
+    first = algorithms.deploy(folder, check=False)
+    assert first.note == ""
+    assert algorithms.deploy(folder, check=False).note == "", "nothing has changed"
+    (folder / "Runner.py").write_text((folder / "Runner.py").read_text() + "\nMORE = 1\n")
+    second = algorithms.deploy(folder, check=False)
+    assert second.note == f"code of invert@1.0 replaced; runs from before keep the old revision, {first.id}"
+    assert second.note in repr(algorithms.describe(second))
+    (folder / "w.bin").write_bytes(b"others")
+    assert algorithms.deploy(folder, check=False).note.startswith("assets of invert@1.0 replaced")
+    assert algorithms.get("invert@1.0").note == ""
+
+
+@pytest.mark.parametrize("toml", [None, '[project]\nname = "a"\nversion = "1.0"'])
+def test_a_large_folder_that_is_no_algorithm_is_refused_at_once(tmp_path: Path, toml: str | None) -> None:
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(200 << 30)  # sparse; to hash it would take minutes
+    if toml is not None:
+        (tmp_path / "pyproject.toml").write_text(toml)
+    began = time.monotonic()
+    with pytest.raises(InvalidAlgorithmError, match=r"no pyproject\.toml|Runner\.py"):
+        read_folder(tmp_path)
+    assert time.monotonic() - began < 5.0

@@ -61,6 +61,7 @@ def test_grid_over_an_algorithm_gives_a_row_for_each_point(ws: workbench.Workspa
     listed = ws.runs.list(sweep=sweep.id)
     assert {run.id for run in listed} == set(frame["run"])
     assert ws.sweeps.get("first").id == sweep.id
+    assert ws.sweeps.get("last").id == sweep.id
 
 
 def test_a_sweep_shows_itself_with_what_varies(ws: workbench.Workspace) -> None:

@@ -266,6 +266,16 @@ def test_a_run_is_reused_by_a_flag_and_tells_why(deployed: InteractiveShell) -> 
     assert "--reuse" in _complete(deployed, "%algorun invert --re")
 
 
+def test_the_newest_run_is_called_last(deployed: InteractiveShell) -> None:
+    with pytest.raises(UsageError, match="no run yet"):
+        deployed.run_line_magic("algojobs", "last")
+    deployed.run_line_magic("algorun", "invert volume")
+    newest = deployed.run_line_magic("algorun", "invert volume")
+    assert deployed.run_line_magic("algojobs", "last").id == newest.id
+    assert str(deployed.run_line_magic("algojobs", "last log")) == str(newest.log)
+    assert "last" in _complete(deployed, "%algojobs ")
+
+
 def test_why_without_any_run_says_what_to_do(shell: InteractiveShell) -> None:
     with pytest.raises(UsageError, match="There is no run yet"):
         shell.run_line_magic("algowhy", "")

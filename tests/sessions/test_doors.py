@@ -45,10 +45,11 @@ def ws(shell: InteractiveShell) -> Workspace:
 
 def test_the_magic_lists_shows_clears_and_drops(shell: InteractiveShell, ws: Workspace) -> None:
     assert "No sessions" in repr(shell.run_line_magic("algosession", ""))
-    s = shell.run_line_magic("algosession", "tuning")
-    assert isinstance(s, Session)
-    s["volume"] = np.ones((3, 4))
+    ws.session("tuning")["volume"] = np.ones((3, 4))
+    assert isinstance(shell.run_line_magic("algosession", "tuning"), Session)
     assert "volume" in repr(shell.run_line_magic("algosession", "tuning"))
+    with pytest.raises(UsageError, match=r"no session 'tunign'\. Did you mean 'tuning'"):
+        shell.run_line_magic("algosession", "tunign")  # looking makes none
     (info,) = shell.run_line_magic("algosession", "")
     assert (info.name, info.items) == ("tuning", 1)
     assert len(shell.run_line_magic("algosession", "tuning --clear")) == 0
@@ -136,6 +137,7 @@ def test_a_watched_view_follows_until_it_is_closed(ws: Workspace) -> None:
 
 
 def test_the_magic_gives_the_widget(shell: InteractiveShell, ws: Workspace) -> None:
+    ws.session("tuning")
     view = shell.run_line_magic("algosession", "tuning --view")
     assert isinstance(view, SessionView)
     assert view.name == "tuning"

@@ -81,7 +81,10 @@ def test_names_follow_the_rules(sessions: Sessions) -> None:
 
 def test_the_listing_knows_items_sizes_and_ages(sessions: Sessions, s: Session) -> None:
     s.drop()
-    assert repr(sessions.list()) == "No sessions. Make one: ws.session('tuning') or %algosession tuning."
+    assert (
+        repr(sessions.list())
+        == "No sessions. Make one: ws.session('tuning'), or work in one: %algorun -s tuning."
+    )
     s = sessions.open("tuning")
     s["volume"] = np.zeros((10, 20), np.float32)
     sessions.open("other")["x"] = "text"

@@ -58,6 +58,7 @@ class Algorithm:
 
     def __init__(self, revision: Revision, code: Code, run: Callable[..., Any] | None = None) -> None:
         self.revision = revision
+        self.note = ""  # what the deploy that gave it has to say
         self._code = code
         self._run = run
 
@@ -187,6 +188,7 @@ class Description:
             "check": said,
             "warnings": " ".join(verdict.warnings) if verdict else "",
             "deployed": cell_text(revision.created),
+            "note": self.algorithm.note,
             "from": revision.source or "",
             "revision": revision.id,
         }

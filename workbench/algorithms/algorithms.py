@@ -102,7 +102,11 @@ class Algorithms:
             If there is no such folder.
         """
         plan = self._deployer.plan(read_folder(path), check=check)
-        return plan if dry_run else self._algorithm(self._deployer.carry_out(plan))
+        if dry_run:
+            return plan
+        deployed = self._algorithm(self._deployer.carry_out(plan))
+        deployed.note = plan.note
+        return deployed
 
     # -- finding
 

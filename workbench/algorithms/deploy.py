@@ -28,6 +28,7 @@ class DeployPlan:
     revision: Revision
     state: State
     verdict: Verdict | None
+    newest: Revision | None = None  # of this version, before the deploy
 
     @property
     def name(self) -> str:
@@ -73,6 +74,18 @@ class DeployPlan:
     def warnings(self) -> tuple[str, ...]:
         """Return what is worth mending."""
         return (*self.folder.warnings, *(self.verdict.warnings if self.verdict else ()))
+
+    @property
+    def note(self) -> str:
+        """Return what the deploy replaces under a version that is there already, in a sentence, or an empty text."""
+        old, new = self.newest, self.revision
+        if old is None or self.state != "new revision":
+            return ""
+        pairs = {"code": (old.package, new.package), "assets": (old.assets, new.assets)}
+        changed = [name for name, (before, after) in pairs.items() if before != after] or ["declarations"]
+        return (
+            f"{' and '.join(changed)} of {new.ref} replaced; runs from before keep the old revision, {old.id}"
+        )
 
     def files(self) -> list[Row]:
         """Return one row per file: path, what it is, size, and why it was left out."""
@@ -155,7 +168,7 @@ class Deployer:
         verdict = report.verdict if report else None
         if newest is not None:
             state = "unchanged" if newest.content == revision.content else "new revision"
-        return DeployPlan(folder, revision.model_copy(update={"verdict": verdict}), state, verdict)
+        return DeployPlan(folder, revision.model_copy(update={"verdict": verdict}), state, verdict, newest)
 
     def carry_out(self, plan: DeployPlan) -> Revision:
         """Store what the plan says and return the revision that now answers to the name.

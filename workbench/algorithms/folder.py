@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from workbench.algorithms.declarations import Findings
-from workbench.algorithms.manifest import FILE, Manifest, find_manifest, invalid
+from workbench.algorithms.manifest import FILE, RUNNER, Manifest, find_manifest, invalid
 from workbench.algorithms.package import Contents, build_zip, collect, digest, hash_file, unreadable
 from workbench.algorithms.source_check import check_source, mentions_compox
 from workbench.errors import InvalidAlgorithmError, NotFoundError, did_you_mean
@@ -94,12 +94,17 @@ def read_folder(path: str | os.PathLike[str]) -> AlgorithmFolder:
     folder = _existing(Path(path).expanduser())
     findings = Findings()
     manifest = find_manifest(folder, findings)
+    has_runner = (folder / (manifest.runner if manifest is not None else RUNNER)).exists()
+    if not has_runner and not (folder / FILE).exists():  # no algorithm at all, and perhaps a large folder
+        raise invalid(folder, findings.problems)
     contents = collect(folder)
     findings.problems += contents.problems
     if manifest is not None:
         if not manifest.has_table and mentions_compox(contents.code):
             manifest = manifest.model_copy(update={"compox": True})
         check_source(contents.code, manifest, findings)
+    if not has_runner:
+        raise invalid(folder, findings.problems)  # before anything is hashed
     assets, sizes = {}, {}
     for name, file in contents.assets.items():
         try:

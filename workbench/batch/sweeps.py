@@ -27,7 +27,7 @@ from workbench.execution.member import Member
 from workbench.execution.process_identity import this_process
 from workbench.execution.run import Run
 from workbench.models import RunRecord, SweepPoint, SweepRecord, now
-from workbench.names import check_name, is_id, new_id
+from workbench.names import LAST, check_name, is_id, new_id
 from workbench.pages import Page, Row
 from workbench.settings import Settings
 from workbench.storage.store import Store
@@ -204,7 +204,7 @@ class Sweeps:
         return sweep
 
     def get(self, ref: str) -> Sweep:
-        """Return a sweep by its id, or the newest of a name; of any kernel, also one that still goes on.
+        """Return a sweep by its id, the newest of a name, or the newest of all by ``last``; of any kernel, also one that goes on.
 
         Raises
         ------
@@ -215,6 +215,8 @@ class Sweeps:
         if record is None:
             ids = self._ids()
             record = next((r for r in map(self._load, ids) if r is not None and r.name == ref), None)
+            if record is None and ref == LAST:
+                record = next(filter(None, map(self._load, ids)), None)
             if record is None:
                 names = [r.name for r in map(self._load, ids[:100]) if r is not None and r.name]
                 raise NotFoundError(

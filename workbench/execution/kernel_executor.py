@@ -47,7 +47,7 @@ class KernelExecutor(Executor):
         services, record = self.services, job.record
         if job.algorithm is None:
             raise UnsupportedError(
-                "A notebook is run in a process of its own, never in this kernel. Pass executor='process'."
+                "A notebook is run in a process of its own, never in this kernel. Pass executor='process' (-x process), or leave it out."
             )
         live = LiveRun(
             record,

@@ -46,8 +46,8 @@ class ProcessExecutor(Executor):
         services, record = self.services, job.record
         if record.debug:
             raise UnsupportedError(
-                "debug=True stops in the algorithm's frame, which is in another process with executor='process'. "
-                "Debug in the kernel: executor='kernel'."
+                "debug=True (--debug) stops in the algorithm's frame, which is in another process with "
+                "executor='process' (-b, -x process). Debug in the kernel: executor='kernel', or without -b and -x."
             )
         order = self._order(job)
         self.client.connect(start=True)

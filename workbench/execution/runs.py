@@ -29,6 +29,7 @@ from workbench.execution.pace import LEARNED_FROM, Pace
 from workbench.execution.reuse import origin
 from workbench.execution.run import Run
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
+from workbench.names import LAST
 from workbench.pages import Page
 from workbench.settings import Settings
 from workbench.storage.store import Store
@@ -118,7 +119,7 @@ class Runs:
         return Page([self._handle(r) for r in records], _row, again, "runs", self._hint(algorithm))
 
     def get(self, id: str) -> Run:
-        """Return a run by its id.
+        """Return a run by its id; ``last`` is the newest one.
 
         Raises
         ------
@@ -126,6 +127,11 @@ class Runs:
             If there is none.
         """
         self.settle()
+        if id == LAST:
+            newest = self.names(1)
+            if not newest:
+                raise NotFoundError("There is no run yet. Start one with ws.run(...) or %algorun.")
+            id = newest[0]
         return self._handle(self.record(id))
 
     def delete(self, id: str) -> None:

@@ -94,15 +94,17 @@ def _candidates(
 ) -> Iterable[str]:
     positional = [w for w in earlier if not w.startswith("-")]
     if magic == "algojobs":
-        return ["show", "log", "cancel", "attach", "resume"] if positional else workspace.runs.names()
+        return (
+            ["show", "log", "cancel", "attach", "resume"] if positional else ["last", *workspace.runs.names()]
+        )
     if magic == "algosession":
         return ["--clear", "--drop", "--view"] if positional else workspace.sessions.names()
     if magic == "algorun" and earlier and earlier[-1] in ("-s", "--session"):
         return workspace.sessions.names()
     if magic == "algobatch" and earlier and earlier[-1] in ("--resume", "--attach", "--cancel"):
-        return workspace.sweeps.names()
+        return ["last", *workspace.sweeps.names()]
     if magic == "algowhy":
-        return [] if positional else workspace.runs.names()
+        return [] if positional else ["last", *workspace.runs.names()]
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":

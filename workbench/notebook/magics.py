@@ -243,7 +243,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         return Form(self.workspace, args.algorithm, inputs=args.inputs)
 
     @magic_arguments()
-    @argument("id", nargs="?", help="Run id; nothing lists the newest runs.")
+    @argument("id", nargs="?", help="Run id, or last; nothing lists the newest runs.")
     @argument("action", nargs="?", choices=["show", "log", "cancel", "attach", "resume"], default="show")
     @argument("--status", default=None, help="Only in this state, such as FAILED.")
     @argument("--algorithm", default=None, help="Only of this algorithm.")
@@ -271,7 +271,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         return run
 
     @magic_arguments()
-    @argument("name", nargs="?", help="Session; made if there is none. Nothing lists all.")
+    @argument("name", nargs="?", help="Session; nothing lists all.")
     @argument("--clear", action="store_true", help="Remove its items.")
     @argument("--drop", action="store_true", help="Remove it with its items.")
     @argument("--view", action="store_true", help="Show it as a widget that can be refreshed.")
@@ -283,7 +283,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         from workbench.commands import session_words
 
         args = arguments_of(self.algosession, line)
-        found = session_words(self.workspace, args.name, clear=args.clear, drop=args.drop, make=True)
+        found = session_words(self.workspace, args.name, clear=args.clear, drop=args.drop)
         if args.view:
             from workbench.notebook.session_view import SessionView
 

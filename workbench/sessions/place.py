@@ -56,11 +56,11 @@ def choose_place(settings: Settings) -> Place:
         spill = private_folder(Path(settings.session_spill) if settings.session_spill else _cache())
         if not settings.session_spill and os.stat(spill).st_dev == os.stat(folder).st_dev:
             spill = None  # it would only move within one disk
-    quota = settings.session_quota
+    quota: int | None = settings.session_quota
     if quota is None:
         usage = shutil.disk_usage(folder)
         quota = usage.total // 2 if is_memory(folder) else usage.free // 2
-    spill_quota = settings.session_spill_quota
+    spill_quota: int | None = settings.session_spill_quota
     if spill_quota is None:
         spill_quota = shutil.disk_usage(spill).free // 4 if spill is not None else 0
     return Place(folder, spill, quota, spill_quota, is_memory(folder))

@@ -101,7 +101,11 @@ class Sessions:
         found = [info for name in self.names() if (info := self._info(name)) is not None]
         found.sort(key=lambda info: info.used, reverse=True)
         return Page(
-            found, session_row, None, "sessions", "Make one: ws.session('tuning') or %algosession tuning."
+            found,
+            session_row,
+            None,
+            "sessions",
+            "Make one: ws.session('tuning'), or work in one: %algorun -s tuning.",
         )
 
     def names(self) -> builtins.list[str]:
