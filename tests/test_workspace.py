@@ -585,18 +585,6 @@ def test_a_read_only_workspace_is_read_and_refuses_changes(read_only: Path, tmp_
                 change()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a file system of 2 MB."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("this machine does not let the tests mount a small file system")
-    yield mount
-    subprocess.run(["umount", "-l", str(mount)], check=True)
-
-
 def test_a_full_disk_stores_nothing_and_the_next_run_works(small_disk: Path, tmp_path: Path) -> None:
     with workbench.open(small_disk / "ws") as ws:
         invert = ws.algorithms.deploy(write_algorithm(tmp_path / "invert"), check=False)

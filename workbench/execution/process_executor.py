@@ -7,7 +7,7 @@ import queue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.errors import InvalidInputError, StorageError, UnsupportedError
 from workbench.execution.caches import CacheState
 from workbench.execution.echo import EchoLimit
 from workbench.execution.events import RunEvent
@@ -129,8 +129,14 @@ class ProcessExecutor(Executor):
         """Save a run that was given away as one that waits, unless its worker has saved more already."""
         try:
             self.services.runs.save_new(record)
-        except BaseException:  # a place that takes no record must not have a run that nobody knows of
+        except (
+            BaseException
+        ) as error:  # a place that takes no record must not have a run that nobody knows of
             remote.request_cancel()
+            if isinstance(error, StorageError):
+                raise type(error)(
+                    f"Run {record.id} is ended, and nothing of it is recorded. {error}"
+                ) from error
             raise
 
     def _follow(

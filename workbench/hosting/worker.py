@@ -147,6 +147,9 @@ class Worker:
                 return self._workspace.runs.end(record, RunStatus.FAILED, failed)
             except Exception:  # whoever waits for it must hear of it all the same
                 traceback.print_exc()
+                failed = failed.model_copy(
+                    update={"message": f"{error} How the run ended could not be recorded."}
+                )
                 end = {"status": RunStatus.FAILED, "error": failed, "finished": now()}
                 return record.model_copy(update=end)
         finally:
