@@ -9,9 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError, WorkspaceError
-from workbench.models import RunRecord, now
-from workbench.names import check_name, new_id
+from workbench.errors import NotFoundError, UnsupportedError, WorkspaceError
+from workbench.models import RunRecord
 from workbench.opening import claim, open_index
 from workbench.settings import Settings, default_url, load
 from workbench.storage.fsspec_store import FsspecStore
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
     from workbench.execution.why import Why
+    from workbench.launcher import Launcher
     from workbench.library import Datasets
     from workbench.pages import Page
     from workbench.sessions import Session, Sessions
@@ -65,6 +65,7 @@ class Workspace:
         self._runners: RunnerCache | None = None
         self._sessions: Sessions | None = None
         self._sweeps: Sweeps | None = None
+        self._launcher: Launcher | None = None
         self._wired: Services | None = None
 
     @property
@@ -242,75 +243,26 @@ class Workspace:
             Before anything is stored or started: an unknown algorithm, dataset or parameter, a wrong value, array or device;
             with ``reuse="only"``, when nothing has computed this.
         """
-        from workbench.algorithms.runnable import resolve
-        from workbench.execution.devices import choose_device, preferred_device
-        from workbench.execution.executor import Job
-        from workbench.execution.inputs import Inputs
-        from workbench.execution.reuse import checked_mode, kept_key, reused, tell
-        from workbench.execution.run import Run
+        from workbench.launcher import Options
 
         self._check_open()
-        _check_options(timeout_s, retries, priority, executor)
-        session_name = (
-            None if session is None else check_name(getattr(session, "name", session), "Session name")
-        )
-        chosen = resolve(self.algorithms, algorithm)
-        asked = self.settings.reuse if reuse is None else reuse
-        mode = checked_mode(asked, chosen, debug=debug, session=session_name)
-        revision = chosen.revision
-        values = chosen.parameters.validate(_mapping(parameters))
-        device_choice = choose_device(
-            device or preferred_device(self.settings.device, revision.supported_devices),
-            revision.supported_devices,
-            revision.default_device,
-            revision.ref,
-        )
-        labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
-        place = self.executor(executor or self.settings.executor)
-        given = Inputs(inputs, revision.type, self.datasets)
-        found = self._reuse.choose(mode, chosen, values, given, device_choice.device)
-        input_ids = given.store()
-        parts = self._reuse.parts(chosen, values, given, device_choice.device)
-
-        record = RunRecord(
-            **self._identity(_member),
-            algorithm=chosen.label,
-            algorithm_name=revision.name,
-            revision=revision.id if chosen.is_deployed else None,
-            inputs=tuple(input_ids),
-            parameters=values,
-            executor=place.name,
-            device=device_choice.device,
-            device_reason=device_choice.reason,
-            session=session_name,
-            warnings=(device_choice.warning,) if device_choice.warning else (),
-            debug=debug,
+        options = Options(
+            executor=executor,
+            device=device,
+            session=session,
             timeout_s=timeout_s,
             retries=retries,
-            reuse=asked,
-            reuse_key=kept_key(parts, debug=debug, session=session_name),
-            reuse_parts=parts,
-            resumed_from=_resumed.id if _resumed else None,
-            checkpoint=(_resumed.checkpoint or _resumed.id) if _resumed else None,
-            tags=labels,
-            sweep=_member.sweep if _member else None,
-            point=_member.point if _member else None,
+            reuse=reuse,
+            wait=wait,
+            debug=debug,
             priority=priority,
-        )
-        if found is not None:
-            record = reused(record, found)
-            self.runs.save_reused(record)
-            tell(record, on_event)
-            return Run(record, self.runs)
-        job = Job(
-            record,
-            chosen,
-            wait,
-            echo=wait if echo is None else echo,
-            listener=on_event,
+            tags=tags,
+            echo=echo,
+            on_event=on_event,
+            resumed=_resumed,
             member=_member,
         )
-        return Run(record, self.runs, place.submit(job))
+        return self._launches.run(algorithm, inputs, parameters, options)
 
     def load_template(self, ref: str | os.PathLike[str]) -> Template:
         """Return the template at a path, an fsspec URL, or ``workbench://name.ipynb`` in this workspace."""
@@ -355,65 +307,22 @@ class Workspace:
         NotFoundError, InvalidParameterError, InvalidInputError
             Before anything is stored or started: no such notebook, a wrong value, an unknown name.
         """
-        import nbformat
-
-        from workbench.execution.executor import Job
-        from workbench.execution.reuse import NEVER, checked_word, key_of, reused, tell, template_parts
-        from workbench.execution.run import Run
-        from workbench.names import is_id
+        from workbench.launcher import Options
 
         self._check_open()
-        _check_options(timeout_s, retries, priority, executor)
-        chosen = self.load_template(template) if isinstance(template, (str, os.PathLike)) else template
-        values = chosen.check(dict(parameters or {}))
-        place = self.executor(executor or "process")
-        parts = template_parts(chosen.digest, values)
-        mode = checked_word(reuse or NEVER)
-        texts = [value for value in values.values() if isinstance(value, str) and is_id(value)]
-        there = self.datasets.exist(texts)
-        record = RunRecord(
-            **self._identity(_member),
-            algorithm=chosen.name,
-            algorithm_name=chosen.name,
-            template=chosen.source,
-            inputs=tuple(text for text, is_there in zip(texts, there, strict=True) if is_there),
-            parameters=values,
-            executor=place.name,
+        options = Options(
+            executor=executor,
             timeout_s=timeout_s,
             retries=retries,
-            reuse=mode,
-            reuse_key=key_of(parts),
-            reuse_parts=parts,
-            sweep=_member.sweep if _member else None,
-            point=_member.point if _member else None,
-            tags=tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags)),
+            reuse=reuse,
+            wait=wait,
             priority=priority,
+            tags=tags,
+            on_event=on_event,
+            member=_member,
         )
-        found = None if mode == NEVER else self._reuse.find(parts)
-        if found is not None:
-            record = reused(record, found)
-            self.runs.save_notebook(record.id, self.runs.read_notebook(found.id))
-            self.runs.save_reused(record)
-            tell(record, on_event)
-            return Run(record, self.runs)
-        notebook = nbformat.writes(chosen.with_parameters(values))
-        job = Job(record, None, wait, listener=on_event, notebook=notebook, member=_member)
-        return Run(record, self.runs, place.submit(job))
-
-    @staticmethod
-    def _identity(member: Member | None = None) -> dict[str, Any]:
-        """Return what every new record begins with: its id, which a sweep has reserved, and whose it is."""
-        from workbench.execution.process_identity import this_process
-
-        pid, pid_started, host, user = this_process()
-        return {
-            "id": member.run if member else new_id(),
-            "pid": pid,
-            "pid_started": pid_started,
-            "host": host,
-            "user": user,
-            "created": now(),
-        }
+        chosen = self.load_template(template) if isinstance(template, (str, os.PathLike)) else template
+        return self._launches.run_template(chosen, parameters, options)
 
     def resume(self, run_id: str, **options: Any) -> Run:
         """Go on with a run that did not complete, after its last finished phase: a new run of the same on the same.
@@ -432,20 +341,8 @@ class Workspace:
         UnsupportedError
             If its algorithm does not keep its phases.
         """
-        record = self.runs.record(run_id)
-        if not record.status.is_final or record.status == "COMPLETED":
-            raise InvalidInputError(
-                f"Run {run_id} is {record.status}; only one that did not complete is resumed."
-            )
-        again = f"Run it again: ws.run({record.algorithm!r}, ...)."
-        if record.revision is None:
-            raise UnsupportedError(f"Run {run_id} was of a folder, which may have changed since. {again}")
-        revision = self.algorithms.get(record.revision).revision
-        if not revision.settings.get("resumable"):
-            raise UnsupportedError(
-                f"Run {run_id} cannot be resumed: {revision.ref} does not declare resumable = true in [tool.workbench], "
-                f"so its phases were not kept. {again}"
-            )
+        self._check_open()
+        record = self._launches.resumable(run_id)
         given = {
             "executor": record.executor,
             "device": record.device,
@@ -456,6 +353,7 @@ class Workspace:
             "tags": record.tags,
             **options,
         }
+        assert record.revision is not None
         return self.run(record.revision, list(record.inputs), record.parameters, _resumed=record, **given)
 
     def find_run(
@@ -470,20 +368,8 @@ class Workspace:
 
         Parameters and errors are those of `run`. Arrays are hashed, and nothing is stored.
         """
-        from workbench.algorithms.runnable import resolve
-        from workbench.execution.devices import choose_device, preferred_device
-        from workbench.execution.inputs import Inputs
-        from workbench.execution.run import Run
-
         self._check_open()
-        chosen = resolve(self.algorithms, algorithm)
-        revision = chosen.revision
-        values = chosen.parameters.validate(dict(parameters or {}))
-        wanted = device or preferred_device(self.settings.device, revision.supported_devices)
-        choice = choose_device(wanted, revision.supported_devices, revision.default_device, revision.ref)
-        given = Inputs(inputs, revision.type, self.datasets)
-        found = self._reuse.find(self._reuse.parts(chosen, values, given, choice.device))
-        return None if found is None else Run(found, self.runs)
+        return self._launches.find(algorithm, inputs, parameters, device)
 
     def why(self, run_id: str) -> Why:
         """Return why a run was computed or reused, and what differs from the nearest earlier run of its algorithm.
@@ -628,6 +514,17 @@ class Workspace:
             return None
 
     @property
+    def _launches(self) -> Launcher:
+        with self._lock:
+            if self._launcher is None:
+                from workbench.launcher import Launcher
+
+                self._launcher = Launcher(
+                    self.settings, self.algorithms, self.datasets, self.runs, self._reuse, self.executor
+                )
+            return self._launcher
+
+    @property
     def _reuse(self) -> Reuse:
         from workbench.execution.reuse import Reuse
 
@@ -648,31 +545,6 @@ class Workspace:
 
                 self._runners = RunnerCache(self.settings.runner_cache)
             return self._runners
-
-
-def _mapping(parameters: Any) -> dict[str, Any]:
-    if parameters is not None and not isinstance(parameters, Mapping):
-        raise InvalidInputError(
-            f"parameters is {parameters!r}, expected values by name, such as {{'sigma': 2.0}}."
-        )
-    return dict(parameters or {})
-
-
-def _check_options(timeout_s: object, retries: object, priority: object, executor: object) -> None:
-    """Refuse options of a run that are of the wrong kind."""
-    is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
-    if timeout_s is not None and not (is_number and timeout_s > 0):  # type: ignore[operator]
-        raise InvalidInputError(
-            f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
-        )
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")
-    if isinstance(priority, bool) or not isinstance(priority, int):
-        raise InvalidInputError(
-            f"priority is {priority!r}, expected a whole number; higher ones start first."
-        )
-    if executor is not None and (not isinstance(executor, str) or not executor):
-        raise InvalidInputError(f"executor is {executor!r}, expected 'kernel' or 'process'.")
 
 
 def open(

@@ -1,0 +1,286 @@
+"""From a call to a run: everything is checked, then the record is made, then an executor gets the job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.execution.devices import choose_device, preferred_device
+from workbench.execution.executor import Executor, Job
+from workbench.execution.inputs import Inputs
+from workbench.execution.process_identity import this_process
+from workbench.execution.reuse import (
+    NEVER,
+    Reuse,
+    checked_mode,
+    checked_word,
+    kept_key,
+    key_of,
+    reused,
+    tell,
+    template_parts,
+)
+from workbench.execution.run import Run
+from workbench.models import RunRecord, now
+from workbench.names import check_name, is_id, new_id
+
+if TYPE_CHECKING:
+    from workbench.algorithms import Algorithm, Algorithms
+    from workbench.algorithms.runnable import Runnable
+    from workbench.batch.template import Template
+    from workbench.execution.devices import DeviceChoice
+    from workbench.execution.events import RunEvent
+    from workbench.execution.member import Member
+    from workbench.execution.runs import Runs
+    from workbench.library import Datasets
+    from workbench.models import Revision
+    from workbench.sessions import Session
+    from workbench.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a run is to go, checked; what they mean is told by `Workspace.run`."""
+
+    executor: str | None = None
+    device: str | None = None
+    session: str | Session | None = None
+    timeout_s: float | None = None
+    retries: int = 0
+    reuse: str | None = None
+    wait: bool = True
+    debug: bool = False
+    priority: int = 0
+    tags: Sequence[str] = ()
+    echo: bool | None = None
+    on_event: Callable[[RunEvent], None] | None = None
+    resumed: RunRecord | None = None
+    member: Member | None = None
+
+    def __post_init__(self) -> None:
+        timeout_s, retries, priority, executor = self.timeout_s, self.retries, self.priority, self.executor
+        is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+        if timeout_s is not None and not (is_number and timeout_s > 0):
+            raise InvalidInputError(
+                f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
+            )
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise InvalidInputError(
+                f"priority is {priority!r}, expected a whole number; higher ones start first."
+            )
+        if executor is not None and (not isinstance(executor, str) or not executor):
+            raise InvalidInputError(f"executor is {executor!r}, expected 'kernel' or 'process'.")
+
+    @property
+    def session_name(self) -> str | None:
+        """The name of the session, checked."""
+        session = self.session
+        return None if session is None else check_name(getattr(session, "name", session), "Session name")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The tags, checked."""
+        tags = (self.tags,) if isinstance(self.tags, str) else self.tags
+        return tuple(check_name(tag, "Tag") for tag in tags)
+
+    def of_every_record(self) -> dict[str, Any]:
+        """Return what every new record begins with: its id, which a sweep has reserved, whose it is, how it is to go."""
+        pid, pid_started, host, user = this_process()
+        member = self.member
+        return {
+            "id": member.run if member else new_id(),
+            "pid": pid,
+            "pid_started": pid_started,
+            "host": host,
+            "user": user,
+            "created": now(),
+            "timeout_s": self.timeout_s,
+            "retries": self.retries,
+            "priority": self.priority,
+            "sweep": member.sweep if member else None,
+            "point": member.point if member else None,
+        }
+
+
+class Launcher:
+    """Starts runs of algorithms and notebooks, wired by the workspace.
+
+    Parameters
+    ----------
+    settings : Settings
+    algorithms : Algorithms
+    datasets : Datasets
+    runs : Runs
+    reuse : Reuse
+    executor : callable
+        Gives the executor of a name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        algorithms: Algorithms,
+        datasets: Datasets,
+        runs: Runs,
+        reuse: Reuse,
+        executor: Callable[[str], Executor],
+    ) -> None:
+        self._settings = settings
+        self._algorithms = algorithms
+        self._datasets = datasets
+        self._runs = runs
+        self._reuse = reuse
+        self._executor = executor
+
+    def run(
+        self,
+        algorithm: str | os.PathLike[str] | Algorithm | Runnable,
+        inputs: Any,
+        parameters: Mapping[str, Any] | None,
+        options: Options,
+    ) -> Run:
+        """Run an algorithm; see `Workspace.run`."""
+        from workbench.algorithms.runnable import resolve
+
+        session, debug, resumed = options.session_name, options.debug, options.resumed
+        chosen = resolve(self._algorithms, algorithm)
+        asked = self._settings.reuse if options.reuse is None else options.reuse
+        mode = checked_mode(asked, chosen, debug=debug, session=session)
+        revision = chosen.revision
+        values = chosen.parameters.validate(_mapping(parameters))
+        device = self._device(options.device, revision)
+        tags = options.labels
+        place = self._executor(options.executor or self._settings.executor)
+        given = Inputs(inputs, revision.type, self._datasets)
+        found = self._reuse.choose(mode, chosen, values, given, device.device)
+        input_ids = given.store()
+        parts = self._reuse.parts(chosen, values, given, device.device)
+        record = RunRecord(
+            **options.of_every_record(),
+            algorithm=chosen.label,
+            algorithm_name=revision.name,
+            revision=revision.id if chosen.is_deployed else None,
+            inputs=tuple(input_ids),
+            parameters=values,
+            executor=place.name,
+            device=device.device,
+            device_reason=device.reason,
+            session=session,
+            warnings=(device.warning,) if device.warning else (),
+            debug=debug,
+            reuse=asked,
+            reuse_key=kept_key(parts, debug=debug, session=session),
+            reuse_parts=parts,
+            resumed_from=resumed.id if resumed else None,
+            checkpoint=(resumed.checkpoint or resumed.id) if resumed else None,
+            tags=tags,
+        )
+        if found is not None:
+            return self._reused(record, found, options)
+        job = Job(
+            record,
+            chosen,
+            options.wait,
+            echo=options.wait if options.echo is None else options.echo,
+            listener=options.on_event,
+            member=options.member,
+        )
+        return Run(record, self._runs, place.submit(job))
+
+    def run_template(self, template: Template, parameters: Mapping[str, Any] | None, options: Options) -> Run:
+        """Run a notebook; see `Workspace.run_template`."""
+        import nbformat
+
+        values = template.check(dict(parameters or {}))
+        place = self._executor(options.executor or "process")
+        parts = template_parts(template.digest, values)
+        mode = checked_word(options.reuse or NEVER)
+        texts = [value for value in values.values() if isinstance(value, str) and is_id(value)]
+        there = self._datasets.exist(texts)
+        record = RunRecord(
+            **options.of_every_record(),
+            algorithm=template.name,
+            algorithm_name=template.name,
+            template=template.source,
+            inputs=tuple(text for text, is_there in zip(texts, there, strict=True) if is_there),
+            parameters=values,
+            executor=place.name,
+            tags=options.labels,
+            reuse=mode,
+            reuse_key=key_of(parts),
+            reuse_parts=parts,
+        )
+        found = None if mode == NEVER else self._reuse.find(parts)
+        if found is not None:
+            self._runs.save_notebook(record.id, self._runs.read_notebook(found.id))
+            return self._reused(record, found, options)
+        notebook = nbformat.writes(template.with_parameters(values))
+        job = Job(
+            record,
+            None,
+            options.wait,
+            listener=options.on_event,
+            notebook=notebook,
+            member=options.member,
+        )
+        return Run(record, self._runs, place.submit(job))
+
+    def resumable(self, run_id: str) -> RunRecord:
+        """Return the record of a run that can be resumed; see `Workspace.resume`."""
+        record = self._runs.record(run_id)
+        if not record.status.is_final or record.status == "COMPLETED":
+            raise InvalidInputError(
+                f"Run {run_id} is {record.status}; only one that did not complete is resumed."
+            )
+        again = f"Run it again: ws.run({record.algorithm!r}, ...)."
+        if record.revision is None:
+            raise UnsupportedError(f"Run {run_id} was of a folder, which may have changed since. {again}")
+        revision = self._algorithms.get(record.revision).revision
+        if not revision.settings.get("resumable"):
+            raise UnsupportedError(
+                f"Run {run_id} cannot be resumed: {revision.ref} does not declare resumable = true in [tool.workbench], "
+                f"so its phases were not kept. {again}"
+            )
+        return record
+
+    def find(
+        self,
+        algorithm: str | os.PathLike[str] | Algorithm | Runnable,
+        inputs: Any,
+        parameters: Mapping[str, Any] | None,
+        device: str | None,
+    ) -> Run | None:
+        """Return the newest completed run that computed exactly this; see `Workspace.find_run`."""
+        from workbench.algorithms.runnable import resolve
+
+        chosen = resolve(self._algorithms, algorithm)
+        values = chosen.parameters.validate(_mapping(parameters))
+        choice = self._device(device, chosen.revision)
+        given = Inputs(inputs, chosen.revision.type, self._datasets)
+        found = self._reuse.find(self._reuse.parts(chosen, values, given, choice.device))
+        return None if found is None else Run(found, self._runs)
+
+    def _device(self, asked: str | None, revision: Revision) -> DeviceChoice:
+        supported = revision.supported_devices
+        wanted = asked or preferred_device(self._settings.device, supported)
+        return choose_device(wanted, supported, revision.default_device, revision.ref)
+
+    def _reused(self, record: RunRecord, found: RunRecord, options: Options) -> Run:
+        """Let a completed run stand for a new one."""
+        record = reused(record, found)
+        self._runs.save_reused(record)
+        tell(record, options.on_event)
+        return Run(record, self._runs)
+
+
+def _mapping(parameters: Any) -> dict[str, Any]:
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise InvalidInputError(
+            f"parameters is {parameters!r}, expected values by name, such as {{'sigma': 2.0}}."
+        )
+    return dict(parameters or {})
