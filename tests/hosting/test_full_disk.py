@@ -44,7 +44,7 @@ def test_a_full_disk_is_named_with_what_became_of_the_record(small_disk: Path, t
         fill(full)
         gate.unlink()
         assert running.wait(30).status == "FAILED"
-        with pytest.raises(WorkbenchError, match=r"no space is left.*could not be recorded"):
+        with pytest.raises(WorkbenchError, match=r"no space is left.*recorded as soon as"):
             running.result()
         error: object
         try:  # it depends on how quickly it ends who finds the disk full
@@ -54,4 +54,9 @@ def test_a_full_disk_is_named_with_what_became_of_the_record(small_disk: Path, t
         assert "recorded" in str(error)
         assert len(ws.runs.list()) == 2
         full.unlink()
+        end = time.monotonic() + 20
+        while ws.runs.list(status="RUNNING") and time.monotonic() < end:
+            time.sleep(0.05)
+        assert ws.runs.record(running.id).status == "FAILED", "there is room again"
+        assert ws.runs.stored(running.id) == ws.runs.record(running.id)
         assert ws.run("noop", executor="process").status == "COMPLETED"

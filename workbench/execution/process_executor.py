@@ -135,7 +135,7 @@ class ProcessExecutor(Executor):
             remote.request_cancel()
             if isinstance(error, StorageError):
                 raise type(error)(
-                    f"Run {record.id} is ended, and nothing of it is recorded. {error}"
+                    f"Run {record.id} is given up, for it could not be recorded. {error}"
                 ) from error
             raise
 

@@ -6,9 +6,11 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import WorkbenchError
 from workbench.execution.host_address import private_folder
 from workbench.hosting.raw_output import last_words, raw_path
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
@@ -71,6 +73,7 @@ class Clerk:
         self._settings = settings
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._workspace: Workspace | None = None
+        self._unkept: list[RunRecord] = []  # final ones that a full disk did not take
         self._thread = threading.Thread(target=self._work, name="workbench-clerk", daemon=True)
 
     def begin(self) -> None:
@@ -81,6 +84,15 @@ class Clerk:
     def settle(self, record: bytes, ending: Ending, done: Callable[[bytes], None]) -> None:
         """Bring a run to an end and pass its final record on, as JSON."""
         self._tasks.put(lambda: done(self._settle(RunRecord.model_validate_json(record), ending)))
+
+    def keep_later(self, record: bytes) -> None:
+        """Keep a final record as soon as the workspace takes it."""
+        self._tasks.put(lambda: self._unkept.append(RunRecord.model_validate_json(record)))
+
+    def look(self) -> None:
+        """Try again to keep what could not be kept."""
+        if self._unkept:
+            self._tasks.put(self._keep)
 
     def settle_unsent(self, kernel_pid: int, known: set[str]) -> None:
         """Settle what a process had recorded when it ended, and had not yet given to the host."""
@@ -106,6 +118,13 @@ class Clerk:
                 task()
             except Exception:
                 traceback.print_exc()
+
+    def _keep(self) -> None:
+        with suppress(WorkbenchError):
+            while self._unkept:
+                record = self._unkept[0]
+                self.workspace.runs.end(record, record.status, record.error)
+                del self._unkept[0]
 
     def _settle_unsent(self, kernel_pid: int, known: set[str]) -> None:
         from workbench.execution.process_identity import this_process
@@ -140,6 +159,7 @@ class Clerk:
         except Exception:  # a full disk must not keep those waiting who wait for the end
             traceback.print_exc()
             record = record.model_copy(update={"status": ending.status, "error": error, "finished": now()})
+            self._unkept.append(record)
         return record.model_dump_json().encode()
 
 

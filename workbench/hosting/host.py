@@ -503,6 +503,8 @@ class Host:
                 self._slots.give_back(run.needs)
                 worker.filing.add(run.id)
                 self._finish(run, message["body"], filed=False)
+                if message.get("unkept") and self._clerk is not None:
+                    self._clerk.keep_later(message["body"])
                 if message["failed"]:
                     self._fail_group(run)
                 self._waiting.ended(run.id)
@@ -579,6 +581,8 @@ class Host:
         self._look_for_overdue()
         if self._crew is not None:
             self._crew.look(self._oom_kills[0])  # before what may have happened in the last second
+        if self._clerk is not None:
+            self._clerk.look()
         if self._settings is not None:
             self._end_if_idle(0.0 if self._is_retired else self._settings.host_idle_s)
             url = self._settings.url or ""

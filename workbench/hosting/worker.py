@@ -59,6 +59,7 @@ class Worker:
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
         self._is_last = False
+        self._unkept = False  # the workspace did not take how the run ended
         self._raw = raw
 
     def work(self) -> None:
@@ -73,6 +74,8 @@ class Worker:
             final = self._perform(order)
             live, self._current = self._current, None
             done = {"event": "done", "run": final.id, "failed": final.status is RunStatus.FAILED}
+            if self._unkept:
+                done["unkept"], self._unkept = True, False
             self._tell(done, final.model_dump_json().encode())
             self._ended.put((final.id, live))
             if self._is_last:
@@ -147,8 +150,9 @@ class Worker:
                 return self._workspace.runs.end(record, RunStatus.FAILED, failed)
             except Exception:  # whoever waits for it must hear of it all the same
                 traceback.print_exc()
+                self._unkept = True
                 failed = failed.model_copy(
-                    update={"message": f"{error} How the run ended could not be recorded."}
+                    update={"message": f"{error} How the run ended is recorded as soon as that is possible."}
                 )
                 end = {"status": RunStatus.FAILED, "error": failed, "finished": now()}
                 return record.model_copy(update=end)
