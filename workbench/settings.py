@@ -252,16 +252,24 @@ def chosen_environment(names: Iterable[str]) -> dict[str, str | None]:
     return {name: os.environ.get(name) for name in names}
 
 
-def all_environment() -> dict[str, str]:
-    """Return a copy of the environment of this process."""
-    return dict(os.environ)
+def all_environment() -> Mapping[Any, Any]:
+    """Return the environment of this process as it is, for `restore_environment`."""
+    return _encoded(os.environ).copy()
 
 
-def restore_environment(before: Mapping[str, str]) -> None:
+def restore_environment(before: Mapping[Any, Any]) -> None:
     """Bring the environment back to what it was."""
-    if os.environ != before:
-        os.environ.clear()
-        os.environ.update(before)
+    now = _encoded(os.environ)
+    if now != before:
+        for name in [name for name in now if name not in before]:
+            del os.environ[os.fsdecode(name)]
+        os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in before.items()})
+
+
+def _encoded(environment: Any) -> dict[Any, Any]:
+    """Return the variables as they lie in memory: to decode all of them takes longer than the rest of a short run."""
+    found: dict[Any, Any] = getattr(environment, "_data", None) or dict(environment)
+    return found
 
 
 def enter_environment(values: Mapping[str, str | None]) -> None:

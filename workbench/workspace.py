@@ -423,6 +423,8 @@ class Workspace:
             self._closed = True
         for executor in self._executors.values():
             executor.shutdown()
+        if self._runs is not None:
+            self._runs.close()
         if self._runners is not None:
             self._runners.clear()
         if self._sessions is not None:

@@ -1,6 +1,7 @@
 """What a background run costs beside what its algorithm does. Limit: a pickled call over a pipe.
 
-Every run of ours is a full record: a file and a catalog row before it is given away, another of each when it has ended.
+Every run of ours is a full record: kept before it is given away, kept again before its end is told, and brought to a file and a
+catalog row of its own in the time that is measured as well.
 """
 
 from __future__ import annotations

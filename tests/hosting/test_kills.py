@@ -84,6 +84,7 @@ def test_killing_loses_nothing_that_was_reported(tmp_path: Path, request: pytest
     kills = request.config.getoption("--kills")
     chance = random.Random(20261124)
     said: list[list[str]] = []
+    killed: list[psutil.Process] = []
     with workbench.open(tmp_path / "ws", workers=2) as ws:
         ws.algorithms.deploy(
             write_algorithm(tmp_path / "stream", "stream", STREAM, type="Generic", extra=TABLE), check=False
@@ -106,11 +107,13 @@ def test_killing_loses_nothing_that_was_reported(tmp_path: Path, request: pytest
                     found = host_of(ws) if victim == "host" else workers_of(ws)
                     if not found:
                         continue
+                    killed = [chance.choice(found)]
                     with suppress(psutil.NoSuchProcess):
-                        chance.choice(found).send_signal(signal.SIGKILL)
+                        killed[0].send_signal(signal.SIGKILL)
                 done[victim] += 1
         finally:
             kernel.kill()
+        psutil.wait_procs(killed, timeout=5.0)
         check(ws, said, done)
 
 

@@ -14,7 +14,7 @@ import pytest
 from s3server import S3Server
 
 import workbench
-from workbench.errors import AlreadyExistsError, ConflictError, InvalidInputError, StorageError
+from workbench.errors import ConflictError, InvalidInputError, StorageError
 from workbench.storage import FsspecStore
 from workbench.storage.etags import PART_SIZE
 from workbench.storage.testing import StoreTests
@@ -265,38 +265,3 @@ def test_object_replaced_while_it_is_read_is_never_mixed(s3: S3Server) -> None:
             assert data == data[:1] * size
         writing.result()
     assert store.get("box", "a") == b"2" * size
-
-
-def test_a_prepared_put_is_like_any_other(tmp_path: Path) -> None:
-    store = FsspecStore(tmp_path / "store")
-    store.create_collections(["a"])
-    for number in range(3):
-        store.prepare("a")
-        store.prepare("a")
-        info = store.put("a", "key", f"content {number}" * number)
-        assert store.get("a", "key") == f"content {number}".encode() * number
-        assert info.size == len(store.get("a", "key"))
-    store.prepare("a")
-    with pytest.raises(AlreadyExistsError):
-        store.put("a", "key", b"", overwrite=False)
-    assert [i.key for i in store.list("a")] == ["key"]
-    store.prepare("a")
-    assert store.sweep_stale(older_than_s=0) == 1
-    store.put("a", "other", b"after a sweep")
-    assert store.get("a", "other") == b"after a sweep"
-    store.prepare("a")
-    store.close()
-    assert sorted(p.name for p in (tmp_path / "store" / "a").iterdir()) == [".collection", "key", "other"]
-
-
-def test_a_fork_leaves_the_prepared_file_to_its_parent(tmp_path: Path) -> None:
-    store = FsspecStore(tmp_path / "store")
-    store.create_collections(["a"])
-    store.prepare("a")
-    code = os.fork()
-    if code == 0:
-        store.put("a", "child", b"child")
-        os._exit(0)
-    os.waitpid(code, 0)
-    store.put("a", "parent", b"parent")
-    assert (store.get("a", "child"), store.get("a", "parent")) == (b"child", b"parent")

@@ -88,9 +88,9 @@ class Catalog(DatasetCatalog, RevisionCatalog, RunCatalog):
         Path(file).rename(aside)
         return aside
 
-    def wait_before_reading(self, wait: Callable[[], None]) -> None:
-        """Call a function before every read of this process: it waits for what another one still records for it."""
-        self._database.before_reading = wait
+    def before_reading(self, step: Callable[[], None]) -> None:
+        """Call a function before every read of this process: it records what this process knows and others still record."""
+        self._database.before_reading = step
 
     def close(self) -> None:
         """Close all connections."""

@@ -66,7 +66,7 @@ class Database:
             self._sqlite_engine(durability) if self.is_sqlite else self._server_engine(parsed, durability)
         )
 
-        #: called before every read, to wait for what another process is still recording for this one
+        #: called before every read, to record what another process has not recorded yet for this one
         self.before_reading: Callable[[], None] | None = None
 
     def close(self) -> None:

@@ -114,10 +114,10 @@ class RunCatalog:
         with self._database.write() as transaction:
             FAMILY.put(transaction, [record], known, only_new=only_new)
 
-    def put_runs(self, records: Sequence[RunRecord]) -> None:
-        """Record runs, or replace those of the same id, in one transaction."""
+    def put_runs(self, records: Sequence[RunRecord], *, only_new: bool = False) -> None:
+        """Record runs, or replace those of the same id, in one transaction; with ``only_new`` those that are there stay."""
         with self._database.write() as connection:
-            FAMILY.put(connection, records)
+            FAMILY.put(connection, records, only_new=only_new)
 
     def update_progress(self, run_id: str, fraction: float, message: str) -> None:
         """Record how far a run is; a run that is further already, or absent, stays as it is."""

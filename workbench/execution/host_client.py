@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
     from workbench.settings import Settings
 
-PROTOCOL = 2
+PROTOCOL = 3
 START_S = 60.0
 ANSWER_S = 30.0
 LAST_WORDS_S = 0.25  # a worker may save the end of its run before it notices that the host is gone
-FILED_S = 2.0
 GONE_S = 4.0  # a run is settled within five seconds of its host's end
 # The child of the started process is the host: an orphan of nobody's, and no zombie of the kernel when it ends.
 _PROGRAM = "import os; os.fork() and os._exit(0); from workbench.hosting.host import main; main()"
@@ -56,14 +55,14 @@ class HostClient:
         self._runs = runs
         self._address: HostAddress | None = None
         self._connection: socket.socket | None = None
+        self._is_lost = threading.Event()  # the connection was, and is no more
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._sending = threading.Lock()
         self._remote: dict[str, RemoteRun] = {}
         self._answers: dict[int, queue.SimpleQueue[Message]] = {}
         self._numbers = itertools.count(1)
-        self._unfiled: set[str] = set()  # ended and kept, but not in the catalog yet
-        self._filed = threading.Condition()
+        self._unfiled: dict[str, RunRecord] = {}  # newer than what the catalog says, by id
         self._reader: threading.Thread | None = None
         self.host_pid: int | None = None
         self.host_started: float | None = None
@@ -122,7 +121,18 @@ class HostClient:
             Told of the run before its first event, to remember it.
         listener : callable, optional
             Called with every event from the first one on.
+
+        Raises
+        ------
+        StorageError
+            If the workspace takes no record; the run is not given away then.
+        ConnectionError
+            If the host has ended in this moment; nobody has the run then.
         """
+        content = record.model_dump_json().encode()
+        if order["list"]:
+            self._runs.keep(record, content)
+            self._unfiled[record.id] = record
         remote = self._make(record)
         if listener is not None:
             remote.subscribe(listener)
@@ -136,9 +146,11 @@ class HostClient:
                 "timeout_s": record.timeout_s,
                 **order,
             }
-            self._send(head, record.model_dump_json().encode())
-        except OSError:  # the host ended in this moment: the reader settles what it had
-            self._orphaned([remote])
+            self._send(head, content)
+        except OSError as error:
+            self._remote.pop(record.id, None)
+            self._is_lost.wait(ANSWER_S)
+            raise ConnectionError("the run host has ended") from error
         return remote
 
     def attach(self, record: RunRecord) -> RemoteRun | None:
@@ -191,12 +203,16 @@ class HostClient:
         finally:
             self._answers.pop(number, None)
 
-    def wait_filed(self) -> None:
-        """Wait until the runs that have ended, as far as this process knows, are in the catalog: a fraction of a millisecond."""
-        if not self._unfiled or threading.current_thread() is self._reader:
+    def file(self) -> None:
+        """Bring to the catalog what this process knows of its runs and others are about to record."""
+        records = list(self._unfiled.values())
+        if not records:
             return
-        with self._filed:
-            self._filed.wait_for(lambda: not self._unfiled, FILED_S)
+        with suppress(WorkbenchError):  # one that can only be read is shown as it is
+            self._runs.file(records)
+            for record in records:
+                if self._unfiled.get(record.id) is record:
+                    self._unfiled.pop(record.id, None)
 
     def status(self) -> Message | None:
         """Return what the host is doing, or None if there is none."""
@@ -264,6 +280,7 @@ class HostClient:
             return False
         self.host_pid, self.host_started = messages[0]["pid"], messages[0]["started"]
         self._connection = connection
+        self._is_lost.clear()
         self._reader = threading.Thread(
             target=self._read, args=(connection, decoder), name="workbench-host-client", daemon=True
         )
@@ -319,10 +336,8 @@ class HostClient:
             was_ours = self._connection is connection
             if was_ours:
                 self._connection = None
+                self._is_lost.set()
         connection.close()
-        with self._filed:  # nobody will tell any more
-            self._unfiled.clear()
-            self._filed.notify_all()
         if was_ours:
             self._orphaned([r for r in self._remote.values() if r.is_active])
 
@@ -334,9 +349,11 @@ class HostClient:
             answers.put(message)
         event = message.get("event")
         if event == "filed":
-            with self._filed:
-                self._unfiled.discard(message["run"])
-                self._filed.notify_all()
+            self._unfiled.pop(message["run"], None)
+            self._runs.filed([message["run"]])
+            return
+        if event == "listed":
+            self._unfiled.pop(message["run"], None)
             return
         remote = self._remote.get(message.get("run", ""))
         if remote is None:
@@ -345,8 +362,11 @@ class HostClient:
             record = RunRecord.model_validate_json(message["body"])
             if record.status.is_final:
                 self._remote.pop(record.id, None)
-                if not message.get("filed", True):
-                    self._unfiled.add(record.id)
+                if message.get("filed", True):
+                    self._unfiled.pop(record.id, None)
+                    self._runs.filed([record.id])
+                else:
+                    self._unfiled[record.id] = record
             remote.take_record(record)
         elif event == "progress":
             remote.take_progress(message["fraction"], message["message"])
@@ -391,6 +411,8 @@ class HostClient:
 
     def _settled(self, remote: RemoteRun, record: RunRecord) -> None:
         self._remote.pop(record.id, None)
+        self._unfiled.pop(record.id, None)
+        self._runs.filed([record.id])
         remote.take_record(record)
 
 

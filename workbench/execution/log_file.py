@@ -97,9 +97,14 @@ def log_path(store: Store, run_id: str) -> Path:
     return store.local_path(COLLECTION, log_key(run_id)) or _spool(run_id)
 
 
-def _spool(run_id: str) -> Path:
+def spool(kind: str) -> Path:
+    """Return this user's folder of this machine for what is on its way to a store that is elsewhere."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"workbench-{user}" / "logs" / log_key(run_id)
+    return Path(tempfile.gettempdir()) / f"workbench-{user}" / kind
+
+
+def _spool(run_id: str) -> Path:
+    return spool("logs") / log_key(run_id)
 
 
 def read_log(store: Store, run_id: str) -> str:

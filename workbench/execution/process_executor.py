@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, StorageError, UnsupportedError
+from workbench.errors import InvalidInputError, UnsupportedError
 from workbench.execution.caches import CacheState
 from workbench.execution.echo import EchoLimit
 from workbench.execution.events import RunEvent
@@ -20,9 +21,6 @@ from workbench.settings import chosen_environment
 
 if TYPE_CHECKING:
     from workbench.storage.store import Store
-
-#: nobody but the caller, who waits, knows of a run that is younger
-SAVE_AFTER_S = 0.01
 
 
 class ProcessExecutor(Executor):
@@ -40,7 +38,7 @@ class ProcessExecutor(Executor):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self.client = HostClient(services.settings, place_of(services.store), services.runs)
-        services.runs.wait_before_reading(self.client.wait_filed)
+        services.runs.before_reading(self.client.file)
 
     def submit(self, job: Job) -> RemoteRun:
         services, record = self.services, job.record
@@ -50,34 +48,42 @@ class ProcessExecutor(Executor):
                 "executor='process' (-b, -x process). Debug in the kernel: executor='kernel', or without -b and -x."
             )
         order = self._order(job)
-        self.client.connect(start=True)
-        record = record.model_copy(
-            update={
-                "pid": self.client.host_pid,
-                "pid_started": self.client.host_started,
-                "kernel_pid": record.pid,
-                "environment": services.environment.facts(),
-            }
-        )
         if job.notebook:
             services.runs.save_notebook(record.id, job.notebook)
         member = job.member
         if member is not None:
-            order |= {"group": member.sweep, "jobs": member.jobs, "fail_fast": member.fail_fast}
+            order |= {
+                "group": member.sweep,
+                "jobs": member.jobs,
+                "fail_fast": member.fail_fast,
+                "list": False,
+            }
         if not job.wait:
-            remote = self.client.submit(record, order, services.runs.add, job.listener)
-            if member is None:
-                self._save(remote, record)  # while a worker begins
-            return remote
+            return self._give(record, order, job.listener)
         events: queue.SimpleQueue[RunEvent] = queue.SimpleQueue()
-        remote = self.client.submit(record, order, services.runs.add, events.put)
+        remote = self._give(record, order, events.put)
         try:
-            self._follow(remote, record, events, job)
+            self._follow(record.id, events, job)
         except KeyboardInterrupt:
             remote.request_cancel()
             remote.wait(services.settings.cancel_grace_s + 1.0)
             raise
         return remote
+
+    def _give(
+        self, record: RunRecord, order: dict[str, Any], listener: Callable[[RunEvent], None] | None
+    ) -> RemoteRun:
+        """Give a run to the host, or to the next one if this one ends in this moment."""
+        facts = {"kernel_pid": record.pid, "environment": self.services.environment.facts()}
+        while True:
+            self.client.connect(start=True)
+            host = {"pid": self.client.host_pid, "pid_started": self.client.host_started}
+            try:
+                return self.client.submit(
+                    record.model_copy(update={**facts, **host}), order, self.services.runs.add, listener
+                )
+            except ConnectionError:
+                continue
 
     def attach(self, record: RunRecord) -> RemoteRun | None:
         remote = self.client.attach(record)
@@ -108,6 +114,7 @@ class ProcessExecutor(Executor):
         """Return what the host and the worker need beside the record."""
         settings, algorithm = self.services.settings, job.algorithm
         order: dict[str, Any] = {
+            "list": True,
             "folder": None,
             "memory": 0,
             "gpu": None,
@@ -125,36 +132,11 @@ class ProcessExecutor(Executor):
             "gpu": needs.gpu,
         }
 
-    def _save(self, remote: RemoteRun, record: RunRecord) -> None:
-        """Save a run that was given away as one that waits, unless its worker has saved more already."""
-        try:
-            self.services.runs.save_new(record)
-        except (
-            BaseException
-        ) as error:  # a place that takes no record must not have a run that nobody knows of
-            remote.request_cancel()
-            if isinstance(error, StorageError):
-                raise type(error)(
-                    f"Run {record.id} is given up, for it could not be recorded. {error}"
-                ) from error
-            raise
-
-    def _follow(
-        self, remote: RemoteRun, record: RunRecord, events: queue.SimpleQueue[RunEvent], job: Job
-    ) -> None:
-        """Pass events on in the caller's thread until the run has ended: what is shown there lands in its cell.
-
-        A run that ends at once is saved once, by its worker.
-        """
-        is_saved = False
-        limit = EchoLimit(record.id)
+    def _follow(self, run_id: str, events: queue.SimpleQueue[RunEvent], job: Job) -> None:
+        """Pass events on in the caller's thread until the run has ended: what is shown there lands in its cell."""
+        limit = EchoLimit(run_id)
         while True:
-            try:
-                event = events.get(timeout=None if is_saved else SAVE_AFTER_S)
-            except queue.Empty:
-                self._save(remote, record)
-                is_saved = True
-                continue
+            event = events.get()
             if job.listener is not None:
                 job.listener(event)
             if job.echo and event.kind == "log":

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from workbench.catalog import Catalog
 from workbench.errors import (
-    AlreadyExistsError,
     ConflictError,
     NotFoundError,
     StorageError,
@@ -24,6 +23,7 @@ from workbench.errors import (
 )
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
+from workbench.execution.journal import Journal, journal_folder
 from workbench.execution.log_file import LogFile, log_key, log_path, read_log
 from workbench.execution.pace import LEARNED_FROM, Pace
 from workbench.execution.reuse import origin
@@ -32,6 +32,7 @@ from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.names import LAST
 from workbench.pages import Page
 from workbench.settings import Settings
+from workbench.storage.failures import translate
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from workbench.library.datasets import Datasets
 
 COLLECTION = "runs"
+FILED_S = 2.0  # a record that is kept so long belongs to a process that hears nothing
+FILED_LOOK_S = 0.005
 #: of a run that the run host does not have: a kernel has no door where others could hear of its own runs
 POLL_S = 0.1
 
@@ -63,6 +66,8 @@ class Runs:
         self._resume = resume
         self._live: dict[str, ActiveRun] = {}
         self._settled = False
+        mode = 0o777 if store.is_local else 0o700
+        self._journal = Journal(journal_folder(store), mode=mode, fsync=settings.durability == "fsync")
 
     # -- for scientists
 
@@ -147,6 +152,9 @@ class Runs:
             raise ConflictError(
                 f"Run {id} is {record.status}. Cancel it first: ws.runs.get({id!r}).cancel()."
             )
+        end = time.monotonic() + FILED_S
+        while self._journal.find(id) and time.monotonic() < end:  # who keeps it would bring it back
+            time.sleep(FILED_LOOK_S)
         self._catalog.delete_runs([id])
         self._store.delete(COLLECTION, [f"{id}.json", log_key(id), _notebook_key(id)])
 
@@ -174,9 +182,9 @@ class Runs:
         return self._store.url
 
     def record(self, id: str) -> RunRecord:
-        """Return the record of a run: live, from the catalog, or from the store if the catalog lags behind."""
+        """Return the record of a run: live, from the catalog, or as it is kept if the catalog lags behind."""
         live = self._live.get(id)
-        found = live.record if live is not None else self._catalog.get_run(id)
+        found = live.record if live is not None else self._catalog.get_run(id) or self._kept(id)
         if found is None:
             raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
         return found
@@ -192,6 +200,8 @@ class Runs:
         if others:
             found = self._catalog.get_runs(others)
             known |= found | {record.id: record for record in self._settle_gone(list(found.values()))}
+        if any(id not in known for id in others):
+            self.take_up()
         for id in others:
             if id not in known and (record := self.stored(id)) is not None and record.status.is_final:
                 LogFile(self._store, id).publish()
@@ -254,19 +264,50 @@ class Runs:
         """
         return self._store.get(COLLECTION, _notebook_key(id)).decode()
 
-    def prepare(self) -> None:
-        """Do now what can be done of saving the next record."""
-        self._store.prepare(COLLECTION)
+    def keep(self, record: RunRecord, content: bytes) -> None:
+        """Keep the record of a run that is about to be given away, or to be told as ended; `file` brings it to its place.
 
-    def save_new(self, record: RunRecord) -> None:
-        """Keep the record of a run that another process works on already; what that has saved meanwhile stays."""
-        with suppress(AlreadyExistsError):
-            self._store.put(COLLECTION, f"{record.id}.json", record.to_json(), overwrite=False)
-        self._catalog.put_run(record, before=None, only_new=True)
+        Parameters
+        ----------
+        record : RunRecord
+        content : bytes
+            The record as JSON.
+        """
+        if (
+            record.status.is_final and not self._store.is_local
+        ):  # what is told may be read from another machine
+            self.save_file(record)
+        try:
+            self._journal.keep(record.id, content)
+        except OSError as error:
+            raise translate(error, self.url, COLLECTION, f"{record.id}.json", True) from error
 
-    def wait_before_reading(self, wait: Callable[[], None]) -> None:
-        """Wait so before every look into the catalog; see `Catalog.wait_before_reading`."""
-        self._catalog.wait_before_reading(wait)
+    def file(self, records: Sequence[RunRecord]) -> None:
+        """Bring records that are kept to the catalog, and those of ended runs to the store, many at a time.
+
+        What is said of a run that has not ended counts only where nothing is known of it.
+        """
+        ended = [record for record in records if record.status.is_final]
+        others = [record for record in records if not record.status.is_final]
+        if ended and self._store.is_local:
+            self._store.put_many(COLLECTION, {f"{record.id}.json": record.to_json() for record in ended})
+        if others:
+            self._catalog.put_runs(others, only_new=True)
+        if ended:
+            self._catalog.put_runs(ended)
+
+    def filed(self, ids: Iterable[str]) -> None:
+        """Forget what is kept of runs whose end lies in its place."""
+        self._journal.done(ids)
+
+    def close(self) -> None:
+        """Bring to its place what is kept still."""
+        with suppress(StorageError):  # the next one that opens the workspace does it
+            self._journal.close(self._file_lines)
+
+    def before_reading(self, step: Callable[[], None]) -> None:
+        """Do a step before every look into the catalog; see `Catalog.before_reading`."""
+        self._catalog.before_reading(step)
 
     def save_reused(self, record: RunRecord) -> None:
         """Keep the record of a run that took the outputs of another one, and a log that says so."""
@@ -344,6 +385,7 @@ class Runs:
         if self._settled and not again:
             return
         self._settled = True
+        self.take_up()
         self._settle_gone(self.unsettled())
 
     def unsettled(self) -> builtins.list[RunRecord]:
@@ -376,6 +418,7 @@ class Runs:
         One that it had brought to an end itself stays as it was, also if the catalog does not know that yet.
         """
         id = record.id
+        self.take_up()
         record = self.stored(id) or record
         LogFile(self._store, id).publish()
         if not record.status.is_final:
@@ -391,6 +434,19 @@ class Runs:
             return RunRecord.model_validate_json(self._store.get(COLLECTION, f"{id}.json"))
         except (NotFoundError, ValidationError):
             return None
+
+    def take_up(self) -> None:
+        """Bring to its place what processes had kept that were killed before they could."""
+        with suppress(StorageError):  # a workspace that can only be read is shown as it is
+            self._journal.take_up(self._file_lines)
+
+    def _kept(self, id: str) -> RunRecord | None:
+        """Return the record of a run that some process has given away, or brought to its end, in this moment."""
+        records = [RunRecord.model_validate_json(line) for line in self._journal.find(id)]
+        return max(records, key=lambda record: record.status.is_final, default=None)
+
+    def _file_lines(self, lines: builtins.list[bytes]) -> None:
+        self.file([RunRecord.model_validate_json(line) for line in lines])
 
     def _settle_gone(
         self, records: Sequence[RunRecord], *, even_followed: bool = False

@@ -1,4 +1,4 @@
-"""A run inside a worker: told when it is kept, brought to the catalog afterwards."""
+"""A run inside a worker: told when it is kept, brought to its place afterwards."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class BackgroundRun(LiveRun):
     """A run of a worker.
 
-    That it has begun is saved by `save_state`, for runs that take long enough to be seen. Its end is saved in the store, and
-    may be told then; `file` brings it to the catalog.
+    That it has begun is saved by `save_state`, for runs that take long enough to be seen. Its end is kept, and may be told
+    then; `Runs.file` brings it to its place.
     """
 
     def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
@@ -38,21 +38,13 @@ class BackgroundRun(LiveRun):
 
     def _save(self, *, to_store: bool) -> None:
         if self.record.status.is_final:
-            self._all_runs.save_file(self.record)
+            self._all_runs.keep(self.record, self.record.model_dump_json().encode())
 
     def save_state(self) -> None:
         """Note in the catalog that it has begun and which process has it."""
         with self._lock:
             if self.is_active:
                 super()._save(to_store=False)
-
-    def file(self) -> None:
-        """Note its end in the catalog."""
-        self._all_runs.save(self.record, before=self._saved, to_store=False)
-
-    def prepare_next(self) -> None:
-        """Do now what can be done of saving the next run."""
-        self._all_runs.prepare()
 
     def interrupt(self) -> None:
         """Interrupt the main thread between two steps of a loop that never asks, unless the run is ending."""

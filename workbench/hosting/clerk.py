@@ -1,4 +1,4 @@
-"""Writes the end of runs whose worker cannot: cancelled in the queue, killed, or vanished. In a thread of its own."""
+"""Writes of runs what no worker does: that they wait, and the end of those whose worker cannot. In a thread of its own."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Ending:
 
 
 class Clerk:
-    """Settles runs, one after the other.
+    """Settles runs, one after the other, and lists those that wait.
 
     Parameters
     ----------
@@ -84,6 +84,15 @@ class Clerk:
     def settle(self, record: bytes, ending: Ending, done: Callable[[bytes], None]) -> None:
         """Bring a run to an end and pass its final record on, as JSON."""
         self._tasks.put(lambda: done(self._settle(RunRecord.model_validate_json(record), ending)))
+
+    def list_waiting(self, records: list[bytes], done: Callable[[], None]) -> None:
+        """Bring runs that wait, as JSON, to the catalog; they are kept already."""
+
+        def task() -> None:
+            self.workspace.runs.file([RunRecord.model_validate_json(record) for record in records])
+            done()
+
+        self._tasks.put(task)
 
     def keep_later(self, record: bytes) -> None:
         """Keep a final record as soon as the workspace takes it."""
@@ -133,6 +142,7 @@ class Clerk:
             return  # it closed its workspace, and lives
         host_pid, _, _, _ = this_process()
         runs = self.workspace.runs
+        runs.take_up()
         for record in runs.unsettled():
             if (
                 record.id not in known

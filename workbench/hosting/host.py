@@ -39,6 +39,7 @@ LOOK_EVERY_S = 1.0
 HARD_AFTER_S = 1.0  # of a cancel: the Python code is interrupted
 TIMEOUT_GRACE_S = 1.0
 NOTEBOOK_GRACE_S = 6.0  # it is interrupted, and kept as far as it came
+LIST_AFTER_S = 0.02  # a run that ends sooner is brought to the catalog once
 KEPT_ENDED = 256
 FAILED_STARTS = 3  # of workers, in a row: what waits is then given up
 PAUSE_S = 0.1  # before the next start after one that was killed; doubled each time
@@ -107,6 +108,7 @@ class Host:
         self._runs: dict[str, HostedRun] = {}
         self._ended: dict[str, bytes] = {}  # id -> final record, of the last ones
         self._unfiled: dict[str, set[Client]] = {}  # id -> who waits for it to be in the catalog
+        self._unlisted: dict[str, HostedRun] = {}  # not in the catalog yet, by id
         self._waiting = Waiting()
         self._settings: Settings | None = None
         self._slots = Slots(0)
@@ -283,9 +285,27 @@ class Host:
         run.watchers.add(client)
         client.watches.add(run.id)
         self._runs[run.id] = run
+        if message["list"]:
+            if not self._unlisted:
+                self._loop.at(LIST_AFTER_S, self._list)
+            self._unlisted[run.id] = run
         self._waiting.add(run.id, message["priority"], needs, run.group, message.get("jobs", 1))
         self._last_work = time.monotonic()
         self._dispatch()
+
+    def _list(self) -> None:
+        """Let the clerk bring to the catalog what has been given here and has not ended."""
+        assert self._clerk is not None
+        runs, self._unlisted = [run for run in self._unlisted.values() if run.id in self._runs], {}
+
+        def done() -> None:
+            for run in runs:
+                if run.id in self._runs:
+                    for client in run.watchers.copy():
+                        self._tell(client, {"event": "listed", "run": run.id})
+
+        if runs:
+            self._clerk.list_waiting([run.record for run in runs], lambda: self._loop.from_thread(done))
 
     def _watch(self, client: Client, message: Message) -> None:
         run_id = message["run"]
@@ -494,6 +514,13 @@ class Host:
             self._failed_starts = self._killed_starts = 0
             self._dispatch()
             return
+        if event == "filed":
+            worker.loaded = {(a, b) for a, b in message["loaded"]}
+            worker.caches = message["caches"]
+            for run_id in message["runs"]:
+                worker.filing.discard(run_id)
+                self._tell_filed(run_id)
+            return
         run = self._runs.get(message["run"])
         if event == "done":
             worker.run_id = None
@@ -509,12 +536,6 @@ class Host:
                     self._fail_group(run)
                 self._waiting.ended(run.id)
             self._dispatch()
-            return
-        if event == "filed":
-            worker.filing.discard(message["run"])
-            worker.loaded = {(a, b) for a, b in message["loaded"]}
-            worker.caches = message["caches"]
-            self._tell_filed(message["run"])
             return
         if run is None:
             return

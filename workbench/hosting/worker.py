@@ -7,6 +7,7 @@ import queue
 import signal
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 MOST_KNOWN = 256  # revisions
+FILE_AFTER_S = 0.02
+FILE_AGAIN_S = 2.0  # on a full disk
 
 
 class Worker:
     """The loop of a worker.
 
     Its main thread performs runs; a second one listens to the host, so that a cancel is heard and the end of the host ends the
-    worker; a third one tells of log and progress, a few times a second; a fourth one brings ended runs to the catalog.
+    worker; a third one tells of log and progress, a few times a second; a fourth one brings the records of ended runs to their places.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ class Worker:
         self._connection = connection
         self._open_workspace = open_workspace
         self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[tuple[str, BackgroundRun | None] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[RunRecord | None] = queue.SimpleQueue()
         self._sending = threading.Lock()
         self._current: BackgroundRun | None = None
         self._reporter: Reporter = Reporter(self._tell)
@@ -72,12 +75,12 @@ class Worker:
             self._workspace = self._open_workspace()
         while (order := self._orders.get()) is not None:
             final = self._perform(order)
-            live, self._current = self._current, None
+            self._current = None
             done = {"event": "done", "run": final.id, "failed": final.status is RunStatus.FAILED}
             if self._unkept:
                 done["unkept"], self._unkept = True, False
             self._tell(done, final.model_dump_json().encode())
-            self._ended.put((final.id, live))
+            self._ended.put(final)
             if self._is_last:
                 break
         self._ended.put(None)
@@ -86,20 +89,30 @@ class Worker:
             self._workspace.close()
 
     def _file(self) -> None:
-        """Bring runs that have ended to the catalog, while the next one begins.
-
-        Their records are kept already: one that cannot be filed is found by a reindex.
-        """
-        while (ended := self._ended.get()) is not None:
-            run_id, live = ended
+        """Bring the records of runs that have ended to their places, those of some milliseconds at once."""
+        records: list[RunRecord] = []
+        is_last = False
+        while not is_last:
+            with suppress(queue.Empty):
+                ended = self._ended.get(timeout=FILE_AGAIN_S if records else None)
+                if ended is not None:
+                    time.sleep(FILE_AFTER_S)
+                while ended is not None:
+                    records.append(ended)
+                    ended = self._ended.get_nowait()
+                is_last = True
+            ids = [record.id for record in records]
             try:
-                if live is not None:
-                    live.file()
-            except Exception:
+                if self._workspace is not None:
+                    self._workspace.runs.file(records)
+                    self._workspace.runs.filed(ids)
+                records = []
+            except (
+                Exception
+            ):  # they are kept: it is tried again, and by the next one that opens the workspace
                 traceback.print_exc()
-            self._tell({"event": "filed", "run": run_id, **self._kept()})
-            if live is not None:
-                live.prepare_next()
+                continue
+            self._tell({"event": "filed", "runs": ids, **self._kept()})
 
     def _kept(self) -> Message:
         """Return which Runners are warm here, and the state of all caches."""

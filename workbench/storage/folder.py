@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from workbench.models import ObjectInfo
 from workbench.storage.etags import Bytes, file_etag, object_etag
@@ -27,14 +27,6 @@ STALE_S = 24 * 3600.0
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}  # file systems without hard links
-
-
-class _Spare(NamedTuple):
-    """A file that was made for the next write."""
-
-    pid: int
-    descriptor: int
-    path: str
 
 
 class Folder:
@@ -50,7 +42,6 @@ class Folder:
         self.root = root
         self.workers = threads if fsync else 1  # without waiting for the disk, threads only cost
         self._fsync = fsync
-        self._spares: dict[str, _Spare] = {}
 
     # -- collections
 
@@ -114,35 +105,10 @@ class Folder:
 
     # -- writing
 
-    def prepare(self, collection: str) -> None:
-        """Make the file of the next `write` now: on a disk, that takes most of the time of a small one."""
-        if collection not in self._spares:
-            temporary = self.temporary(collection)
-            self._spares[collection] = _Spare(os.getpid(), os.open(temporary, _CREATE, 0o666), temporary)
-
-    def close(self) -> None:
-        """Take prepared files away."""
-        while self._spares:
-            _, spare = self._spares.popitem()
-            os.close(spare.descriptor)
-            if spare.pid == os.getpid():
-                self.discard(spare.path)
-
-    def _take_spare(self, collection: str) -> tuple[str, int] | None:
-        spare = self._spares.pop(collection, None)
-        if spare is None:
-            return None
-        # a fork has its parent's, and a file without a name was swept
-        if spare.pid == os.getpid() and os.fstat(spare.descriptor).st_nlink:
-            return spare.path, spare.descriptor
-        os.close(spare.descriptor)
-        return None
-
     def write(self, collection: str, key: str, data: Bytes, overwrite: bool) -> ObjectInfo:
-        temporary, descriptor = self._take_spare(collection) or (self.temporary(collection), -1)
+        temporary = self.temporary(collection)
         try:
-            if descriptor < 0:
-                descriptor = os.open(temporary, _CREATE, 0o666)
+            descriptor = os.open(temporary, _CREATE, 0o666)
             try:
                 view = memoryview(data).cast("B")
                 written = os.write(descriptor, view)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -22,7 +22,7 @@ from workbench.models import ObjectInfo
 from workbench.names import check_key, check_name
 from workbench.storage.etags import Bytes, object_etag
 from workbench.storage.failures import is_foreign, is_full, translate
-from workbench.storage.folder import STALE_S, Folder
+from workbench.storage.folder import STALE_S
 from workbench.storage.places import locate
 from workbench.storage.store import Data, Store
 from workbench.storage.threads import in_threads
@@ -167,15 +167,6 @@ class FsspecStore(Store):
         self._require(collection)
         with self._errors(collection, key, writing=True):
             return self._place.write(collection, key, _content(data), overwrite)
-
-    def prepare(self, collection: str) -> None:
-        if isinstance(self._place, Folder):
-            with suppress(OSError):  # the put itself says what is wrong
-                self._place.prepare(collection)
-
-    def close(self) -> None:
-        if isinstance(self._place, Folder):
-            self._place.close()
 
     def put_many(
         self, collection: str, objects: Mapping[str, Data], *, overwrite: bool = True

@@ -144,8 +144,5 @@ class Store(ABC):
     def delete(self, collection: str, keys: Iterable[str]) -> Sequence[bool]:
         """Delete objects and tell for each whether it was there."""
 
-    def prepare(self, collection: str) -> None:  # noqa: B027 - most stores have nothing to prepare
-        """Do now what can be done of the next small put of this process, so that it takes less time."""
-
     def close(self) -> None:  # noqa: B027 - most stores hold nothing open
         """Let go of connections."""

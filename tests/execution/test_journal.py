@@ -1,0 +1,171 @@
+"""What is kept of records on their way: forgotten when done, taken up when its writer was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from algorithm_folders import NOOP, write_algorithm
+
+import workbench
+from workbench.errors import StorageFullError
+from workbench.execution import journal as journals
+from workbench.execution.journal import Journal
+from workbench.models import RunRecord
+
+WRITER = """
+    import sys
+    from pathlib import Path
+    from workbench.execution.journal import Journal
+
+    journal = Journal(Path(sys.argv[1]))
+    for line in sys.stdin:
+        what, id = line.split()
+        if what == "keep":
+            journal.keep(id, b'{"id":"%s"}' % id.encode())
+        elif what == "torn":
+            journal._files[-1].write = None
+            import os
+            os.write(journal._files[-1].descriptor, b'{"id":"' + id.encode())
+        else:
+            journal.done([id])
+        print(what, flush=True)
+"""
+
+
+def line(id: str, **more: object) -> bytes:
+    return json.dumps({"id": id, **more}).encode()
+
+
+def taken(folder: Path) -> list[str]:
+    found: list[bytes] = []
+    Journal(folder).take_up(found.extend)
+    return [json.loads(record)["id"] for record in found]
+
+
+def written_and_killed(folder: Path, *steps: str) -> None:
+    """Let a process write and kill it."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    with writer.stdin, writer.stdout:
+        for step in steps:
+            writer.stdin.write(f"{step}\n")
+            writer.stdin.flush()
+            assert writer.stdout.readline().strip() == step.split()[0]
+        assert taken(folder) == []  # it lives
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+
+
+def test_what_a_killed_process_kept_is_taken_up_once(tmp_path: Path) -> None:
+    written_and_killed(tmp_path, "keep a", "keep b", "keep c", "done b", "torn d")
+    assert taken(tmp_path) == ["a", "c"]
+    assert taken(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_brought_to_its_place_is_kept(tmp_path: Path) -> None:
+    written_and_killed(tmp_path, "keep a")
+    with pytest.raises(StorageFullError):
+        Journal(tmp_path).take_up(lambda records: (_ for _ in ()).throw(StorageFullError("full")))
+    assert taken(tmp_path) == ["a"]
+
+
+def test_two_that_take_up_do_not_do_it_twice(tmp_path: Path) -> None:
+    written_and_killed(tmp_path, *(f"keep r{i}" for i in range(50)))
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.extend(taken(tmp_path))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted(f"r{i}" for i in range(50))
+
+
+def test_what_is_done_leaves_no_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "LARGEST", 10_000)
+    journal = Journal(tmp_path)
+    for i in range(1000):
+        journal.keep(f"r{i}", line(f"r{i}", text="x" * 100))
+        if i >= 3:  # three are always on their way
+            journal.done([f"r{i - 3}"])
+    files = list(tmp_path.iterdir())
+    assert sum(file.stat().st_size for file in files) < 25_000
+    assert {json.loads(record)["id"] for i in (997, 998, 999) for record in journal.find(f"r{i}")} == {
+        "r997",
+        "r998",
+        "r999",
+    }
+    journal.done(["r997", "r998", "r999"])
+    assert len(list(tmp_path.iterdir())) == 1
+    journal.close(lambda records: pytest.fail(f"left: {records}"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_open_at_the_close_is_brought_to_its_place(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.keep("a", line("a", state=1))
+    journal.keep("a", line("a", state=2))
+    journal.keep("b", line("b"))
+    journal.done(["b"])
+    found: list[bytes] = []
+    journal.close(found.extend)
+    assert [json.loads(record) for record in found] == [{"id": "a", "state": 2}]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fork_has_a_file_of_its_own(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.keep("a", line("a"))
+    child = os.fork()
+    if child == 0:
+        journal.done(["a"])  # not its own
+        journal.keep("b", line("b"))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert taken(tmp_path) == ["b"]
+    assert len(journal.find("a")) == 1
+
+
+def test_an_end_that_was_told_is_found_by_the_next_workspace(tmp_path: Path) -> None:
+    code = """
+        import os, sys
+        import workbench
+        from workbench.models import RunStatus
+        from workbench.names import new_id
+
+        ws = workbench.open(sys.argv[1])
+        record = ws.run("noop").record
+        for status in (RunStatus.PENDING, RunStatus.COMPLETED):
+            record = record.model_copy(update={"id": new_id(), "status": status})
+            ws.runs.keep(record, record.model_dump_json().encode())
+            print(record.id, flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "ws")], capture_output=True, text=True
+    )
+    waiting, ended = killed.stdout.split()
+    with workbench.open(tmp_path / "ws") as ws:
+        states = {run.id: run.status for run in ws.runs.list()}
+        assert states[ended] == "COMPLETED"
+        assert states[waiting] == "LOST"
+        assert RunRecord.model_validate_json(ws.store.get("runs", f"{ended}.json")).status == "COMPLETED"
+        ws.runs.delete(ended)
+    with workbench.open(tmp_path / "ws") as ws:
+        assert ended not in {run.id for run in ws.runs.list()}

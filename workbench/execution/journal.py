@@ -1,0 +1,203 @@
+"""Records on their way: lines at the end of an open file, until they lie in their places.
+
+To make a file takes a disk up to half a millisecond, a line at the end of an open one some microseconds. What must be kept before
+it may be told is kept here, and brought to its place later, many at a time. What a process left that was killed in between, the
+next one that looks takes up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from workbench.execution.log_file import COLLECTION, spool
+from workbench.execution.process_identity import is_gone, this_process
+from workbench.storage.store import Store
+
+LARGEST = 4 << 20  # bytes of a file: the next line begins another one
+UNSIGNED_S = 60.0  # a file without its first line is not being made any more
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+
+
+class _File:
+    """One file: who writes it, then a line for each record, and one for those that need no keeping any more."""
+
+    def __init__(self, folder: Path, mode: int) -> None:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        self.path = folder / f"{uuid.uuid4().hex}.jsonl"
+        self.open: set[str] = set()
+        self.size = 0
+        self.descriptor = os.open(self.path, _CREATE, mode & 0o666)
+        pid, started, host, _ = this_process()
+        try:
+            self.write(json.dumps([pid, started, host]).encode())
+        except BaseException:
+            self.remove()
+            raise
+        self._first = self.size
+
+    def write(self, line: bytes) -> None:
+        data = line + b"\n"
+        try:
+            written = os.write(self.descriptor, data)
+            while written < len(data):
+                written += os.write(self.descriptor, data[written:])
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(self.descriptor, self.size)  # half a line would swallow the next one
+            raise
+        self.size += len(data)
+
+    def empty(self) -> None:
+        os.ftruncate(self.descriptor, self._first)
+        self.size = self._first
+
+    def remove(self) -> None:
+        os.close(self.descriptor)
+        self.path.unlink(missing_ok=True)
+
+
+class Journal:
+    """What this process keeps of records on their way; safe to use from several threads.
+
+    Parameters
+    ----------
+    folder : Path
+        Of all processes that share the places; made when the first record comes.
+    mode : int
+        Rights of the folder.
+    fsync : bool
+        Whether a record that is kept also survives a power cut.
+    """
+
+    def __init__(self, folder: Path, *, mode: int = 0o777, fsync: bool = False) -> None:
+        self._folder = folder
+        self._mode = mode
+        self._fsync = fsync
+        self._lock = threading.Lock()
+        self._files: list[_File] = []
+        self._pid = os.getpid()
+
+    def keep(self, id: str, record: bytes) -> None:
+        """Keep a record, in one line of JSON.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; nothing is kept then.
+        """
+        with self._lock:
+            if self._pid != os.getpid():  # a fork: the files are its parent's
+                self._files, self._pid = [], os.getpid()
+            if not self._files or self._files[-1].size > LARGEST:
+                self._files.append(_File(self._folder, self._mode))
+            file = self._files[-1]
+            file.write(record)
+            if self._fsync:
+                os.fsync(file.descriptor)
+            file.open.add(id)
+
+    def done(self, ids: Iterable[str]) -> None:
+        """Forget records that lie in their places now."""
+        with self._lock:
+            if self._pid != os.getpid():
+                return
+            for file in self._files[:]:
+                done = file.open.intersection(ids)
+                if not done:
+                    continue
+                file.open -= done
+                with suppress(OSError):  # on a full disk they are taken up once more, which changes nothing
+                    if file.open:
+                        file.write(json.dumps(sorted(done)).encode())
+                    elif file is self._files[-1]:
+                        file.empty()
+                    else:
+                        self._files.remove(file)
+                        file.remove()
+
+    def find(self, id: str) -> list[bytes]:
+        """Return what processes keep of a record, also those that live."""
+        found = []
+        for path in self._paths():
+            with suppress(FileNotFoundError, PermissionError):
+                found += [record for record in _records(path) if json.loads(record)["id"] == id]
+        return found
+
+    def take_up(self, use: Callable[[list[bytes]], None]) -> None:
+        """Pass on what processes have left that have ended, file by file; two that do so wait for each other.
+
+        Parameters
+        ----------
+        use : callable
+            Brings records to their places; what it was given is then forgotten.
+        """
+        for path in self._paths():
+            with suppress(FileNotFoundError, PermissionError):  # taken up by another one; another user's
+                self._take_up(path, use)
+
+    def close(self, use: Callable[[list[bytes]], None]) -> None:
+        """Pass on what is kept still, and end."""
+        with self._lock:
+            files, self._files = self._files, []
+            for file in files if self._pid == os.getpid() else ():
+                if file.open:
+                    use(_records(file.path))
+                file.remove()
+
+    def _paths(self) -> list[Path]:
+        try:
+            return [self._folder / name for name in os.listdir(self._folder)]  # noqa: PTH208 - half the time
+        except OSError:
+            return []
+
+    def _take_up(self, path: Path, use: Callable[[list[bytes]], None]) -> None:
+        with path.open("rb+") as file:
+            first = file.readline()
+            try:
+                pid, started, host = json.loads(first)
+            except ValueError:
+                if time.time() - path.stat().st_mtime > UNSIGNED_S:
+                    path.unlink()
+                return
+            if not is_gone(pid, started, host):
+                return
+            with suppress(ImportError):
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                return
+            use(_records(path))
+            path.unlink()
+
+
+def journal_folder(store: Store) -> Path:
+    """Return the folder of a store's journals: beside its collections, or of this machine where the store is not."""
+    beside = store.local_path(COLLECTION, "x")
+    if beside is not None:
+        return beside.parent.parent / ".journal"
+    from blake3 import blake3
+
+    return spool("journal") / blake3(store.url.encode()).hexdigest()[:16]
+
+
+def _records(path: Path) -> list[bytes]:
+    """Return the newest record of each id in a file that needs keeping still."""
+    found: dict[str, bytes] = {}
+    for line in path.read_bytes().splitlines(keepends=True)[1:]:
+        if not line.endswith(b"\n"):
+            continue  # its writer was killed: nothing was told of it
+        said = json.loads(line)
+        if isinstance(said, list):
+            for id in said:
+                found.pop(id, None)
+        else:
+            found[said["id"]] = line
+    return list(found.values())
