@@ -108,6 +108,14 @@ class Sweep:
         return self._record.name
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """What differs between points: names of parameters, and ``input``."""
+        varied = self._record.varied
+        if len({point.input for point in self._record.points}) > 1 and "input" not in varied:
+            return (*varied, "input")
+        return varied
+
+    @property
     def status(self) -> str:
         """RUNNING, COMPLETED, FAILED, CANCELLED, or INCOMPLETE where points have no result and nobody works on them."""
         if self.is_active:
@@ -217,7 +225,7 @@ class Sweep:
         from workbench.batch.report import write_report
 
         title = self._record.name or self._record.label
-        return write_report(self._report_rows(), place, title=title, axes=self._record.varied)
+        return write_report(self._report_rows(), place, title=title, axes=self.axes)
 
     def _report_rows(self) -> Iterator[Row]:
         record = self._record
@@ -227,7 +235,7 @@ class Sweep:
             run = runs.get(point.run)
             yield {
                 "id": run.id if run is not None else f"point {number}",
-                "parameters": point.parameters,
+                "parameters": {"input": point.input, **point.parameters} if point.input else point.parameters,
                 "status": str(run.status) if run is not None else "PENDING",
                 "seconds": run.seconds if run is not None else None,
                 "records": (run.records or values.get(run.id, {})) if run is not None else {},

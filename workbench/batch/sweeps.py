@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from workbench.batch.given import Axes, Given
+from workbench.batch.each_input import each_of, names_of
+from workbench.batch.given import Axes, Given, refuse_too_many
 from workbench.batch.grid import SAMPLES, Points, check_points, make_points
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_table import values_of
@@ -101,6 +102,7 @@ class Sweeps:
         seed: int = 0,
         fixed: Mapping[str, Any] | None = None,
         inputs: Any = (),
+        each_input: bool = False,
         jobs: int = 2,
         executor: str | None = None,
         device: str | None = None,
@@ -125,6 +127,9 @@ class Sweeps:
             ``table=`` a CSV file, DataFrame or list of dicts, ``sample={"sigma": (0.5, 4.0)}`` with ``samples=50`` is drawn.
         inputs : array, str, Dataset, path, or a sequence of them
             The same for all points, stored once; as for `Workspace.run`.
+        each_input : bool
+            Instead all points for each of the inputs, be it an item of the list (which may be a list of several) or a slice of a
+            stack; the table has a column ``input``. Templates take theirs as a parameter: ``grid={"path": ["a.tif", "b.tif"]}``.
         jobs : int
             How many at once, as far as there are workers (setting ``workers``). Single runs pass those that wait.
         executor : str, optional
@@ -168,13 +173,13 @@ class Sweeps:
             target.check,
             grid=grid,
             zip=zip,
-            table=table,
+            table=[{}] if each_input and table is None and not (grid or zip or sample) else table,
             sample=sample,
             samples=samples,
             seed=seed,
             fixed=fixed,
         )
-        stored = self._inputs(target, inputs, mode)
+        stored, each = self._inputs(target, inputs, mode, len(points.values) if each_input else 0)
         record = SweepRecord(
             id=new_id(),
             name=title,
@@ -184,7 +189,11 @@ class Sweeps:
             content=target.content,
             inputs=stored,
             varied=points.varied,
-            points=tuple(SweepPoint(parameters=values, run=new_id()) for values in points.values),
+            points=tuple(
+                SweepPoint(parameters=values, run=new_id(), inputs=ids, input=called)
+                for ids, called in each
+                for values in points.values
+            ),
             notes=points.notes,
             executor=place,
             jobs=jobs,
@@ -371,14 +380,17 @@ class Sweeps:
         done = [n for n in range(len(sweep)) if sweep.point(n).is_done]
         if not is_same:
             records = self._runs.records_of([record.points[n].run for n in done])
-            done = [n for n in done if target.has_computed(records[record.points[n].run], record)]
+            done = [n for n in done if target.has_computed(records[record.points[n].run])]
         kept_points = {*done, *(n for n in range(len(sweep)) if sweep.is_working_on(n))}
         todo = [n for n in range(len(sweep)) if n not in kept_points]
         # the algorithm may have changed its parameters: what does not fit any more is refused here
         values = check_points(
             [Given(record.points[n].parameters, f"point {n}") for n in todo], target.check
         ).values
-        points = {n: SweepPoint(parameters=v, run=new_id()) for n, v in zip(todo, values, strict=True)}
+        points = {
+            n: record.points[n].model_copy(update={"parameters": v, "run": new_id()})
+            for n, v in zip(todo, values, strict=True)
+        }
         record = record.model_copy(
             update={
                 "points": tuple(points.get(n, point) for n, point in enumerate(record.points)),
@@ -393,14 +405,29 @@ class Sweeps:
 
     # -- inside
 
-    def _inputs(self, target: Target, inputs: Any, mode: str) -> tuple[str, ...]:
-        if isinstance(target, AlgorithmTarget):
-            return target.store_inputs(inputs, mode)
-        if inputs is not None and not (isinstance(inputs, (tuple, list)) and not inputs):
+    def _inputs(
+        self, target: Target, inputs: Any, mode: str, points_of_each: int
+    ) -> tuple[tuple[str, ...], builtins.list[tuple[tuple[str, ...], str]]]:
+        """Store the inputs; return those of all points, and those that the sweep goes over with their names."""
+        if not isinstance(target, AlgorithmTarget):
+            if points_of_each or (
+                inputs is not None and not (isinstance(inputs, (tuple, list)) and not inputs)
+            ):
+                raise InvalidInputError(
+                    f"Template {target.label!r} takes no inputs beside its parameters. Pass a dataset's id or a path as a "
+                    "parameter; several of them make a point each: grid={'path': ['a.tif', 'b.tif']}, path=a.tif,b.tif on a line."
+                )
+            return (), [((), "")]
+        if not points_of_each:
+            return target.store_inputs([inputs], mode)[0], [((), "")]
+        items = each_of(inputs)
+        if not items:
             raise InvalidInputError(
-                f"Template {target.label!r} takes no inputs beside its parameters. Pass a dataset's id or a path as a parameter."
+                "The sweep goes over its inputs, and there are none. Pass them: inputs=[first, second]."
             )
-        return ()
+        refuse_too_many(len(items) * points_of_each)
+        stored = target.store_inputs([i if isinstance(i, (list, tuple)) else [i] for i in items], mode)
+        return (), list(zip(stored, names_of(items), strict=True))
 
     def _start(
         self,
@@ -437,7 +464,7 @@ class Sweeps:
                 member = Member(record.id, number, point.run, record.jobs, record.fail_fast)
                 sweep.expect(number)
                 try:
-                    target.start(record, point.parameters, member, sweep.listener(number))
+                    target.start(record, point, member, sweep.listener(number))
                 except (InvalidInputError, NotFoundError) as error:  # such as reuse="only" where nothing is
                     sweep.refuse(number, error)
                 except BaseException:
@@ -478,7 +505,7 @@ def _row(sweep: Sweep) -> Row:
         "id": sweep.id,
         "name": sweep.name,
         "what": sweep.record.label,
-        "varied": sweep.record.varied,
+        "varied": sweep.axes,
         "status": sweep.status,
         "points": len(sweep),
         "completed": counts.get("COMPLETED", 0),
