@@ -283,7 +283,8 @@ class Sweep:
     ) -> Sweep:
         """Do the points that have no result, and those whose algorithm or template has changed since; return the sweep.
 
-        What is done is not done again, and what another process still works on is waited for.
+        What is done is not done again, and what another process still works on is waited for: of two that resume it at once, the
+        second follows the first.
 
         Parameters
         ----------
@@ -349,6 +350,17 @@ class Sweep:
                 if not run.is_active:  # it ended between the two
                     self._take(ids[id], run.record)
         self._check_end()
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Call something when all that was started has ended; at once if it has."""
+
+        def hear(event: SweepEvent) -> None:
+            if event.kind == "end":
+                call()
+
+        self.subscribe(hear)
+        if not self.is_active:
+            call()
 
     @contextmanager
     def inbox(self) -> Iterator[queue.SimpleQueue[SweepEvent]]:

@@ -13,6 +13,7 @@ from workbench.batch.each_input import each_of, names_of
 from workbench.batch.given import Axes, Given, refuse_too_many
 from workbench.batch.grid import SAMPLES, Points, check_points, make_points
 from workbench.batch.sweep import Listener, Sweep
+from workbench.batch.sweep_lock import SweepLock
 from workbench.batch.sweep_table import values_of
 from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
 from workbench.errors import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 COLLECTION = "sweeps"
 CANCEL_WAIT_S = 10.0
+LOCK_WAIT_S = 60.0  # for another process that gives points away
 
 
 class Sweeps:
@@ -207,9 +209,10 @@ class Sweeps:
             user=this_process()[3],
             created=now(),
         )
-        self._save(record)
-        sweep = Sweep(record, self)
-        self._start(sweep, target, range(len(record.points)), wait, on_event)
+        with self._lock(record) as lock:
+            self._save(record)
+            sweep = Sweep(record, self)
+            self._start(sweep, target, range(len(record.points)), wait, on_event, lock, record)
         return sweep
 
     def get(self, ref: str) -> Sweep:
@@ -368,10 +371,22 @@ class Sweeps:
         self, sweep: Sweep, *, jobs: int | None = None, wait: bool = True, listener: Listener | None = None
     ) -> None:
         """Do the points of a sweep that have no result; see `Sweep.resume`."""
-        if not sweep.is_active:
-            kept = self._load(sweep.id)
-            if kept is None:
-                raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
+        if wait and self._runs.live([point.run for point in sweep.record.points]):
+            sweep.wait(listener=listener)  # it is this kernel that computes them
+        with self._lock(sweep.record) as lock:
+            record, target, todo = self._missing(sweep, jobs)
+            if todo:
+                self._save(record)
+            self._start(sweep, target, todo, wait, listener, lock, record)
+
+    # -- inside
+
+    def _missing(self, sweep: Sweep, jobs: int | None) -> tuple[SweepRecord, Target, builtins.list[int]]:
+        """Return a sweep with new runs for the points that have no result, and these points."""
+        kept = self._load(sweep.id)
+        if kept is None:
+            raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
+        if kept != sweep.record or not sweep.is_active:  # another process may have gone on with it
             sweep.adopt(kept)
             sweep.refresh()
         record = sweep.record
@@ -399,11 +414,18 @@ class Sweeps:
                 "jobs": jobs or record.jobs,
             }
         )
-        if todo:
-            self._save(record)
-        self._start(sweep, target, todo, wait, listener, record)
+        return record, target, todo
 
-    # -- inside
+    def _lock(self, record: SweepRecord) -> SweepLock:
+        """Hold the right to give a sweep's points away; with the host they are at once, in a kernel only when they are done."""
+        self._store.create_collections([COLLECTION])
+        key = f"{record.id}.lock"
+        path = self._store.local_path(COLLECTION, key)
+        if path is None:
+            from workbench.execution.host_address import private_folder
+
+            path = private_folder(self._settings.host_folder) / key
+        return SweepLock(path, record.id, 1.0 if record.executor == "kernel" else LOCK_WAIT_S)
 
     def _inputs(
         self, target: Target, inputs: Any, mode: str, points_of_each: int
@@ -436,19 +458,25 @@ class Sweeps:
         todo: Sequence[int],
         wait: bool,
         listener: Listener | None,
-        record: SweepRecord | None = None,
+        lock: SweepLock,
+        record: SweepRecord,
     ) -> None:
         """Give the points away, and follow them if they are waited for; an interrupt ends the sweep."""
         if not wait:
             if listener is not None:
                 sweep.subscribe(listener)
             if todo:
-                self._give_away(sweep, record or sweep.record, target, todo)
+                self._give_away(sweep, record, target, todo)
+            if record.executor == "kernel":
+                lock.keep()
+                sweep.when_ended(lock.release)
             return
         with sweep.inbox() as events:  # from the first event on: points end while others are given away
             try:
                 if todo:
-                    self._give_away(sweep, record or sweep.record, target, todo)
+                    self._give_away(sweep, record, target, todo)
+                if record.executor != "kernel":
+                    lock.release()
                 sweep.follow(events, listener=listener)
             except KeyboardInterrupt:
                 sweep.cancel().wait(CANCEL_WAIT_S)
