@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workbench.batch.places import check_writable
 from workbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def batch(open_workspace: Callable[[], Workspace], leave: Callable[[int], None],
             "--report is written when the sweep has ended, and -b does not wait for that. "
             "Leave one out, or write it later: workbench batch --attach ID --report."
         )
+    for place in filter(None, (given["output"], given["report"])):
+        check_writable(place)  # not only when all is done
     workspace = open_workspace()
     if given["cancel"]:
         click.echo(repr(workspace.sweeps.get(given["cancel"]).cancel().wait(10.0)))

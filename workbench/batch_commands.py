@@ -80,7 +80,7 @@ def read_points(
             )
         return {"sample": varied, "samples": samples, "seed": seed, "table": table, "fixed": fixed}
     if not varied and table is None:
-        return {"grid": {name: [value] for name, value in fixed.items()}}
+        return {"table": [{}], "fixed": fixed}  # one point
     return {"zip" if zip else "grid": varied, "table": table, "fixed": fixed}
 
 

@@ -199,6 +199,12 @@ def test_a_sweep_over_inputs_writes_its_report(
     assert (tmp_path / f"report-{newest}" / "index.html").exists()
     assert f"report-{newest}" in done.output
     assert "input" in (tmp_path / "t.csv").read_text()
+    (tmp_path / "file").touch()
+    for option in ("-o", "--report"):  # said before anything is run
+        done = call("scale", "x=1", option, "file/table.csv", code=1)
+        assert "Choose another place" in done.output
+        assert "completed" not in done.output
+    assert "1 of 1 completed" in call("scale").output  # a point of defaults
     assert "--attach ID --report" in call("scale", "x=1", "-b", "--report", code=1).output
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.batch.places import check_writable
 from workbench.batch.tally import Tally, state_of
 from workbench.errors import InvalidInputError, MissingPackageError
 from workbench.models import KeyInfo, RunRecord, SweepRecord
@@ -160,6 +161,7 @@ def _check_folder(path: Path) -> None:
         raise InvalidInputError(
             f"There is no folder {str(path.parent)!r} to write {path.name!r} to. Make it first."
         )
+    check_writable(path)
 
 
 def _is_arrow(values: Sequence[Any]) -> bool:

@@ -470,17 +470,25 @@ class Sweeps:
             if record.executor == "kernel":
                 lock.keep()
                 sweep.when_ended(lock.release)
+            else:
+                self._settle(record, todo)
             return
         with sweep.inbox() as events:  # from the first event on: points end while others are given away
             try:
                 if todo:
                     self._give_away(sweep, record, target, todo)
                 if record.executor != "kernel":
+                    self._settle(record, todo)
                     lock.release()
                 sweep.follow(events, listener=listener)
             except KeyboardInterrupt:
                 sweep.cancel().wait(CANCEL_WAIT_S)
                 raise
+
+    def _settle(self, record: SweepRecord, todo: Sequence[int]) -> None:
+        """See to it that whoever has the lock next finds the points with the executor."""
+        if todo:
+            self._executor(record.executor).settle()
 
     def _give_away(self, sweep: Sweep, record: SweepRecord, target: Target, todo: Sequence[int]) -> None:
         sweep.begin(record, todo)

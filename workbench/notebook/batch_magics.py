@@ -82,6 +82,7 @@ class BatchMagics(Magics):  # type: ignore[misc]
     @usage
     def algobatch(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm or a notebook over many points. As a cell magic the body holds parameters as YAML; lists vary."""
+        from workbench.batch.places import check_writable
         from workbench.batch_commands import batch_words, write_sweep_report
         from workbench.notebook.live_line import LiveLine
         from workbench.workspace import current
@@ -94,6 +95,8 @@ class BatchMagics(Magics):  # type: ignore[misc]
                 "--report is written when the sweep has ended, and -b does not wait for that. "
                 "Leave one out, or write it later: %algobatch --attach ID --report."
             )
+        if args.report is not None:
+            check_writable(args.report)  # not only when all is done
         sweeps = current().sweeps
         if args.attach is not None and args.report is None:
             return sweeps.get(args.attach).view()
