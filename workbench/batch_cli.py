@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workbench.batch.places import check_writable
 from workbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 #: options that a scheduled line repeats
 _REPEATED = (
     "jobs", "zip", "table", "sample", "seed", "fail_fast", "timeout", "retries", "reuse", "executor", "device", "name",
-    "priority", "output",
+    "priority", "output", "report", "each_input",
 )  # fmt: skip
 
 
@@ -38,11 +39,21 @@ def batch(open_workspace: Callable[[], Workspace], leave: Callable[[int], None],
 
         click.echo(f"removed {remove(given['remove'])!r}" if given["remove"] else repr(schedules()))
         return
+    if given["background"] and given["report"]:
+        raise InvalidInputError(
+            "--report is written when the sweep has ended, and -b does not wait for that. "
+            "Leave one out, or write it later: workbench batch --attach ID --report."
+        )
+    for place in filter(None, (given["output"], given["report"])):
+        check_writable(place)  # not only when all is done
     workspace = open_workspace()
     if given["cancel"]:
         click.echo(repr(workspace.sweeps.get(given["cancel"]).cancel().wait(10.0)))
     elif given["every"] or given["cron"]:
         click.echo(_schedule(workspace, given))
+    elif given["attach"]:
+        sweep = workspace.sweeps.get(given["attach"]).wait(listener=_progress(given))
+        _finish(sweep, given, leave)
     elif given["resume"]:
         if given["what"]:
             raise InvalidInputError(
@@ -73,7 +84,10 @@ def _run(workspace: Workspace, given: dict[str, Any]) -> Sweep:
         timeout_s=given["timeout"],
         wait=not given["background"],
         on_event=_progress(given),
-        **{key: given[key] for key in ("retries", "reuse", "executor", "device", "name", "priority")},
+        **{
+            key: given[key]
+            for key in ("each_input", "retries", "reuse", "executor", "device", "name", "priority")
+        },
     )
 
 
@@ -85,6 +99,10 @@ def _finish(sweep: Sweep, given: dict[str, Any], leave: Callable[[int], None]) -
     if output is not None:
         write = sweep.to_parquet if output.suffix == ".parquet" else sweep.to_csv
         click.echo(f"wrote {write(output)}")
+    if given["report"]:
+        from workbench.batch_commands import write_sweep_report
+
+        click.echo(write_sweep_report(sweep, given["report"]))
     if sweep.status != "COMPLETED":
         leave(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def read_points(
             )
         return {"sample": varied, "samples": samples, "seed": seed, "table": table, "fixed": fixed}
     if not varied and table is None:
-        return {"grid": {name: [value] for name, value in fixed.items()}}
+        return {"table": [{}], "fixed": fixed}  # one point
     return {"zip" if zip else "grid": varied, "table": table, "fixed": fixed}
 
 
@@ -119,10 +120,20 @@ def batch_words(
     )
     if table is not None and table.isidentifier() and table in (namespace or {}):
         points["table"] = (namespace or {})[table]
-    given = read_inputs(workspace, inputs, namespace)
+    given = read_inputs(workspace, _expanded(inputs), namespace)
     return workspace.sweeps.run(
         target, inputs=given[0] if len(given) == 1 else tuple(given), **points, **options
     )
+
+
+def write_sweep_report(sweep: Sweep, place: str) -> str:
+    """Write the pages of a sweep to a folder, in whose name ``{id}`` is the sweep's, and say where they are."""
+    return f"report: {sweep.report(place.replace('{id}', sweep.id))}"
+
+
+def _expanded(words: Sequence[str]) -> list[str]:
+    """Return words with the files that a pattern such as ``images/*.tif`` means; no shell has done it for a magic or cron."""
+    return [found for word in words for found in (sorted(glob.glob(word)) or [word])]  # noqa: PTH207  absolute ones too
 
 
 def schedule_words(
@@ -161,7 +172,7 @@ def schedule_words(
         seed=options.get("seed") or 0,
     )
     workspace.sweeps.points(target, **{k: v for k, v in points.items() if k in POINTS})
-    read_inputs(workspace, inputs)
+    read_inputs(workspace, _expanded(inputs))
     command = [sys.executable, "-m", "workbench", "-w", workspace.url, "batch", what, *words]
     for name, value in options.items():
         if value is True:

@@ -170,6 +170,7 @@ def _target(output: Path, number: int, count: int) -> Path:
 @click.argument("what", required=False)
 @click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=V1,V2]...")
 @click.option("-j", "--jobs", type=int, help="How many at once; default: 2.")
+@click.option("--each-input", is_flag=True, help="All points for each input, instead of all inputs together.")
 @click.option("--zip", is_flag=True, help="Lists side by side instead of each with each.")
 @click.option("--table", metavar="FILE", help="A CSV file: a point for each row.")
 @click.option(
@@ -190,7 +191,17 @@ def _target(output: Path, number: int, count: int) -> Path:
 @click.option("--priority", type=int, default=0, help="Of runs that wait, higher ones start first.")
 @click.option("-b", "--background", is_flag=True, help="Return at once; the sweep goes on.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file for the table.")
+@click.option(
+    "--report",
+    is_flag=False,
+    flag_value="report-{id}",
+    metavar="[FOLDER]",
+    help="Write its pages when it has ended; default: report-ID, here. Give it last.",
+)
 @click.option("--resume", metavar="ID", help="Do what a sweep has no result for.")
+@click.option(
+    "--attach", metavar="ID", help="Follow a sweep that goes on elsewhere, or show one that has ended."
+)
 @click.option("--cancel", metavar="ID", help="End a sweep; what is done stays.")
 @click.option("--every", metavar="TIME", help="Run it again every 15m, 1h, 1d: by cron.")
 @click.option("--cron", metavar="FIELDS", help='Run it at these times: "0 2 * * *".')

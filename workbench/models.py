@@ -270,6 +270,8 @@ class SweepPoint(Record):
 
     parameters: dict[str, Any]  # every one with its value, checked
     run: str = ""  # the run that computes it; known before it is started
+    inputs: tuple[str, ...] = ()  # of its own, where the sweep goes over inputs
+    input: str = ""  # how they are called in tables
 
 
 class SweepRecord(Record):
@@ -281,7 +283,7 @@ class SweepRecord(Record):
     what: str  # the reference, folder or template as it was named, to be looked up again
     label: str  # name@major.minor, the folder, or the template's name
     content: str  # digest of what the runs of the points computed: another one makes them be computed again
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()  # of all points
     varied: tuple[str, ...] = ()  # names of the parameters that differ between points
     points: tuple[SweepPoint, ...]
     notes: tuple[str, ...] = ()  # what was noticed about the points

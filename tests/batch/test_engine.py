@@ -161,7 +161,8 @@ def test_outputs_are_logged_and_written_as_they_come(
     assert ("WARNING", "warned\n") in [(r.levelname, r.getMessage()) for r in caplog.records]
 
 
-def test_papermills_command_finds_the_engine(tmp_path: Path) -> None:
+def papermill_command(tmp_path: Path, path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run papermill's own command with the engine, found as an installed one is."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     named = project["entry-points"]["papermill.engine"]
     info = tmp_path / "found" / "installed-1.0.dist-info"  # what installing makes of the project's lines
@@ -169,30 +170,52 @@ def test_papermills_command_finds_the_engine(tmp_path: Path) -> None:
     lines = "\n".join(f"{name} = {value}" for name, value in named.items())
     (info / "entry_points.txt").write_text(f"[papermill.engine]\n{lines}\n")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1.0\n")
-    path = save(notebook("sigma = 1", "sigma * 2", tags={0: ["parameters"]}), tmp_path / "in.ipynb")
     search = os.pathsep.join(
         [str(tmp_path / "found"), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     )
-    words = [
-        "--engine",
-        "workbench",
-        str(path),
-        str(tmp_path / "out.ipynb"),
-        "-p",
-        "sigma",
-        "2",
-        "--log-output",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "papermill", *words],
+    given = ["--engine", "workbench", str(path), str(tmp_path / "out.ipynb"), "--log-output", *words]
+    return subprocess.run(
+        [sys.executable, "-m", "papermill", *given],
         env={**os.environ, "PYTHONPATH": search},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_papermills_command_finds_the_engine(tmp_path: Path) -> None:
+    path = save(notebook("sigma = 1", "sigma * 2", tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    done = papermill_command(tmp_path, path, "-p", "sigma", "2")
     assert done.returncode == 0, done.stderr
     assert "Executing notebook in a forked process" in done.stderr
     assert nbformat.read(tmp_path / "out.ipynb", 4).cells[2].outputs[0].data["text/plain"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("words", "problems"),
+    [
+        (
+            "-p sigma wide -p n 1.5",
+            ["'sigma' is 'wide', expected a number", "'n' is 1.5, expected a whole number"],
+        ),
+        ("-p sigma 99", ["'sigma' is 99 px, expected 0.0 to 10.0"]),
+        ("-p sigma 1 -p sigam 2", ["'sigam' is not known"]),
+        ("-p n 2", ["'sigma' has no value and no default"]),
+    ],
+)
+def test_papermills_command_refuses_wrong_parameters_by_name(
+    tmp_path: Path, words: str, problems: list[str]
+) -> None:
+    marker = tmp_path / "started"
+    declared = "sigma: float  # Width, px, 0..10\nn: int = 1"
+    cell = f"open({str(marker)!r}, 'w').close()"
+    path = save(notebook(declared, cell, tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    done = papermill_command(tmp_path, path, *words.split())
+    assert done.returncode == 1
+    for problem in problems:
+        assert f"Parameter {problem}" in done.stderr
+    assert not marker.exists()
+    assert not (tmp_path / "out.ipynb").exists()
 
 
 def test_wrong_parameters_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 import workbench
-from workbench.errors import InvalidParameterError, NotFoundError, RunTimeoutError, UnsupportedError
+from workbench.errors import (
+    InvalidInputError,
+    InvalidParameterError,
+    InvalidTemplateError,
+    NotFoundError,
+    RunTimeoutError,
+    StorageError,
+    UnsupportedError,
+)
 
 PARAMETERS = "x: float = 1.0  # How much, px, 0..100\nwords: str = 'none'\n"
 CELLS = (
@@ -108,6 +116,89 @@ def test_an_interpreter_that_crashes_ends_one_run_and_no_other(
     sweep = ws.sweeps.run(template, {"x": [0, 2, 1]})
     assert [run.status for run in sweep.runs] == ["COMPLETED", "LOST", "COMPLETED"]
     assert "SIGSEGV" in str(sweep.runs[1].error)
+
+
+BAD = """
+if how == "exits": exit()
+if how == "never ends":
+    while True: pass
+if how == "hears nothing":
+    while True:
+        try:
+            while True: pass
+        except KeyboardInterrupt: pass
+if how == "writes nowhere": open(f"{folder}/file/table.csv", "w")
+if how == "crashes": import crashes_at_import
+if how == "ends the process":
+    import os
+    os._exit(3)
+"""
+
+
+def test_each_bad_notebook_has_its_own_result_and_the_others_go_on(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crashes_at_import.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
+    (tmp_path / "file").touch()
+    expected = {
+        "is fine": "",
+        "exits": "ExitError: Cell 3 called exit() with 1 cells still to run",
+        "never ends": "TimeoutError: ",
+        "hears nothing": "TimeoutError: ",
+        "writes nowhere": "NotADirectoryError",
+        "crashes": "signal 11 (SIGSEGV)",
+        "ends the process": "ended itself with exit code 3",
+        "is fine too": "",
+    }
+    parameters = f"how: str = ''\nfolder: str = {str(tmp_path)!r}"
+    template = write_template(tmp_path / "bad.ipynb", BAD, "how", parameters=parameters)
+    sweep = ws.sweeps.run(template, {"how": list(expected)}, timeout_s=4.0)
+    for row in sweep.rows():
+        assert expected[row["how"]] in row["error"], row
+        assert (row["status"] == "COMPLETED") == (not expected[row["how"]]), row
+    assert sweep.counts == {"COMPLETED": 2, "FAILED": 4, "LOST": 2}
+    page = Path(sweep.report(tmp_path / "report")).read_text()
+    assert "SIGSEGV" in page
+    with pytest.raises(StorageError, match="cannot be written"):
+        sweep.report(tmp_path / "file" / "report")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"cells": [', "breaks off"),
+        ('{"cells": [{"a": 1}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "no valid"),
+    ],
+)
+def test_a_file_that_is_no_notebook_is_refused(
+    ws: workbench.Workspace, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "bad.ipynb").write_text(text)
+    with pytest.raises(InvalidTemplateError, match=message):
+        ws.sweeps.run(tmp_path / "bad.ipynb", {"x": [1, 2]})
+
+
+def test_a_notebook_that_cannot_take_its_parameters_is_refused(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    bare = write_template(tmp_path / "bare.ipynb", "1")
+    notebook = nbformat.read(bare, 4)
+    notebook.cells[0].metadata.tags = []
+    nbformat.write(notebook, bare)
+    with pytest.raises(InvalidTemplateError, match="no cell tagged 'parameters'"):
+        ws.sweeps.run(bare, {"x": [1, 2]})
+    twice = write_template(tmp_path / "twice.ipynb", "x", parameters="x = 1\nx = 2\n")
+    with pytest.raises(InvalidTemplateError, match="assigned twice, in lines 1 and 2"):
+        ws.sweeps.run(twice, {"x": [1, 2]})
+    other = write_template(tmp_path / "other.ipynb", "x")
+    notebook = nbformat.read(other, 4)
+    notebook.metadata.kernelspec.name = "pythom3"
+    nbformat.write(notebook, other)
+    with pytest.raises(UnsupportedError, match="Did you mean 'python3'"):
+        ws.sweeps.run(other, {"x": [1, 2]})
+    with pytest.raises(InvalidInputError, match=r"grid=\{'path'"):
+        ws.sweeps.run(write_template(tmp_path / "fine.ipynb", "x"), inputs=["a.tif"], each_input=True)
 
 
 def test_a_notebook_with_widgets_gets_a_kernel(ws: workbench.Workspace, tmp_path: Path) -> None:

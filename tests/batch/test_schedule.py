@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from algorithm_folders import GAIN, write_algorithm
 from click.testing import CliRunner, Result
 from sweep_algorithms import write_scale
 
@@ -176,6 +178,36 @@ def test_a_sweep_from_the_command_line_writes_its_table(call: Callable[..., Resu
     assert "4 of 4 completed" in call("scale", "x=0:1", "--sample", "4").output
 
 
+def test_a_sweep_over_inputs_writes_its_report(
+    call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN), check=False)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.eye(3, dtype=np.float32))
+    done = call(
+        "invert", "*.npy", "gain=1,2", "--each-input", "--report", "pages"
+    )  # as cron's shell passes it
+    assert "4 of 4 completed" in done.output
+    assert "a.npy" in done.output
+    assert f"report: {Path('pages') / 'index.html'}" in done.output
+    assert "b.npy" in (tmp_path / "pages" / "index.html").read_text()
+    with workbench.open(tmp_path / "ws") as ws:
+        newest = ws.sweeps.names()[0]
+    done = call("--attach", newest, "-o", "t.csv", "--report")
+    assert (tmp_path / f"report-{newest}" / "index.html").exists()
+    assert f"report-{newest}" in done.output
+    assert "input" in (tmp_path / "t.csv").read_text()
+    (tmp_path / "file").touch()
+    for option in ("-o", "--report"):  # said before anything is run
+        done = call("scale", "x=1", option, "file/table.csv", code=1)
+        assert "Choose another place" in done.output
+        assert "completed" not in done.output
+    assert "1 of 1 completed" in call("scale").output  # a point of defaults
+    assert "--attach ID --report" in call("scale", "x=1", "-b", "--report", code=1).output
+
+
 def test_a_scheduled_sweep_is_checked_first_and_its_line_runs_it(
     call: Callable[..., Result], table: Path, tmp_path: Path
 ) -> None:
@@ -183,12 +215,25 @@ def test_a_scheduled_sweep_is_checked_first_and_its_line_runs_it(
     assert "Keep one" in call("scale", "x=1", "--every", "1h", "--cron", "@daily", code=1).output
     assert not table.exists()
     marks = tmp_path / "marks"
-    call("scale", "x=4,5", f"marks={marks}", "--cron", "0 2 * * *", "--fail-fast", "-j", "1")
+    report = str(tmp_path / "nightly-{id}")
+    call(
+        "scale",
+        "x=4,5",
+        f"marks={marks}",
+        "--cron",
+        "0 2 * * *",
+        "--fail-fast",
+        "-j",
+        "1",
+        "--report",
+        report,
+    )
     (schedule,) = schedules()
     assert schedule.when == "0 2 * * *"
     assert schedule.id in call("--list").output
     subprocess.run(["/bin/sh", "-c", schedule.command], check=True)
     assert "2 of 2 completed" in log_of(schedule.id).read_text()
     assert marks.read_text().split() == ["4", "5"]
+    assert len(list(tmp_path.glob("nightly-*/index.html"))) == 1
     call("--remove", schedule.id)
     assert len(schedules()) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from algorithm_folders import GAIN, write_algorithm
 from sweep_algorithms import write_scale
@@ -17,6 +19,7 @@ from sweep_algorithms import write_scale
 import workbench
 from workbench.algorithms.parameters import Parameters
 from workbench.batch.sweep import SweepEvent
+from workbench.batch.sweep_table import write_parquet
 from workbench.batch.sweeps import Sweeps
 from workbench.errors import (
     ConflictError,
@@ -290,9 +293,29 @@ def test_parquet_without_pyarrow_names_the_package(
     ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = ws.sweeps.run("scale", {"x": [1, 2]})
-    monkeypatch.setattr("workbench.batch.sweep_table.find_spec", lambda name: None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
     with pytest.raises(MissingPackageError, match="pip install pyarrow"):
         sweep.to_parquet(tmp_path / "table.parquet")
+    assert not (tmp_path / "table.parquet").exists()
+
+
+def test_parquet_keeps_numbers_texts_lists_and_what_failed(ws: workbench.Workspace, tmp_path: Path) -> None:
+    sweep = ws.sweeps.run("scale", {"x": [1, 2, 3]}, fixed={"fails_at": 2}, reuse="never")
+    table = pd.read_parquet(sweep.to_parquet(tmp_path / "table.parquet"))
+    assert list(table["x"]) == [1.0, 2.0, 3.0]
+    assert table["data"].isna().tolist() == [False, True, False]
+    assert list(table["status"]) == ["COMPLETED", "FAILED", "COMPLETED"]
+    assert list(table["run"]) == [row["run"] for row in sweep.rows()]
+    with pytest.raises(InvalidInputError, match="no folder"):
+        sweep.to_parquet(tmp_path / "none" / "table.parquet")
+    # what notebooks record may be anything, another thing at each point, or nothing at all
+    mixed = [{"a": {}, "b": [1, 2], "c": 1, "d": None}, {"a": {"k": [1]}, "b": "text", "c": "two", "d": None}]
+    back = pd.read_parquet(write_parquet(mixed, tmp_path / "mixed.parquet"))
+    assert list(back["a"]) == ["{}", '{"k": [1]}']
+    assert list(back["b"]) == ["[1, 2]", "text"]
+    assert list(back["c"]) == ["1", "two"]
 
 
 def test_a_folder_is_swept_without_being_deployed(ws: workbench.Workspace, place: Path) -> None:
@@ -391,3 +414,64 @@ def test_templates_go_the_same_way(ws: workbench.Workspace) -> None:
         sweeps.run(template, {"y": [1]})
     with pytest.raises(NotFoundError, match=r"fake\.ipynb"):
         ws.sweeps.run("fake.ipynb", {"x": [1]})
+
+
+def test_a_sweep_goes_over_inputs_and_parameters(ws: workbench.Workspace, place: Path) -> None:
+    ws.algorithms.deploy(write_algorithm(place / "invert", extra=GAIN), check=False)
+    image = np.arange(12, dtype=np.float32).reshape(3, 4)
+    named = ws.datasets.put({"image": image}, name="first")
+    np.save(place / "second.npy", image * 2)
+    inputs = [named, place / "second.npy", [image, image * 3]]
+    sweep = ws.sweeps.run("invert", {"gain": [1, 2]}, inputs=inputs, each_input=True, reuse="never")
+    assert sweep.status == "COMPLETED", sweep.rows()
+    table = sweep.table()
+    assert list(table["input"]) == ["first"] * 2 + ["second.npy"] * 2 + ["input 2"] * 2
+    assert list(table["gain"]) == [1, 2] * 3
+    np.testing.assert_array_equal(sweep.runs[3].result(), (22 - image * 2) * 2)
+    assert [len(run.inputs) for run in sweep.runs] == [1, 1, 1, 1, 2, 2]
+    assert len({input.id for run in sweep.runs for input in run.inputs}) == 4
+    assert sweep.axes == ("gain", "input")
+    assert "first" in Path(sweep.report(place / "report")).read_text()
+
+
+def test_a_sweep_over_inputs_alone_and_over_the_slices_of_a_stack(
+    ws: workbench.Workspace, place: Path
+) -> None:
+    ws.algorithms.deploy(write_algorithm(place / "invert", extra=GAIN), check=False)
+    stack = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    sweep = ws.sweeps.run("invert", inputs=stack, each_input=True, reuse="never")
+    assert [row["input"] for row in sweep.rows()] == ["input 0", "input 1", "input 2"]
+    np.testing.assert_array_equal(sweep.runs[2].result(), stack[2].max() - stack[2])
+
+
+def test_a_sweep_over_inputs_goes_on_with_the_inputs_of_what_is_missing(
+    ws: workbench.Workspace, place: Path
+) -> None:
+    folder = write_algorithm(place / "invert", extra=GAIN)
+    ws.algorithms.deploy(folder, check=False)
+    images = [np.full((3, 4), n, np.float32) for n in range(3)]
+    sweep = ws.sweeps.run("invert", inputs=images, each_input=True, reuse="never")
+    first = [run.id for run in sweep.runs]
+    ws.runs.delete(first[1])
+    sweep = ws.sweeps.get(sweep.id).resume()
+    assert sweep.counts == {"COMPLETED": 3}
+    again = [run.id for run in sweep.runs]
+    assert (again[0], again[2]) == (first[0], first[2])
+    assert again[1] != first[1]
+    assert sweep.runs[1].inputs[0].id == sweep.record.points[1].inputs[0]
+
+
+def test_inputs_that_a_sweep_cannot_go_over_are_refused_and_none_is_kept(
+    ws: workbench.Workspace, place: Path
+) -> None:
+    ws.algorithms.deploy(write_algorithm(place / "invert", extra=GAIN), check=False)
+    before = len(list(ws.datasets.records()))
+    with pytest.raises(InvalidInputError, match="there are none"):
+        ws.sweeps.run("invert", {"gain": [1, 2]}, each_input=True)
+    with pytest.raises(NotFoundError, match="nowhere"):
+        ws.sweeps.run("invert", inputs=[np.ones((3, 4), np.float32), "nowhere"], each_input=True)
+    with pytest.raises(InvalidInputError, match="at most 20,000"):
+        ws.sweeps.run(
+            "invert", {"gain": np.linspace(0, 10, 300)}, inputs=np.ones((99, 3, 4)), each_input=True
+        )
+    assert len(list(ws.datasets.records())) == before

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from algorithm_folders import GAIN, write_algorithm
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from sweep_algorithms import write_scale
@@ -65,6 +67,18 @@ def test_frames_of_the_notebook_and_cell_bodies_are_points(shell: InteractiveShe
     assert [(p["x"], p["ms"]) for p in sweep.parameters] == [(5.0, 1), (6.0, 1)]
 
 
+def test_a_sweep_over_inputs_and_its_report(
+    shell: InteractiveShell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workbench.current().algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN), check=False)
+    shell.user_ns["images"] = [np.eye(3, dtype=np.float32), np.ones((3, 3), np.float32)]
+    sweep = shell.run_line_magic("algobatch", "invert images gain=1,2 -x kernel --each-input --report pages")
+    assert [row["input"] for row in sweep.rows()] == ["input 0", "input 0", "input 1", "input 1"]
+    assert f"report: {Path('pages') / 'index.html'}" in capsys.readouterr().out
+    assert shell.run_line_magic("algobatch", f"--attach {sweep.id} --report").id == sweep.id
+    assert (tmp_path / f"report-{sweep.id}" / "index.html").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -74,6 +88,8 @@ def test_frames_of_the_notebook_and_cell_bodies_are_points(shell: InteractiveShe
         ("scale x=1 --sample 3", "nothing to draw from"),
         ("scale x=1,2 --zip --sample 3", "Keep one"),
         ("scale x=1 -o 3", "no variable name"),
+        ("scale x=1 -b --report", "--attach ID --report"),
+        ("scale x=1 --each-input", "there are none"),
         ("scale x=1 --resume nothing", "Leave it out"),
         ("--resume nothing", "no sweep 'nothing'"),
         ("scale x=1,2 nothing.png", "no variable, dataset or file"),

@@ -123,7 +123,8 @@ def fresh_child(order: Message, body: bytes = b"", settings: Settings | None = N
         connection, cold = _cold_child()
     try:
         connection.settimeout(None)
-        connection.sendall(encode({"op": "notebook", **order}, body))
+        learned = str(address.socket.with_suffix(".learned"))
+        connection.sendall(encode({"op": "notebook", "learned": learned, **order}, body))
     except OSError:  # it ends just now, as the events will tell
         pass
     return Child(connection, cold)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -123,6 +124,13 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     parse_command_line = _nothing  # there is none, and looking takes longer than a cell
     init_connection_file = init_poller = init_sockets = init_heartbeat = _nothing
     write_connection_file = log_connection_info = init_signal = init_crash_handler = _nothing
+
+    def init_path(self) -> None:
+        """Let cells import what lies beside them, as in a kernel: the run host, whose child this may be, does not look there."""
+        super().init_path()
+        if "" not in sys.path and not self.ignore_cwd:
+            installed = (i for i, path in enumerate(sys.path) if path.endswith("-packages"))
+            sys.path.insert(next(installed, 0), "")  # after the standard library, as IPython does
 
     def init_kernel(self) -> None:
         import ipykernel.debugger

@@ -8,8 +8,10 @@ import os
 import socket
 import threading
 import traceback
+from pathlib import Path
 from typing import Any
 
+from workbench.batch import learned
 from workbench.execution.wire import Decoder, Message, encode, receive
 
 _to_json = json.JSONEncoder().encode  # a notebook may replace json.dumps
@@ -24,6 +26,8 @@ def serve(connection: socket.socket) -> None:
         Where the cells work and which variables they have; null: as this process.
     ``timeout_s``, ``cell_timeout_s``, ``merge_streams``
         As ``run_cells`` takes them.
+    ``learned``
+        The file in which to note what it has imported.
     ``tell_outputs``
         Whether to tell each output at once; else the outputs of a cell come when it has ended.
 
@@ -93,6 +97,8 @@ def execute(connection: socket.socket, order: Message) -> None:
     except Exception:  # ours, not the notebook's; what is written here now lands in a cell
         tell({"event": "broken", "why": traceback.format_exc()})
         return
+    if outcome.error is None and order.get("learned"):
+        learned.note(Path(order["learned"]), outcome.notebook)
     end(outcome)
 
 

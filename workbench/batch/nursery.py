@@ -14,13 +14,16 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from workbench.batch import learned
 from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.settings import enter_environment
 
@@ -52,6 +55,7 @@ _OWN = (
 )
 
 _SPARE_AFTER_S = 0.2  # a kernel that was handed out has the processor first
+_LEARN_AFTER_S = 0.3  # whoever waits for the notebook that has ended has the processor first
 _LOOK_S = 30.0  # so often it looks whether its folder is still there
 
 #: Op of an order -> what the child does.
@@ -104,6 +108,10 @@ class _Nursery:
             None  # a kernel that nobody has yet, and the line to it
         )
         self._spare_due: float | None = None
+        self._to_learn = learned.read(learned_path(path))
+        self._learned = set(self._to_learn)
+        self._learn_due: float | None = time.monotonic() if self._to_learn else None
+        self._probe: tuple[int, str] | None = None  # a child that tries an import, and of what
         self._listener = _listening(path)
         self._kernels = _listening(kernels_path(path))
         self._wake, self._waker = os.pipe()
@@ -122,8 +130,9 @@ class _Nursery:
             for connection in self._children.values():
                 watched.register(connection, 0)  # hang-ups only: what is sent is for the child
             timeout = min(self._idle_s, _LOOK_S)
-            if self._spare_due is not None:
-                timeout = max(0.0, min(timeout, self._spare_due - time.monotonic()))
+            for due in (self._spare_due, self._learn_due):
+                if due is not None:
+                    timeout = max(0.0, min(timeout, due - time.monotonic()))
             events = watched.poll(timeout * 1000)
             if self._children:
                 idle_since = time.monotonic()
@@ -145,13 +154,16 @@ class _Nursery:
             if self._spare_due is not None and time.monotonic() >= self._spare_due:
                 self._spare_due = None
                 self._make_spare()
+            if self._learn_due is not None and time.monotonic() >= self._learn_due:
+                self._learn_due = None
+                self._learn()
         self._path.unlink(missing_ok=True)
         kernels_path(self._path).unlink(missing_ok=True)
         if self._spare is not None:
             os.killpg(self._spare[0], signal.SIGKILL)
 
     def _reap(self) -> None:
-        while self._children or self._spare is not None:
+        while self._children or self._spare is not None or self._probe is not None:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -163,11 +175,43 @@ class _Nursery:
             if self._spare is not None and pid == self._spare[0]:
                 self._spare[1].close()
                 self._spare = None
+            if self._probe is not None and pid == self._probe[0]:
+                self._take_up(self._probe[1], is_safe=status == 0)
             connection = self._children.pop(pid, None)
+            if connection is not None and self._learn_due is None:
+                self._learn_due = time.monotonic() + _LEARN_AFTER_S
             if connection is not None:
                 with suppress(OSError), connection:
                     connection.settimeout(1.0)
                     connection.sendall(encode({"event": "ended", "code": os.waitstatus_to_exitcode(status)}))
+
+    def _learn(self) -> None:
+        """Let a child try what notebooks have imported and is not here yet, one module after the other."""
+        if self._probe is not None:
+            return  # its end comes here again
+        for name in learned.read(learned_path(self._path)):
+            if name not in self._learned:
+                self._learned.add(name)
+                self._to_learn.append(name)
+        while self._to_learn:
+            name = self._to_learn.pop(0)
+            if name in sys.modules:
+                continue
+            pid = os.fork()
+            if pid == 0:
+                self._become(partial(learned.probe, name))
+            self._probe = (pid, name)
+            return
+
+    def _take_up(self, name: str, *, is_safe: bool) -> None:
+        """Import what a child could import, for all children to come."""
+        self._probe = None
+        if is_safe:
+            with suppress(Exception):
+                importlib.import_module(name)
+            gc.collect()
+            gc.freeze()
+        self._learn_due = time.monotonic() + _LEARN_AFTER_S
 
     def _accept(self) -> None:
         try:
@@ -244,6 +288,11 @@ class _Nursery:
             traceback.print_exc()
         finally:
             os._exit(code)
+
+
+def learned_path(path: Path) -> Path:
+    """Return the file with what notebooks have imported."""
+    return path.with_suffix(".learned")
 
 
 def kernels_path(path: Path) -> Path:

@@ -96,6 +96,30 @@ def write_text(place: str | os.PathLike[str], content: str, store: Store | None 
     return text
 
 
+def check_writable(place: str | os.PathLike[str]) -> None:
+    """Refuse a local file or folder that could not be written, before work is done that ends there.
+
+    Raises
+    ------
+    ReadOnlyError
+        With the folder that takes no file.
+    """
+    import tempfile
+
+    path = Path(place).expanduser()
+    if is_url(os.fspath(place)):
+        return
+    folder = path if path.is_dir() else path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ReadOnlyError(
+            f"{place} cannot be written: {folder} takes no file ({error.strerror}). Choose another place for it."
+        ) from error
+
+
 def exists(place: str | os.PathLike[str], store: Store | None = None) -> bool:
     """Tell whether something lies at a place."""
     text = os.fspath(place)

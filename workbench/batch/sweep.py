@@ -108,6 +108,14 @@ class Sweep:
         return self._record.name
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """What differs between points: names of parameters, and ``input``."""
+        varied = self._record.varied
+        if len({point.input for point in self._record.points}) > 1 and "input" not in varied:
+            return (*varied, "input")
+        return varied
+
+    @property
     def status(self) -> str:
         """RUNNING, COMPLETED, FAILED, CANCELLED, or INCOMPLETE where points have no result and nobody works on them."""
         if self.is_active:
@@ -217,7 +225,7 @@ class Sweep:
         from workbench.batch.report import write_report
 
         title = self._record.name or self._record.label
-        return write_report(self._report_rows(), place, title=title, axes=self._record.varied)
+        return write_report(self._report_rows(), place, title=title, axes=self.axes)
 
     def _report_rows(self) -> Iterator[Row]:
         record = self._record
@@ -227,7 +235,7 @@ class Sweep:
             run = runs.get(point.run)
             yield {
                 "id": run.id if run is not None else f"point {number}",
-                "parameters": point.parameters,
+                "parameters": {"input": point.input, **point.parameters} if point.input else point.parameters,
                 "status": str(run.status) if run is not None else "PENDING",
                 "seconds": run.seconds if run is not None else None,
                 "records": (run.records or values.get(run.id, {})) if run is not None else {},
@@ -275,7 +283,8 @@ class Sweep:
     ) -> Sweep:
         """Do the points that have no result, and those whose algorithm or template has changed since; return the sweep.
 
-        What is done is not done again, and what another process still works on is waited for.
+        What is done is not done again, and what another process still works on is waited for: of two that resume it at once, the
+        second follows the first.
 
         Parameters
         ----------
@@ -341,6 +350,17 @@ class Sweep:
                 if not run.is_active:  # it ended between the two
                     self._take(ids[id], run.record)
         self._check_end()
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Call something when all that was started has ended; at once if it has."""
+
+        def hear(event: SweepEvent) -> None:
+            if event.kind == "end":
+                call()
+
+        self.subscribe(hear)
+        if not self.is_active:
+            call()
 
     @contextmanager
     def inbox(self) -> Iterator[queue.SimpleQueue[SweepEvent]]:

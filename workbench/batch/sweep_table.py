@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.batch.places import check_writable
 from workbench.batch.tally import Tally, state_of
 from workbench.errors import InvalidInputError, MissingPackageError
 from workbench.models import KeyInfo, RunRecord, SweepRecord
@@ -51,7 +51,9 @@ def rows_of(
     if all_parameters:
         names += list(dict.fromkeys(n for p in sweep.points for n in p.parameters if n not in sweep.varied))
     # a value of the same name as a parameter must not replace it
-    taken = {*OWN_COLUMNS, *names}
+    goes_over_inputs = any(point.inputs for point in sweep.points)
+    own = (*OWN_COLUMNS, "input") if goes_over_inputs else OWN_COLUMNS
+    taken = {*own, *names}
     out = dict.fromkeys(name for of_run in values.values() for name in of_run)
     columns = {name: f"output.{name}" if name in taken else name for name in out}
     rows = []
@@ -59,7 +61,9 @@ def rows_of(
         record = records.get(point.run)
         state = state_of(record) if record is not None else tally[number]
         row: Row = {"point": number}
-        row |= {_parameter(name): point.parameters.get(name) for name in names}
+        if goes_over_inputs:
+            row["input"] = point.input
+        row |= {f"parameter.{name}" if name in own else name: point.parameters.get(name) for name in names}
         row["status"] = str(state.status or "MISSING")
         row["seconds"] = state.seconds
         found = values.get(point.run, {})
@@ -68,10 +72,6 @@ def rows_of(
         row["run"] = point.run if record is not None else ""
         rows.append(row)
     return rows
-
-
-def _parameter(name: str) -> str:
-    return f"parameter.{name}" if name in OWN_COLUMNS else name
 
 
 def values_of(records: Sequence[RunRecord], datasets: Datasets) -> dict[str, dict[str, Any]]:
@@ -140,13 +140,18 @@ def write_parquet(rows: Sequence[Row], path: Path) -> Path:
     MissingPackageError
         If pandas or pyarrow is not installed.
     """
-    if find_spec("pyarrow") is None:
+    try:
+        import pyarrow  # noqa: F401  what pandas writes it with
+    except ImportError:
         raise MissingPackageError(
             "Parquet needs pyarrow, which is not installed. Run: pip install pyarrow; or use .to_csv(path).",
             package="pyarrow",
-        )
-    frame = to_frame(rows)
+        ) from None
     _check_folder(path)
+    frame = to_frame(rows)
+    for name, column in frame.items():
+        if not _is_arrow(list(column)):  # a column of Parquet has one type
+            frame[name] = [None if value is None else _text(value) for value in column]
     frame.to_parquet(path, engine="pyarrow", index=False)
     return path
 
@@ -156,6 +161,23 @@ def _check_folder(path: Path) -> None:
         raise InvalidInputError(
             f"There is no folder {str(path.parent)!r} to write {path.name!r} to. Make it first."
         )
+    check_writable(path)
+
+
+def _is_arrow(values: Sequence[Any]) -> bool:
+    import pyarrow
+
+    if any(isinstance(value, dict) for value in values):  # an empty one cannot be written
+        return False
+    try:
+        pyarrow.array(values, from_pandas=True)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _cell(value: Any) -> Any:

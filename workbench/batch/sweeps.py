@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from workbench.batch.given import Axes, Given
+from workbench.batch.each_input import each_of, names_of
+from workbench.batch.given import Axes, Given, refuse_too_many
 from workbench.batch.grid import SAMPLES, Points, check_points, make_points
 from workbench.batch.sweep import Listener, Sweep
+from workbench.batch.sweep_lock import SweepLock
 from workbench.batch.sweep_table import values_of
 from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
 from workbench.errors import (
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 COLLECTION = "sweeps"
 CANCEL_WAIT_S = 10.0
+LOCK_WAIT_S = 60.0  # for another process that gives points away
 
 
 class Sweeps:
@@ -101,6 +104,7 @@ class Sweeps:
         seed: int = 0,
         fixed: Mapping[str, Any] | None = None,
         inputs: Any = (),
+        each_input: bool = False,
         jobs: int = 2,
         executor: str | None = None,
         device: str | None = None,
@@ -125,6 +129,9 @@ class Sweeps:
             ``table=`` a CSV file, DataFrame or list of dicts, ``sample={"sigma": (0.5, 4.0)}`` with ``samples=50`` is drawn.
         inputs : array, str, Dataset, path, or a sequence of them
             The same for all points, stored once; as for `Workspace.run`.
+        each_input : bool
+            Instead all points for each of the inputs, be it an item of the list (which may be a list of several) or a slice of a
+            stack; the table has a column ``input``. Templates take theirs as a parameter: ``grid={"path": ["a.tif", "b.tif"]}``.
         jobs : int
             How many at once, as far as there are workers (setting ``workers``). Single runs pass those that wait.
         executor : str, optional
@@ -168,13 +175,13 @@ class Sweeps:
             target.check,
             grid=grid,
             zip=zip,
-            table=table,
+            table=[{}] if each_input and table is None and not (grid or zip or sample) else table,
             sample=sample,
             samples=samples,
             seed=seed,
             fixed=fixed,
         )
-        stored = self._inputs(target, inputs, mode)
+        stored, each = self._inputs(target, inputs, mode, len(points.values) if each_input else 0)
         record = SweepRecord(
             id=new_id(),
             name=title,
@@ -184,7 +191,11 @@ class Sweeps:
             content=target.content,
             inputs=stored,
             varied=points.varied,
-            points=tuple(SweepPoint(parameters=values, run=new_id()) for values in points.values),
+            points=tuple(
+                SweepPoint(parameters=values, run=new_id(), inputs=ids, input=called)
+                for ids, called in each
+                for values in points.values
+            ),
             notes=points.notes,
             executor=place,
             jobs=jobs,
@@ -198,9 +209,10 @@ class Sweeps:
             user=this_process()[3],
             created=now(),
         )
-        self._save(record)
-        sweep = Sweep(record, self)
-        self._start(sweep, target, range(len(record.points)), wait, on_event)
+        with self._lock(record) as lock:
+            self._save(record)
+            sweep = Sweep(record, self)
+            self._start(sweep, target, range(len(record.points)), wait, on_event, lock, record)
         return sweep
 
     def get(self, ref: str) -> Sweep:
@@ -361,10 +373,22 @@ class Sweeps:
         self, sweep: Sweep, *, jobs: int | None = None, wait: bool = True, listener: Listener | None = None
     ) -> None:
         """Do the points of a sweep that have no result; see `Sweep.resume`."""
-        if not sweep.is_active:
-            kept = self._load(sweep.id)
-            if kept is None:
-                raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
+        if wait and self._runs.live([point.run for point in sweep.record.points]):
+            sweep.wait(listener=listener)  # it is this kernel that computes them
+        with self._lock(sweep.record) as lock:
+            record, target, todo = self._missing(sweep, jobs)
+            if todo:
+                self._save(record)
+            self._start(sweep, target, todo, wait, listener, lock, record)
+
+    # -- inside
+
+    def _missing(self, sweep: Sweep, jobs: int | None) -> tuple[SweepRecord, Target, builtins.list[int]]:
+        """Return a sweep with new runs for the points that have no result, and these points."""
+        kept = self._load(sweep.id)
+        if kept is None:
+            raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
+        if kept != sweep.record or not sweep.is_active:  # another process may have gone on with it
             sweep.adopt(kept)
             sweep.refresh()
         record = sweep.record
@@ -373,14 +397,17 @@ class Sweeps:
         done = [n for n in range(len(sweep)) if sweep.point(n).is_done]
         if not is_same:
             records = self._runs.records_of([record.points[n].run for n in done])
-            done = [n for n in done if target.has_computed(records[record.points[n].run], record)]
+            done = [n for n in done if target.has_computed(records[record.points[n].run])]
         kept_points = {*done, *(n for n in range(len(sweep)) if sweep.is_working_on(n))}
         todo = [n for n in range(len(sweep)) if n not in kept_points]
         # the algorithm may have changed its parameters: what does not fit any more is refused here
         values = check_points(
             [Given(record.points[n].parameters, f"point {n}") for n in todo], target.check
         ).values
-        points = {n: SweepPoint(parameters=v, run=new_id()) for n, v in zip(todo, values, strict=True)}
+        points = {
+            n: record.points[n].model_copy(update={"parameters": v, "run": new_id()})
+            for n, v in zip(todo, values, strict=True)
+        }
         record = record.model_copy(
             update={
                 "points": tuple(points.get(n, point) for n, point in enumerate(record.points)),
@@ -389,20 +416,42 @@ class Sweeps:
                 "jobs": jobs or record.jobs,
             }
         )
-        if todo:
-            self._save(record)
-        self._start(sweep, target, todo, wait, listener, record)
+        return record, target, todo
 
-    # -- inside
+    def _lock(self, record: SweepRecord) -> SweepLock:
+        """Hold the right to give a sweep's points away; with the host they are at once, in a kernel only when they are done."""
+        self._store.create_collections([COLLECTION])
+        key = f"{record.id}.lock"
+        path = self._store.local_path(COLLECTION, key)
+        if path is None:
+            from workbench.execution.host_address import private_folder
 
-    def _inputs(self, target: Target, inputs: Any, mode: str) -> tuple[str, ...]:
-        if isinstance(target, AlgorithmTarget):
-            return target.store_inputs(inputs, mode)
-        if inputs is not None and not (isinstance(inputs, (tuple, list)) and not inputs):
+            path = private_folder(self._settings.host_folder) / key
+        return SweepLock(path, record.id, 1.0 if record.executor == "kernel" else LOCK_WAIT_S)
+
+    def _inputs(
+        self, target: Target, inputs: Any, mode: str, points_of_each: int
+    ) -> tuple[tuple[str, ...], builtins.list[tuple[tuple[str, ...], str]]]:
+        """Store the inputs; return those of all points, and those that the sweep goes over with their names."""
+        if not isinstance(target, AlgorithmTarget):
+            if points_of_each or (
+                inputs is not None and not (isinstance(inputs, (tuple, list)) and not inputs)
+            ):
+                raise InvalidInputError(
+                    f"Template {target.label!r} takes no inputs beside its parameters. Pass a dataset's id or a path as a "
+                    "parameter; several of them make a point each: grid={'path': ['a.tif', 'b.tif']}, path=a.tif,b.tif on a line."
+                )
+            return (), [((), "")]
+        if not points_of_each:
+            return target.store_inputs([inputs], mode)[0], [((), "")]
+        items = each_of(inputs)
+        if not items:
             raise InvalidInputError(
-                f"Template {target.label!r} takes no inputs beside its parameters. Pass a dataset's id or a path as a parameter."
+                "The sweep goes over its inputs, and there are none. Pass them: inputs=[first, second]."
             )
-        return ()
+        refuse_too_many(len(items) * points_of_each)
+        stored = target.store_inputs([i if isinstance(i, (list, tuple)) else [i] for i in items], mode)
+        return (), list(zip(stored, names_of(items), strict=True))
 
     def _start(
         self,
@@ -411,23 +460,37 @@ class Sweeps:
         todo: Sequence[int],
         wait: bool,
         listener: Listener | None,
-        record: SweepRecord | None = None,
+        lock: SweepLock,
+        record: SweepRecord,
     ) -> None:
         """Give the points away, and follow them if they are waited for; an interrupt ends the sweep."""
         if not wait:
             if listener is not None:
                 sweep.subscribe(listener)
             if todo:
-                self._give_away(sweep, record or sweep.record, target, todo)
+                self._give_away(sweep, record, target, todo)
+            if record.executor == "kernel":
+                lock.keep()
+                sweep.when_ended(lock.release)
+            else:
+                self._settle(record, todo)
             return
         with sweep.inbox() as events:  # from the first event on: points end while others are given away
             try:
                 if todo:
-                    self._give_away(sweep, record or sweep.record, target, todo)
+                    self._give_away(sweep, record, target, todo)
+                if record.executor != "kernel":
+                    self._settle(record, todo)
+                    lock.release()
                 sweep.follow(events, listener=listener)
             except KeyboardInterrupt:
                 sweep.cancel().wait(CANCEL_WAIT_S)
                 raise
+
+    def _settle(self, record: SweepRecord, todo: Sequence[int]) -> None:
+        """See to it that whoever has the lock next finds the points with the executor."""
+        if todo:
+            self._executor(record.executor).settle()
 
     def _give_away(self, sweep: Sweep, record: SweepRecord, target: Target, todo: Sequence[int]) -> None:
         sweep.begin(record, todo)
@@ -439,7 +502,7 @@ class Sweeps:
                 member = Member(record.id, number, point.run, record.jobs, record.fail_fast)
                 sweep.expect(number)
                 try:
-                    target.start(record, point.parameters, member, sweep.listener(number))
+                    target.start(record, point, member, sweep.listener(number))
                 except (InvalidInputError, NotFoundError) as error:  # such as reuse="only" where nothing is
                     sweep.refuse(number, error)
                 except BaseException:
@@ -480,7 +543,7 @@ def _row(sweep: Sweep) -> Row:
         "id": sweep.id,
         "name": sweep.name,
         "what": sweep.record.label,
-        "varied": sweep.record.varied,
+        "varied": sweep.axes,
         "status": sweep.status,
         "points": len(sweep),
         "completed": counts.get("COMPLETED", 0),

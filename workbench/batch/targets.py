@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from workbench.execution.events import RunEvent
@@ -12,7 +12,7 @@ from workbench.execution.inputs import Inputs
 from workbench.execution.member import Member
 from workbench.execution.reuse import NEVER, Reuse, checked_mode, key_of
 from workbench.execution.run import Run
-from workbench.models import RunRecord, SweepRecord
+from workbench.models import RunRecord, SweepPoint, SweepRecord
 
 if TYPE_CHECKING:
     from workbench.algorithms.algorithms import Algorithms
@@ -64,11 +64,11 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def start(self, sweep: SweepRecord, values: Mapping[str, Any], member: Member, listener: Listener) -> Run:
+    def start(self, sweep: SweepRecord, point: SweepPoint, member: Member, listener: Listener) -> Run:
         """Start the run of a point and return at once."""
 
     @abstractmethod
-    def has_computed(self, record: RunRecord, sweep: SweepRecord) -> bool:
+    def has_computed(self, record: RunRecord) -> bool:
         """Tell whether a completed run computed what this would compute now, although the content is another one."""
 
 
@@ -102,8 +102,10 @@ class AlgorithmTarget(Target):
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return self.parameters.validate(values)
 
-    def store_inputs(self, inputs: Any, reuse: str) -> tuple[str, ...]:
-        """Store what is new among the inputs, once for all points, and return the ids of all.
+    def store_inputs(self, given: Sequence[Any], reuse: str) -> list[tuple[str, ...]]:
+        """Store what is new among the inputs, once for all points that have them, and return the ids of each.
+
+        Nothing is stored unless all of them are inputs.
 
         Raises
         ------
@@ -111,16 +113,16 @@ class AlgorithmTarget(Target):
             For something that is no input; with ``reuse``, for a wrong mode.
         """
         mode = checked_mode(reuse, self._chosen, debug=False)
-        given = Inputs(inputs, self._chosen.revision.type, self._datasets)
-        if mode != NEVER:
-            given.take_stored()
-        return tuple(given.store())
+        checked = [Inputs(inputs, self._chosen.revision.type, self._datasets) for inputs in given]
+        for inputs in checked if mode != NEVER else ():
+            inputs.take_stored()
+        return [tuple(inputs.store()) for inputs in checked]
 
-    def start(self, sweep: SweepRecord, values: Mapping[str, Any], member: Member, listener: Listener) -> Run:
+    def start(self, sweep: SweepRecord, point: SweepPoint, member: Member, listener: Listener) -> Run:
         return self._run(
             self._chosen,
-            list(sweep.inputs),
-            values,
+            list(point.inputs or sweep.inputs),
+            point.parameters,
             executor=sweep.executor,
             device=sweep.device,
             timeout_s=sweep.timeout_s,
@@ -133,10 +135,10 @@ class AlgorithmTarget(Target):
             _member=member,
         )
 
-    def has_computed(self, record: RunRecord, sweep: SweepRecord) -> bool:
+    def has_computed(self, record: RunRecord) -> bool:
         if not record.reuse_key:
             return False
-        given = Inputs(list(sweep.inputs), self._chosen.revision.type, self._datasets)
+        given = Inputs(list(record.inputs), self._chosen.revision.type, self._datasets)
         parts = self._reuse.parts(self._chosen, self.check(record.parameters), given, record.device)
         return bool(parts) and key_of(parts) == record.reuse_key
 
@@ -164,10 +166,10 @@ class TemplateTarget(Target):
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return self._template.check(values)
 
-    def start(self, sweep: SweepRecord, values: Mapping[str, Any], member: Member, listener: Listener) -> Run:
+    def start(self, sweep: SweepRecord, point: SweepPoint, member: Member, listener: Listener) -> Run:
         return self._run(
             self._template,
-            values,
+            point.parameters,
             executor=sweep.executor,
             wait=False,
             timeout_s=sweep.timeout_s,
@@ -178,7 +180,7 @@ class TemplateTarget(Target):
             _member=member,
         )
 
-    def has_computed(self, record: RunRecord, sweep: SweepRecord) -> bool:
+    def has_computed(self, record: RunRecord) -> bool:
         return False  # another digest is another notebook: what a cell means is not looked into
 
 

@@ -101,6 +101,9 @@ class Executor(ABC):
         """Return a run that another process gave to this executor, or None where it cannot be followed."""
         return None
 
+    def settle(self) -> None:  # noqa: B027  most have nothing to do
+        """Return when all that was given to this executor is in its hands, where other processes find it."""
+
     def attach_sweep(self, sweep: str) -> Mapping[str, ActiveRun]:
         """Return the runs of a sweep that this executor still has, by id, those of other processes too."""
         return {}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.errors import InvalidInputError, StorageError, UnsupportedError
 from workbench.execution.caches import CacheState
 from workbench.execution.echo import EchoLimit
 from workbench.execution.events import RunEvent
@@ -90,6 +91,10 @@ class ProcessExecutor(Executor):
         if remote is not None and remote.is_active:
             self.services.runs.add(remote)
         return remote
+
+    def settle(self) -> None:
+        with suppress(StorageError):  # the host is gone, and so is what it had
+            self.client.status()  # its answer comes after all that was sent before
 
     def attach_sweep(self, sweep: str) -> dict[str, RemoteRun]:
         found = self.client.attach_group(sweep)

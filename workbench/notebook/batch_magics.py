@@ -35,6 +35,9 @@ class BatchMagics(Magics):  # type: ignore[misc]
         help="Inputs, and key=values: sigma=1,2,3 or sigma=1:5:0.5 vary, one value is the same for all points.",
     )
     @argument("-j", "--jobs", type=int, default=None, metavar="N", help="How many at once; default: 2.")
+    @argument(
+        "--each-input", action="store_true", help="All points for each input, instead of all inputs together."
+    )
     @argument("--zip", action="store_true", help="Lists side by side instead of each with each.")
     @argument("--table", default=None, metavar="FILE", help="A CSV file or DataFrame: a point for each row.")
     @argument(
@@ -46,6 +49,14 @@ class BatchMagics(Magics):  # type: ignore[misc]
     )
     @argument("--seed", type=int, default=0, help="Equal seeds draw equal points.")
     @argument("--resume", default=None, metavar="ID", help="Do what a sweep has no result for.")
+    @argument(
+        "--report",
+        nargs="?",
+        const="report-{id}",
+        default=None,
+        metavar="FOLDER",
+        help="Write its pages when it has ended; default: report-ID, here. Give it last.",
+    )
     @argument("--attach", default=None, metavar="ID", help="Follow a sweep of any kernel.")
     @argument("--cancel", default=None, metavar="ID", help="End a sweep; what is done stays.")
     @argument("--fail-fast", action="store_true", help="End all with the first run that fails.")
@@ -71,15 +82,23 @@ class BatchMagics(Magics):  # type: ignore[misc]
     @usage
     def algobatch(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm or a notebook over many points. As a cell magic the body holds parameters as YAML; lists vary."""
-        from workbench.batch_commands import batch_words
+        from workbench.batch.places import check_writable
+        from workbench.batch_commands import batch_words, write_sweep_report
         from workbench.notebook.live_line import LiveLine
         from workbench.workspace import current
 
         args = arguments_of(self.algobatch, line)
         if args.output is not None and not args.output.isidentifier():
             raise UsageError(f"-o {args.output!r} is no variable name. Give one such as -o sweep.")
+        if args.report is not None and args.background:
+            raise UsageError(
+                "--report is written when the sweep has ended, and -b does not wait for that. "
+                "Leave one out, or write it later: %algobatch --attach ID --report."
+            )
+        if args.report is not None:
+            check_writable(args.report)  # not only when all is done
         sweeps = current().sweeps
-        if args.attach is not None:
+        if args.attach is not None and args.report is None:
             return sweeps.get(args.attach).view()
         if args.cancel is not None:
             return sweeps.get(args.cancel).cancel()
@@ -88,7 +107,9 @@ class BatchMagics(Magics):  # type: ignore[misc]
             def show(event: SweepEvent) -> None:
                 live_line.show(_as_run_event(event))
 
-            if args.resume is not None:
+            if args.attach is not None:
+                sweep = sweeps.get(args.attach).wait(listener=show)
+            elif args.resume is not None:
                 if args.what is not None:
                     raise UsageError(
                         f"--resume goes on with what sweep {args.resume} has, and {args.what!r} is more. Leave it out."
@@ -105,6 +126,7 @@ class BatchMagics(Magics):  # type: ignore[misc]
                     args.words,
                     namespace={**self.shell.user_ns, **(local_ns or {})},
                     body=read_body(cell),
+                    each_input=args.each_input,
                     zip=args.zip,
                     table=args.table,
                     samples=args.sample,
@@ -121,6 +143,8 @@ class BatchMagics(Magics):  # type: ignore[misc]
                     wait=not args.background,
                     on_event=None if args.background else show,
                 )
+        if args.report is not None:
+            print(write_sweep_report(sweep, args.report))
         if args.output is not None:
             self.shell.user_ns[args.output] = sweep
         return sweep
