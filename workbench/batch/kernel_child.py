@@ -13,6 +13,7 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
 from workbench.batch.fresh import end_quietly, make_fresh
+from workbench.batch.memory_kernel import forget_prepared
 from workbench.execution.wire import Message, encode
 from workbench.settings import chosen_environment, enter_environment
 
@@ -52,6 +53,7 @@ _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 def prepare(prefix: str) -> WarmKernelApp:
     """Return a kernel with sockets at paths that begin so."""
     _quiet_signals()
+    forget_prepared()
     app: WarmKernelApp = WarmKernelApp.instance(transport="ipc", ip=prefix)
     app.update_config(
         Config({"HistoryManager": {"enabled": False}})
@@ -71,6 +73,7 @@ def serve_prepared(app: WarmKernelApp, connection: socket.socket, order: Message
 def execute(connection: socket.socket, order: Message) -> None:
     """Be a kernel with the connection file of an order, as one that is started again has to be."""
     _quiet_signals()
+    forget_prepared()
     _enter(order)
     connection.sendall(encode({"event": "hello", "pid": os.getpid()}))
     app = IPKernelApp.instance()

@@ -7,18 +7,24 @@ errors.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from IPython.paths import get_ipython_dir
 from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
 from traitlets import default
+
+from workbench.settings import chosen_environment
 
 
 class NeedsKernelError(BaseException):
@@ -93,14 +99,15 @@ class MemoryKernel(IPythonKernel):  # type: ignore[misc]
 
 
 class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
-    """Sets the kernel up as a kernel process does, apart from all that needs a client."""
+    """Sets the kernel up as a kernel process does, apart from all that needs a client.
+
+    In two steps, for the first one takes most of the time and can be done before a fork: `initialize` makes the shell, and `begin`
+    does what belongs to a process, its environment and its user.
+    """
 
     kernel_class = MemoryKernel
     outstream_class = "workbench.batch.streams.CellStream"
-
-    def __init__(self, deliver: Callable[[dict[str, Any]], None], **traits: Any) -> None:
-        super().__init__(**traits)
-        self._deliver = deliver
+    _deliver: Callable[[dict[str, Any]], None]
 
     @default("session")  # type: ignore[untyped-decorator]
     def _own_session(self) -> MemorySession:
@@ -125,18 +132,15 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     init_connection_file = init_poller = init_sockets = init_heartbeat = _nothing
     write_connection_file = log_connection_info = init_signal = init_crash_handler = _nothing
 
-    def init_path(self) -> None:
-        """Let cells import what lies beside them, as in a kernel: the run host, whose child this may be, does not look there."""
-        super().init_path()
-        if "" not in sys.path and not self.ignore_cwd:
-            installed = (i for i, path in enumerate(sys.path) if path.endswith("-packages"))
-            sys.path.insert(next(installed, 0), "")  # after the standard library, as IPython does
+    def _later(self) -> None:
+        """Not before `begin`."""
+
+    init_io = init_path = init_gui_pylab = init_extensions = init_code = _later
 
     def init_kernel(self) -> None:
         import ipykernel.debugger
 
         ipykernel.debugger._is_debugpy_available = False  # nobody could attach
-        loop = asyncio.get_running_loop()
         self.kernel = self.kernel_class.instance(
             parent=self,
             session=self.session,
@@ -146,11 +150,38 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
             profile_dir=self.profile_dir,
             user_ns=self.user_ns,
         )
+
+    def begin(self, deliver: Callable[[dict[str, Any]], None]) -> None:
+        """Belong to this process; to be called in a running event loop."""
+        self._deliver = deliver
+        self.session.pid = os.getpid()
+        self.session.session = uuid.uuid4().hex
         # exit() would stop the loop under the notebook; whoever runs the cells asks the shell instead
         self.kernel.io_loop = SimpleNamespace(
-            add_callback=loop.call_soon_threadsafe, call_later=self._nothing, stop=self._nothing
+            add_callback=asyncio.get_running_loop().call_soon_threadsafe,
+            call_later=self._nothing,
+            stop=self._nothing,
         )
+        super().init_io()
         self.displayhook.get_execution_count = lambda: self.kernel.execution_count
+        shell = self.shell
+        shell.save_sys_module_state()
+        shell.init_environment()
+        shell.user_ns["_dh"][:] = [Path.cwd()]
+        session = chosen_environment(["JPY_SESSION_NAME"])["JPY_SESSION_NAME"]
+        if session:
+            shell.user_ns["__session__"] = session
+        super().init_path()
+        if (
+            "" not in sys.path and not self.ignore_cwd
+        ):  # the run host, whose child this may be, does not look beside itself
+            installed = (i for i, path in enumerate(sys.path) if path.endswith("-packages"))
+            sys.path.insert(next(installed, 0), "")  # after the standard library, as IPython does
+        super().init_gui_pylab()
+        super().init_extensions()
+        super().init_code()
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def start_kernel(deliver: Callable[[dict[str, Any]], None]) -> MemoryKernel:
@@ -161,10 +192,58 @@ def start_kernel(deliver: Callable[[dict[str, Any]], None]) -> MemoryKernel:
     deliver : callable
         Gets each message that a kernel would publish.
     """
-    from traitlets.config import Config
-
-    app = MemoryKernelApp.instance(deliver=deliver)
-    app.update_config(Config({"HistoryManager": {"enabled": False}}))  # its file is for people who type
-    app.initialize([])
+    if _prepared and _prepared[0][1] != _surroundings():
+        forget_prepared()
+    app = _prepared[0][0] if _prepared else _made()
+    app.begin(deliver)
     kernel: MemoryKernel = app.kernel
     return kernel
+
+
+#: A kernel that processes forked from this one begin with, and what it was made in.
+_prepared: list[tuple[MemoryKernelApp, object]] = []
+
+
+def prepare_kernel() -> None:
+    """Make the kernel that processes forked from this one begin with."""
+    app = _made()
+    for extension in app.default_extensions:
+        app.shell.extension_manager.load_extension(extension)
+    app.shell.display_formatter.format(
+        app.shell.transform_cell("0")
+    )  # makes what the first cell would have to
+    _prepared[:] = [(app, _surroundings())]
+    if threading.active_count() > 1:  # a thread would be missing in them
+        forget_prepared()
+
+
+def forget_prepared() -> None:
+    """Let this process have no kernel, so that it can make another one."""
+    while _prepared:
+        app, _ = _prepared.pop()
+        atexit.unregister(app.shell.atexit_operations)
+        for made in (app.shell, app.kernel, app):
+            made.clear_instance()
+
+
+def _made() -> MemoryKernelApp:
+    from traitlets.config import Config
+
+    app: MemoryKernelApp = MemoryKernelApp.instance()
+    app.update_config(Config({"HistoryManager": {"enabled": False}}))  # its file is for people who type
+    app.initialize([])
+    return app
+
+
+def _surroundings() -> object:
+    """Return what the first step of a kernel reads: its user's configuration, and the virtual environment."""
+    folder = Path(get_ipython_dir()) / "profile_default"
+    files = [path for place in (folder, Path(get_ipython_dir())) for path in _configs(place)]
+    return chosen_environment(["VIRTUAL_ENV"]), folder, [(path, path.stat().st_mtime_ns) for path in files]
+
+
+def _configs(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if "config" in name)  # noqa: PTH208 - half the time
+    except OSError:
+        return []

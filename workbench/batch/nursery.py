@@ -1,8 +1,8 @@
 """A process that has imported what notebooks need, and forks a fresh child for each one that asks.
 
-It only imports: it computes nothing and makes no thread, event loop or ZeroMQ context, since those do not survive a fork. Whoever
-wants a child connects to its socket and sends an order; the child answers on that connection, and when it has ended, the nursery
-says how.
+It only imports, and makes the shell that each child begins with: it computes nothing and makes no thread, event loop or ZeroMQ
+context, since those do not survive a fork. Whoever wants a child connects to its socket and sends an order; the child answers on
+that connection, and when it has ended, the nursery says how.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def _look_ahead() -> None:
     """Do here what is done once, and leave out of the end of every child what is only for the end of this process."""
     with suppress(Exception):
         importlib.import_module("jupyter_client.localinterfaces").localhost()
+    with suppress(Exception):
+        importlib.import_module("workbench.batch.memory_kernel").prepare_kernel()
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         finalizer.atexit = False
 
