@@ -47,6 +47,11 @@ def test_html_escapes_what_people_typed() -> None:
     assert "<script>" not in html_table([{"name": "<script>alert(1)</script>"}])
 
 
+def test_dates_and_sizes_stay_on_one_line() -> None:
+    row = {"when": datetime(2026, 3, 1, tzinfo=UTC), "size": "256.0 KiB", "text": "long enough to wrap"}
+    assert html_table([row]).count("nowrap") == 2
+
+
 def test_a_table_becomes_a_frame() -> None:
     frame = page(0, 3).table()
     assert list(frame.columns) == ["n", "square"]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Row = dict[str, Any]
+_SHORT = 12  # characters that stay on one line
 
 
 class Page(Sequence[T], Generic[T]):
@@ -149,5 +150,8 @@ def html_table(rows: Sequence[Row], empty: str = "", more: bool = False) -> str:
 
 def _cell_html(value: Any) -> str:
     own = getattr(value, "_repr_html_", None)
-    content = own() if callable(own) else html.escape(cell_text(value))
-    return f'<td style="text-align:left;vertical-align:top">{content}</td>'
+    text = cell_text(value)
+    content = own() if callable(own) else html.escape(text)
+    # a date or a size would wrap at its hyphens and blanks
+    wrap = ";white-space:nowrap" if len(text) <= _SHORT or hasattr(value, "astimezone") else ""
+    return f'<td style="text-align:left;vertical-align:top{wrap}">{content}</td>'

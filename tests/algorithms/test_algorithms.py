@@ -138,6 +138,13 @@ def test_list_is_paged_and_reads_as_a_table(several: Algorithms) -> None:
     assert page.table()["algorithm"].tolist() == refs(page)
     with pytest.raises(InvalidInputError, match="Did you mean 'Image2Image'"):
         several.list(type="Image2Imag")
+    with pytest.raises(InvalidInputError, match=r"Device 'gpus' is not known\. Did you mean 'gpu'"):
+        several.list(device="gpus")
+
+
+def test_an_empty_listing_names_what_there_is(several: Algorithms) -> None:
+    assert repr(several.list(name="denois")) == "No algorithms. Did you mean 'denoise'?"
+    assert repr(several.list(tags="absent")) == "No algorithms. None of these fits: align, denoise, embed."
 
 
 def test_completion_offers_names_then_versions_and_aliases(several: Algorithms) -> None:

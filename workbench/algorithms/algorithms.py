@@ -12,6 +12,7 @@ from workbench.algorithms.deploy import Deployer, DeployPlan
 from workbench.algorithms.folder import read_folder
 from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
+from workbench.algorithms.manifest import DEVICES
 from workbench.algorithms.refs import check_alias, parse_ref
 from workbench.algorithms.stored import RECORDS, StoredAlgorithms
 from workbench.catalog import Catalog
@@ -140,7 +141,7 @@ class Algorithms:
         Raises
         ------
         InvalidInputError
-            For an unknown type, order or limit.
+            For an unknown type, device, order or limit.
         """
         filters: dict[str, Any] = {
             "name": self._lookup.spelled(name) if name is not None else None,
@@ -399,7 +400,14 @@ class Algorithms:
     ) -> Page[Algorithm]:
         found, cursor = self._catalog.list_revisions(**filters, after=after)
         following = (lambda: self._page(filters, row, cursor)) if cursor is not None else None
-        return Page([self._algorithm(r) for r in found], row, following, "algorithms", HINT)
+        hint = "" if found else self._hint(filters.get("name"))
+        return Page([self._algorithm(r) for r in found], row, following, "algorithms", hint)
+
+    def _hint(self, name: str | None) -> str:
+        """Return what to do when a listing is empty: a name that was mistyped looks like lost work."""
+        names = self.names()
+        near = did_you_mean(name or "", names).strip()
+        return near or (f"None of these fits: {', '.join(names[:10])}." if names else HINT)
 
 
 def _row(algorithm: Algorithm) -> Row:
@@ -439,8 +447,13 @@ def _type(type_: str | None) -> str | None:
 def _device(device: str | None) -> str | None:
     if device is None:
         return None
-    word = device.lower().partition(":")[0]
-    return "gpu" if word == "cuda" else word
+    word = str(device).lower().partition(":")[0]
+    word = "gpu" if word == "cuda" else word
+    if word not in DEVICES:
+        raise InvalidInputError(
+            f"Device {device!r} is not known.{did_you_mean(word, DEVICES)} Use one of {', '.join(DEVICES)}."
+        )
+    return word
 
 
 def _words(words: Sequence[str] | str) -> tuple[str, ...]:

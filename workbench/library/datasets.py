@@ -18,7 +18,7 @@ from workbench.errors import (
     nearest,
 )
 from workbench.library.contents import Contents, what
-from workbench.library.dataset import Dataset
+from workbench.library.dataset import Dataset, shape_text
 from workbench.library.facts import checked_facts, without_tensors
 from workbench.models import DatasetRecord, now
 from workbench.names import is_id, new_id
@@ -587,7 +587,7 @@ def _row(dataset: Dataset) -> Row:
     return {
         "id": dataset.id,
         "name": dataset.name,
-        "keys": ", ".join(f"{key} {info.shape} {info.dtype}" for key, info in dataset.keys.items()),
+        "keys": ", ".join(f"{key} {shape_text(info)}" for key, info in dataset.keys.items()),
         "size": dataset.size,
         "tags": dataset.tags,
         "run": dataset.run_id,

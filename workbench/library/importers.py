@@ -68,7 +68,7 @@ def load(path: Path, *, as_slices: bool = False) -> Content | list[Content]:
         near = (
             did_you_mean(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else ""
         )
-        raise NotFoundError(f"There is no file {str(path)!r}.{near}")
+        raise NotFoundError(f"There is no file {str(path)!r} (seen from {Path.cwd()}).{near} Check the path.")
     found = _folder(path) if path.is_dir() else _file(path)
     if not as_slices:
         return Content(found, _schema_of(found)) if isinstance(found, dict) else _content(found)
