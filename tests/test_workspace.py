@@ -581,8 +581,9 @@ def test_a_read_only_workspace_is_read_and_refuses_changes(read_only: Path, tmp_
             lambda: ws.algorithms.deploy(tmp_path / "invert"),
             ws.reindex,
         ):
-            with pytest.raises(ReadOnlyError):
+            with pytest.raises(ReadOnlyError) as refused:
                 change()
+            assert ".tmp-" not in str(refused.value)
 
 
 @pytest.fixture
