@@ -8,6 +8,7 @@ import pytest
 from algorithm_folders import INVERT, write_algorithm
 
 from workbench.algorithms import Algorithms
+from workbench.algorithms.runnable import resolve
 from workbench.errors import (
     DamagedError,
     InUseError,
@@ -255,6 +256,8 @@ def test_asset_that_is_not_there_or_outside_is_refused(algorithms: Algorithms, t
         algorithm.asset("files/w.bim")
     with pytest.raises(InvalidNameError, match=r"'\.\.' segment"):
         algorithm.asset("../secret")
+    with pytest.raises(InvalidNameError, match=r"'\.\.' segment"):
+        resolve(algorithms, tmp_path / "a").asset("../secret")
 
 
 def test_damaged_or_missing_files_are_named(algorithms: Algorithms, tmp_path: Path) -> None:

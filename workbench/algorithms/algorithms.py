@@ -13,7 +13,7 @@ from workbench.algorithms.folder import read_folder
 from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
 from workbench.algorithms.manifest import DEVICES
-from workbench.algorithms.refs import check_alias, parse_ref
+from workbench.algorithms.refs import asset_key, check_alias, parse_ref
 from workbench.algorithms.stored import RECORDS, StoredAlgorithms
 from workbench.catalog import Catalog
 from workbench.errors import (
@@ -24,7 +24,6 @@ from workbench.errors import (
     nearest,
 )
 from workbench.models import AlgorithmType, Revision
-from workbench.names import check_key
 from workbench.pages import Page, Row
 from workbench.settings import Settings
 from workbench.storage.store import Store
@@ -364,8 +363,7 @@ class Algorithms:
         NotFoundError
             With the nearest paths.
         """
-        key = path.replace("\\", "/").lstrip("/").removeprefix("./")
-        check_key(key, "Asset path")
+        key = asset_key(path)
         if key not in revision.assets:
             raise NotFoundError(
                 f"Algorithm {revision.ref!r} has no asset {path!r}.{did_you_mean(key, revision.assets)} "

@@ -564,11 +564,12 @@ class Datasets:
         self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema] | str | None
     ) -> Dicts:
         out = []
-        for i, item in enumerate(data):
+        for i, item in enumerate(data, 1):
             try:
                 out.append(self._checked(item, schema))
             except InvalidDataError as error:
-                raise InvalidDataError(f"Dataset {i} of {len(data)}: {error}", key=error.key) from error
+                which = f"Dataset {i} of {len(data)}: " if len(data) > 1 else ""
+                raise InvalidDataError(f"{which}{error}", key=error.key) from error
         return out
 
 
