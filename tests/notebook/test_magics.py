@@ -139,8 +139,18 @@ class Runner(Image2ImageRunner):
 def test_a_cell_without_a_runner_says_how_to_begin(shell: InteractiveShell) -> None:
     with pytest.raises(UsageError, match="class Runner"):
         shell.run_cell_magic("algorithm", "times@1.0", "x = 1\n")
-    with pytest.raises(UsageError, match="names no version"):
-        shell.run_cell_magic("algorithm", "times", "x = 1\n")
+    for ref in ("times", "times@1", "times@1.x"):
+        with pytest.raises(UsageError, match="names no version"):
+            shell.run_cell_magic("algorithm", ref, "x = 1\n")
+
+
+def test_what_is_wrong_in_a_cell_is_told_of_the_cell(shell: InteractiveShell) -> None:
+    cell = "from workbench.runners import BaseRunner\n" + "class Runner(BaseRunner): ...\n" * 2
+    with pytest.raises(
+        UsageError, match=r"^The cell cannot be deployed: There are 2 classes Runner \(line 2, line 3\)"
+    ):
+        shell.run_cell_magic("algorithm", "times@1.0", cell)
+    assert len(workbench.current().algorithms.list()) == 0
 
 
 def test_a_background_run_returns_at_once(deployed: InteractiveShell, tmp_path: Path) -> None:

@@ -437,7 +437,7 @@ def _type(type_: str | None) -> str | None:
     found = types.get(str(type_).casefold())
     if found is None:
         raise InvalidInputError(
-            f"Type {type_!r} is not known.{did_you_mean(type_, types.values())} Use one of {', '.join(types.values())}."
+            f"Type {type_!r} is not known.{did_you_mean(str(type_), types.values())} Use one of {', '.join(types.values())}."
         )
     return found
 
