@@ -43,8 +43,21 @@ def test_text_is_aligned_and_has_no_trailing_blanks() -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_a_listing_cuts_sentences_and_leaves_names_whole() -> None:
+    name, sentence = "n" * 90, "word " * 30
+    shown = repr(Page([0], lambda _: {"name": name, "description": sentence}))
+    assert name in shown
+    assert shown.endswith("word…")
+    assert len(shown.splitlines()[1]) <= 90 + 2 + 60
+
+
 def test_html_escapes_what_people_typed() -> None:
     assert "<script>" not in html_table([{"name": "<script>alert(1)</script>"}])
+
+
+def test_dates_and_sizes_stay_on_one_line() -> None:
+    row = {"when": datetime(2026, 3, 1, tzinfo=UTC), "size": "256.0 KiB", "text": "long enough to wrap"}
+    assert html_table([row]).count("nowrap") == 2
 
 
 def test_a_table_becomes_a_frame() -> None:

@@ -169,6 +169,22 @@ def test_a_file_is_an_input_and_nothing_is_stored_if_another_is_refused(
     assert run.inputs[0].source == str(tmp_path / "stack.npy")
 
 
+def test_a_file_of_labels_is_an_input_as_it_is(ws: workbench.Workspace, tmp_path: Path) -> None:
+    code = """
+        from workbench.runners import Segmentation2SegmentationRunner
+
+        class Runner(Segmentation2SegmentationRunner):
+            def inference(self, data, args={}):
+                return data
+    """
+    folder = write_algorithm(tmp_path / "keep", "keep", code, type="Segmentation2Segmentation")
+    labels = np.arange(24, dtype="i4").reshape(2, 3, 4)
+    np.save(tmp_path / "labels.npy", labels)
+    run = ws.run(folder, tmp_path / "labels.npy")
+    np.testing.assert_array_equal(run.result(), labels)
+    assert run.result().dtype == labels.dtype
+
+
 def test_colour_with_its_channels_last_is_refused_with_the_way_out(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:
@@ -581,8 +597,9 @@ def test_a_read_only_workspace_is_read_and_refuses_changes(read_only: Path, tmp_
             lambda: ws.algorithms.deploy(tmp_path / "invert"),
             ws.reindex,
         ):
-            with pytest.raises(ReadOnlyError):
+            with pytest.raises(ReadOnlyError) as refused:
                 change()
+            assert ".tmp-" not in str(refused.value)
 
 
 def test_a_full_disk_stores_nothing_and_the_next_run_works(small_disk: Path, tmp_path: Path) -> None:

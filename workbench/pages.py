@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Row = dict[str, Any]
+_SHORT = 12  # characters that stay on one line
+_LONGEST = 60  # characters of a description in a listing that is text
 
 
 class Page(Sequence[T], Generic[T]):
@@ -99,7 +101,7 @@ class Page(Sequence[T], Generic[T]):
         return pandas.DataFrame(self.rows())
 
     def __repr__(self) -> str:
-        return text_table(self.rows(), self._empty(), more=self.has_more)
+        return text_table(self.rows(), self._empty(), more=self.has_more, longest=_LONGEST)
 
     def _repr_html_(self) -> str:
         return html_table(self.rows(), self._empty(), more=self.has_more)
@@ -121,8 +123,10 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
-def text_table(rows: Sequence[Row], empty: str = "", more: bool = False) -> str:
+def text_table(rows: Sequence[Row], empty: str = "", more: bool = False, longest: int | None = None) -> str:
     """Return rows as aligned plain text, which reads well in a terminal and in a diff.
+
+    Sentences longer than ``longest`` are cut; names and ids never are.
 
     >>> print(text_table([{"name": "denoise", "version": "1.0"}]))
     name     version
@@ -131,10 +135,16 @@ def text_table(rows: Sequence[Row], empty: str = "", more: bool = False) -> str:
     if not rows:
         return empty
     columns = list(rows[0])
-    cells = [columns] + [[cell_text(r.get(c)).replace("\n", " ") for c in columns] for r in rows]
+    cells = [columns] + [
+        [_cut(cell_text(r.get(c)).replace("\n", " "), longest) for c in columns] for r in rows
+    ]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = ["  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join(lines + (["…"] if more else []))
+
+
+def _cut(text: str, longest: int | None) -> str:
+    return f"{text[: longest - 1].rstrip()}…" if longest and " " in text and len(text) > longest else text
 
 
 def html_table(rows: Sequence[Row], empty: str = "", more: bool = False) -> str:
@@ -149,5 +159,8 @@ def html_table(rows: Sequence[Row], empty: str = "", more: bool = False) -> str:
 
 def _cell_html(value: Any) -> str:
     own = getattr(value, "_repr_html_", None)
-    content = own() if callable(own) else html.escape(cell_text(value))
-    return f'<td style="text-align:left;vertical-align:top">{content}</td>'
+    text = cell_text(value)
+    content = own() if callable(own) else html.escape(text)
+    # a date or a size would wrap at its hyphens and blanks
+    wrap = ";white-space:nowrap" if len(text) <= _SHORT or hasattr(value, "astimezone") else ""
+    return f'<td style="text-align:left;vertical-align:top{wrap}">{content}</td>'

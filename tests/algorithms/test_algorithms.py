@@ -8,6 +8,7 @@ import pytest
 from algorithm_folders import INVERT, write_algorithm
 
 from workbench.algorithms import Algorithms
+from workbench.algorithms.runnable import resolve
 from workbench.errors import (
     DamagedError,
     InUseError,
@@ -138,6 +139,13 @@ def test_list_is_paged_and_reads_as_a_table(several: Algorithms) -> None:
     assert page.table()["algorithm"].tolist() == refs(page)
     with pytest.raises(InvalidInputError, match="Did you mean 'Image2Image'"):
         several.list(type="Image2Imag")
+    with pytest.raises(InvalidInputError, match=r"Device 'gpus' is not known\. Did you mean 'gpu'"):
+        several.list(device="gpus")
+
+
+def test_an_empty_listing_names_what_there_is(several: Algorithms) -> None:
+    assert repr(several.list(name="denois")) == "No algorithms. Did you mean 'denoise'?"
+    assert repr(several.list(tags="absent")) == "No algorithms. None of these fits: align, denoise, embed."
 
 
 def test_completion_offers_names_then_versions_and_aliases(several: Algorithms) -> None:
@@ -248,6 +256,8 @@ def test_asset_that_is_not_there_or_outside_is_refused(algorithms: Algorithms, t
         algorithm.asset("files/w.bim")
     with pytest.raises(InvalidNameError, match=r"'\.\.' segment"):
         algorithm.asset("../secret")
+    with pytest.raises(InvalidNameError, match=r"'\.\.' segment"):
+        resolve(algorithms, tmp_path / "a").asset("../secret")
 
 
 def test_damaged_or_missing_files_are_named(algorithms: Algorithms, tmp_path: Path) -> None:

@@ -92,6 +92,15 @@ def test_everything_is_written_into_the_revision(tmp_path: Path, algorithms: Alg
     assert [Revision.model_validate(r) for r in on_disk["revisions"]] == [revision]
 
 
+def test_what_the_toml_is_warned_about_is_kept(tmp_path: Path, algorithms: Algorithms) -> None:
+    extra = 'parameters = [{name = "gain", type = "float", default = 1.0}]'
+    folder = write_algorithm(tmp_path / "a", extra=extra)
+    for _ in range(2):  # the second time with the verdict of the first
+        algorithm = algorithms.deploy(folder)
+        assert algorithm.revision.verdict.warnings == algorithms.deploy(folder, dry_run=True).warnings
+        assert [w for w in algorithm.revision.verdict.warnings if "'gain' has no description" in w]
+
+
 @pytest.mark.parametrize("change", ["tags", "asset", "parameter", "version"])
 def test_any_difference_makes_a_new_revision(tmp_path: Path, algorithms: Algorithms, change: str) -> None:
     folder = write_algorithm(tmp_path / "a", extra=GAIN, files={"w.bin": b"1"})

@@ -24,6 +24,17 @@ def one(type_: str, *, compox: bool = False, **config: Any) -> Parameters:
     return Parameters.from_tables([table], "denoise@1.0", compox=compox)
 
 
+def test_a_key_beside_config_is_told_where_it_belongs() -> None:
+    table = {
+        "name": "p",
+        "description": "what it does",
+        "unit": "px",
+        "config": {"type": "int", "default": 1},
+    }
+    with pytest.raises(InvalidAlgorithmError, match=r"'unit' beside config. Move it into config = \{"):
+        Parameters.from_tables([table])
+
+
 RANGE = {"min": 0, "max": 10, "step": 1}
 GOOD: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("string", {}, "a", "a"),

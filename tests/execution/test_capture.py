@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -170,6 +172,39 @@ def test_a_tqdm_bar_feeds_progress_and_draws_nothing(capsys: pytest.CaptureFixtu
     assert sink.lines == []
     out = capsys.readouterr()
     assert out.out + out.err == ""
+
+
+def test_a_bar_of_a_notebook_feeds_progress_and_shows_no_widget(capsys: pytest.CaptureFixture[str]) -> None:
+    from tqdm.notebook import tqdm
+
+    sink = History()
+    with captured(sink):
+        for _ in tqdm(range(5), desc="slices", mininterval=0):
+            pass
+        assert list(tqdm(range(2), disable=True)) == [0, 1]
+    assert sink.progress[0] == (0.0, "slices")
+    assert sink.progress[-1] == (1.0, "slices")
+    out = capsys.readouterr()
+    assert out.out + out.err == ""
+
+
+def test_a_bar_that_is_imported_during_the_run_feeds_its_progress() -> None:
+    code = """
+from workbench.execution.capture import captured
+from test_capture import History
+import sys
+
+sink = History()
+assert "tqdm" not in sys.modules
+with captured(sink):
+    from tqdm import tqdm
+
+    list(tqdm(range(3), mininterval=0))
+assert sink.progress[-1][0] == 1.0
+"""
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_thread_that_outlives_its_run_prints_as_if_there_were_none(

@@ -92,6 +92,12 @@ def test_text_and_html_say_what_it_is_and_where_it_comes_from(datasets: Datasets
     assert "<scan>" not in html
 
 
+def test_a_table_shows_its_columns(datasets: Datasets) -> None:
+    table = np.zeros(3, [("label", "i4"), ("position", "f8", (2,))])
+    assert "data: (3,) with columns label, position, " in repr(datasets.put({"data": table}))
+    assert datasets.list().rows()[0]["keys"] == "data (3,) with columns label, position"
+
+
 def test_a_damaged_dataset_still_shows_itself(datasets: Datasets, tmp_path: Path) -> None:
     ds = datasets.put({"image": IMAGE}, name="scan")
     (tmp_path / "store" / "objects" / f"{ds.digest}.h5").unlink()

@@ -117,10 +117,12 @@ def test_a_name_means_the_newest_and_an_unknown_one_gets_near_names(datasets: Da
 
 def test_nothing_is_stored_when_one_of_many_does_not_fit(datasets: Datasets) -> None:
     good, bad = {"image": image()}, {"image": image().astype("i4")}
-    with pytest.raises(InvalidDataError, match="Dataset 1 of 2: image is int32") as caught:
+    with pytest.raises(InvalidDataError, match="Dataset 2 of 2: image is int32") as caught:
         datasets.put_many([good, bad], ImageSchema)
     assert caught.value.key == "image"
-    with pytest.raises(InvalidDataError, match="Dataset 1 of 2: image is int32"):
+    with pytest.raises(InvalidDataError, match=r"^image is int32"):
+        datasets.check_many([bad], ImageSchema)
+    with pytest.raises(InvalidDataError, match="Dataset 2 of 2: image is int32"):
         datasets.check_many([good, bad], ImageSchema)
     with pytest.raises(InvalidDataError, match="x is a set"):
         datasets.put({"x": {1}})

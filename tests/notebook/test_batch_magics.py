@@ -22,12 +22,6 @@ from workbench.notebook.painter import Painter
 from workbench.notebook.sweep_view import SweepView
 
 
-class Event:
-    def __init__(self, line: str) -> None:
-        self.line = line
-        self.symbol = line.rsplit(" ", 1)[-1]
-
-
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -120,11 +114,11 @@ def test_a_background_sweep_is_attached_cancelled_and_resumed(
 
 def test_names_parameters_and_options_are_completed(shell: InteractiveShell) -> None:
     Path("report.ipynb").write_text("{}")
-    assert {"scale", "report.ipynb"} <= set(complete(shell, Event("%algobatch ")))
-    assert complete(shell, Event("%algobatch scale fa")) == ["fails_at="]
-    assert "--fail-fast" in complete(shell, Event("%algobatch scale --fa"))
+    assert {"scale", "report.ipynb"} <= set(complete(shell, "%algobatch ")[1])
+    assert complete(shell, "%algobatch scale fa")[1] == ["fails_at="]
+    assert "--fail-fast" in complete(shell, "%algobatch scale --fa")[1]
     sweep = shell.run_line_magic("algobatch", "scale x=1,2 -x kernel")
-    assert complete(shell, Event("%algobatch --resume ")) == [sweep.id]
+    assert complete(shell, "%algobatch --resume ")[1] == [sweep.id]
 
 
 def test_the_view_follows_a_sweep_to_its_end(shell: InteractiveShell, tmp_path: Path) -> None:

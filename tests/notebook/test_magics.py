@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -140,8 +139,18 @@ class Runner(Image2ImageRunner):
 def test_a_cell_without_a_runner_says_how_to_begin(shell: InteractiveShell) -> None:
     with pytest.raises(UsageError, match="class Runner"):
         shell.run_cell_magic("algorithm", "times@1.0", "x = 1\n")
-    with pytest.raises(UsageError, match="names no version"):
-        shell.run_cell_magic("algorithm", "times", "x = 1\n")
+    for ref in ("times", "times@1", "times@1.x"):
+        with pytest.raises(UsageError, match="names no version"):
+            shell.run_cell_magic("algorithm", ref, "x = 1\n")
+
+
+def test_what_is_wrong_in_a_cell_is_told_of_the_cell(shell: InteractiveShell) -> None:
+    cell = "from workbench.runners import BaseRunner\n" + "class Runner(BaseRunner): ...\n" * 2
+    with pytest.raises(
+        UsageError, match=r"^The cell cannot be deployed: There are 2 classes Runner \(line 2, line 3\)"
+    ):
+        shell.run_cell_magic("algorithm", "times@1.0", cell)
+    assert len(workbench.current().algorithms.list()) == 0
 
 
 def test_a_background_run_returns_at_once(deployed: InteractiveShell, tmp_path: Path) -> None:
@@ -183,16 +192,19 @@ def test_every_magic_has_help(shell: InteractiveShell) -> None:
 
 
 def _complete(shell: InteractiveShell, line: str) -> list[str]:
-    cut = max(line.rfind(c) for c in " =@") + 1  # as the completer of IPython cuts
-    event = SimpleNamespace(line=line, symbol=line[cut:], command=line.split(" ")[0])
-    return complete(shell, event)
+    return complete(shell, line)[1]
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("%algorun inv", "invert"),
-        ("%algorun invert@", "1.0"),
+        ("%algorun invert@", "invert@1.0"),
+        ("r = %algorun invert volume ga", "gain="),
+        ("%algorun --de", "--debug"),
+        ("%algorun invert volume -x ", "kernel"),
+        ("%algorun invert volume -d c", "cpu"),
+        ("%algols --type Image2I", "Image2Image"),
         ("%algorun invert vol", "volume"),
         ("%algorun invert volume ga", "gain="),
         ("%algoform inv", "invert"),
@@ -205,11 +217,21 @@ def test_tab_completes(deployed: InteractiveShell, line: str, expected: str) -> 
     assert any(c.startswith(expected) for c in _complete(deployed, line)), _complete(deployed, line)
 
 
-def test_ipython_itself_offers_the_completions(deployed: InteractiveShell) -> None:
-    line = "%algorun invert volume ga"
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("%algorun invert volume ga", ["gain="]), ("%algorun invert@1.", ["invert@1.0"]), ("imp", ["import"])],
+)
+def test_ipython_itself_offers_the_completions_and_nothing_else(
+    deployed: InteractiveShell, line: str, expected: list[str]
+) -> None:
+    deployed.Completer.use_jedi = True
     with provisionalcompleter():
-        matches = [c.text for c in deployed.Completer.completions(line, len(line))]
-    assert any("gain=" in m for m in matches)
+        assert [c.text for c in deployed.Completer.completions(line, len(line))] == expected
+
+
+def test_a_semicolon_silences_the_output(deployed: InteractiveShell) -> None:
+    assert deployed.run_line_magic("algorun", "invert volume gain=3.0;") is None
+    assert workbench.current().runs.list()[0].parameters["gain"] == 3.0
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,11 @@ def test_a_run_on_the_line_works_in_a_session(shell: InteractiveShell, ws: Works
 
 
 def test_sessions_are_completed(shell: InteractiveShell, ws: Workspace) -> None:
-    from types import SimpleNamespace
-
     ws.session("tuning")
     ws.session("other")
 
     def completions(line: str) -> list[str]:
-        word = line.rsplit(" ", 1)[-1]
-        return complete(shell, SimpleNamespace(line=line, symbol=word))
+        return complete(shell, line)[1]
 
     assert completions("%algosession tu") == ["tuning"]
     assert completions("%algosession tuning --d") == ["--drop"]

@@ -264,6 +264,7 @@ def test_absent_bucket_is_named_and_not_made(s3: S3Server) -> None:
         lambda: store.put("box", "a", b"1"),
         lambda: store.collections_exist(["box"]),
         store.list_collections,
+        store.is_empty,
     ]
     for call in calls:
         with pytest.raises(NotFoundError, match="there-is-no-such-bucket"):

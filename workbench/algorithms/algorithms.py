@@ -12,7 +12,8 @@ from workbench.algorithms.deploy import Deployer, DeployPlan
 from workbench.algorithms.folder import read_folder
 from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
-from workbench.algorithms.refs import check_alias, parse_ref
+from workbench.algorithms.manifest import DEVICES
+from workbench.algorithms.refs import asset_key, check_alias, parse_ref
 from workbench.algorithms.stored import RECORDS, StoredAlgorithms
 from workbench.catalog import Catalog
 from workbench.errors import (
@@ -23,7 +24,6 @@ from workbench.errors import (
     nearest,
 )
 from workbench.models import AlgorithmType, Revision
-from workbench.names import check_key
 from workbench.pages import Page, Row
 from workbench.settings import Settings
 from workbench.storage.store import Store
@@ -144,7 +144,7 @@ class Algorithms:
         Raises
         ------
         InvalidInputError
-            For an unknown type, order or limit.
+            For an unknown type, device, order or limit.
         """
         filters: dict[str, Any] = {
             "name": self._lookup.spelled(name) if name is not None else None,
@@ -367,8 +367,7 @@ class Algorithms:
         NotFoundError
             With the nearest paths.
         """
-        key = path.replace("\\", "/").lstrip("/").removeprefix("./")
-        check_key(key, "Asset path")
+        key = asset_key(path)
         if key not in revision.assets:
             raise NotFoundError(
                 f"Algorithm {revision.ref!r} has no asset {path!r}.{did_you_mean(key, revision.assets)} "
@@ -403,7 +402,14 @@ class Algorithms:
     ) -> Page[Algorithm]:
         found, cursor = self._catalog.list_revisions(**filters, after=after)
         following = (lambda: self._page(filters, row, cursor)) if cursor is not None else None
-        return Page([self._algorithm(r) for r in found], row, following, "algorithms", HINT)
+        hint = "" if found else self._hint(filters.get("name"))
+        return Page([self._algorithm(r) for r in found], row, following, "algorithms", hint)
+
+    def _hint(self, name: str | None) -> str:
+        """Return what to do when a listing is empty: a name that was mistyped looks like lost work."""
+        names = self.names()
+        near = did_you_mean(name or "", names).strip()
+        return near or (f"None of these fits: {', '.join(names[:10])}." if names else HINT)
 
 
 def _row(algorithm: Algorithm) -> Row:
@@ -435,7 +441,7 @@ def _type(type_: str | None) -> str | None:
     found = types.get(str(type_).casefold())
     if found is None:
         raise InvalidInputError(
-            f"Type {type_!r} is not known.{did_you_mean(type_, types.values())} Use one of {', '.join(types.values())}."
+            f"Type {type_!r} is not known.{did_you_mean(str(type_), types.values())} Use one of {', '.join(types.values())}."
         )
     return found
 
@@ -443,8 +449,13 @@ def _type(type_: str | None) -> str | None:
 def _device(device: str | None) -> str | None:
     if device is None:
         return None
-    word = device.lower().partition(":")[0]
-    return "gpu" if word == "cuda" else word
+    word = str(device).lower().partition(":")[0]
+    word = "gpu" if word == "cuda" else word
+    if word not in DEVICES:
+        raise InvalidInputError(
+            f"Device {device!r} is not known.{did_you_mean(word, DEVICES)} Use one of {', '.join(DEVICES)}."
+        )
+    return word
 
 
 def _words(words: Sequence[str] | str) -> tuple[str, ...]:

@@ -86,7 +86,10 @@ def _read_table(
         )
         return None
     for key in [*(k for k in fields if k not in _INNER), *unknown_outer]:
-        text = f"Parameter {name!r} has the unknown key {key!r}.{did_you_mean(key, _OUTER + _INNER)}"
+        if key in unknown_outer and key in _INNER:
+            text = f"Parameter {name!r} has {key!r} beside config. Move it into config = {{...}}."
+        else:
+            text = f"Parameter {name!r} has the unknown key {key!r}.{did_you_mean(key, _OUTER + _INNER)}"
         if compox:
             findings.warn(f"{text} It is ignored.")
         else:

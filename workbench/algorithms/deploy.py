@@ -73,7 +73,7 @@ class DeployPlan:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what is worth mending."""
-        return (*self.folder.warnings, *(self.verdict.warnings if self.verdict else ()))
+        return self.verdict.warnings if self.verdict else tuple(self.folder.warnings)
 
     @property
     def note(self) -> str:
@@ -165,7 +165,10 @@ class Deployer:
                 self._refuse_twin(manifest.name)
         report = self._report(folder, newest, check=check)
         revision = folder.revision(report.type, report.parameters) if report else folder.revision()
-        verdict = report.verdict if report else None
+        verdict = None
+        if report:  # what the toml is warned about is kept too
+            warned = tuple(dict.fromkeys((*folder.warnings, *report.verdict.warnings)))
+            verdict = report.verdict.model_copy(update={"warnings": warned})
         if newest is not None:
             state = "unchanged" if newest.content == revision.content else "new revision"
         return DeployPlan(folder, revision.model_copy(update={"verdict": verdict}), state, verdict, newest)

@@ -115,11 +115,12 @@ def find_manifest(folder: Path, findings: Findings) -> Manifest | None:
         "parameters": tuple(_parameters(reader, compox)),
         "settings": _settings(reader),
     }
-    if not facts["description"]:
+    # what is written as empty is meant to be
+    if not facts["description"] and "description" not in table:
         findings.warn(
             f'{reader.where} has no description. Add description = "What it does, in one sentence."'
         )
-    if not facts["tags"]:
+    if not facts["tags"] and "tags" not in table:
         findings.warn(f'{reader.where} has no tags. Add tags = ["denoising"], so that it is found.')
     if len(findings.problems) > before:
         return None

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from workbench.errors import InvalidNameError
-from workbench.names import check_name, is_id
+from workbench.names import check_key, check_name, is_id
 
 _NUMBERS = re.compile(r"(\d{1,9})(?:\.(\d{1,9})(?:\.[0-9A-Za-z.+-]+)?)?")
 
@@ -49,6 +49,11 @@ def parse_ref(text: str) -> Ref:
     if is_id(behind):
         return Ref(text, name, id=behind)
     return Ref(text, name, alias=behind)
+
+
+def asset_key(path: str) -> str:
+    """Return the key of an asset by its path in the folder, or raise `InvalidNameError` for one that leaves it."""
+    return check_key(path.replace("\\", "/").lstrip("/").removeprefix("./"), "Asset path")
 
 
 def check_alias(alias: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.algorithms.algorithm import Algorithm
 from workbench.algorithms.package import digest
 from workbench.algorithms.parameters import Parameters
+from workbench.algorithms.refs import asset_key
 from workbench.errors import InvalidInputError, NotFoundError, did_you_mean
 from workbench.models import AlgorithmType, Revision
 
@@ -105,7 +106,7 @@ def from_folder(folder: Path) -> Runnable:
     label = str(read.folder)
 
     def asset(path: str) -> bytes:
-        name = path.replace("\\", "/").removeprefix("/")
+        name = asset_key(path)
         if name not in files:
             raise NotFoundError(
                 f"Asset {path!r} is not in {label}.{did_you_mean(name, files)} "

@@ -154,7 +154,6 @@ class _Capture:
             self._users += 1
             if self._users == 1:
                 self._install()
-            self._tqdm.install()
 
     def leave(self) -> None:
         with self._lock:
@@ -169,18 +168,13 @@ class _Capture:
         for stream in self._streams:
             stream.finish(sink)
 
-    def late(self) -> None:
-        """Hook what an algorithm's import has brought in (tqdm)."""
-        with self._lock:
-            if self._users:
-                self._tqdm.install()
-
     def _install(self) -> None:
         self._replace_stream("stdout", "PRINT")
         self._replace_stream("stderr", "STDERR")
         self._hook_logging()
         self._hook_warnings()
         self._hook_threads()
+        self._tqdm.install()
 
     def _replace_stream(self, name: str, level: str) -> None:
         original = getattr(sys, name)
@@ -273,4 +267,3 @@ def _report_of_current() -> Callable[[float, str], None] | None:
 
 
 _capture = _Capture()
-hook_late_imports = _capture.late

@@ -189,7 +189,8 @@ class Inputs:
     def _add_file(self, path: Path) -> None:
         from workbench.library.importers import Content, load
 
-        found = load(path, as_slices=self._type.input_key != "data")
+        key = self._type.input_key
+        found = load(path, as_slices=key != "data", key=key)
         contents = [found] if isinstance(found, Content) else found
         self._items += [_New(content.data, source=str(path)) for content in contents]
 

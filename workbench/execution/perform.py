@@ -234,7 +234,6 @@ def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef
 
     def load() -> BaseRunner:
         cls = task.runner_class()
-        capture.hook_late_imports()
         assets = AssetContext(live, task.asset, task.device)
         return phases.do("load_assets", lambda: runners.load(cls, assets, task.device))  # type: ignore[no-any-return]
 

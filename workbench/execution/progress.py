@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -62,16 +62,14 @@ class TqdmFeed:
     def __init__(self, current: Callable[[], Callable[[float, str], None] | None]) -> None:
         self._current = current
         self._tqdm: Any = None
-        self._original: Any = None
+        self._originals: tuple[Any, Any] | None = None
 
     def install(self) -> None:
-        """Take over drawing, once tqdm has been imported by anyone; cheap and safe to call often."""
-        std = sys.modules.get("tqdm.std")
-        cls = getattr(std, "tqdm", None)
-        if cls is None or self._tqdm is not None:
-            return
-        self._tqdm, self._original = cls, cls.display
-        original, current = cls.display, self._current
+        """Take over drawing; imports tqdm, for an algorithm may do so only when it needs a bar."""
+        from tqdm.std import tqdm as cls
+
+        self._tqdm, self._originals = cls, (cls.__init__, cls.display)
+        (begin, original), current = self._originals, self._current
 
         def display(bar: Any, *args: Any, **kwargs: Any) -> Any:
             report = current()
@@ -81,10 +79,16 @@ class TqdmFeed:
                 report(min(1.0, bar.n / bar.total), bar.desc.rstrip(": ") if bar.desc else "")
             return True
 
-        cls.display = display
+        def init(bar: Any, *args: Any, **kwargs: Any) -> None:
+            begin(bar, *args, **kwargs)
+            if type(bar).display is not display and current() is not None:  # a widget, as in notebooks
+                bar.display = functools.partial(display, bar)
+                bar.delay = getattr(bar, "delay", 0) or 1e-9  # or it would show itself at once
+
+        cls.__init__, cls.display = init, display
 
     def remove(self) -> None:
         """Give drawing back to tqdm."""
-        if self._tqdm is not None:
-            self._tqdm.display = self._original
-            self._tqdm = self._original = None
+        if self._originals is not None:
+            self._tqdm.__init__, self._tqdm.display = self._originals
+            self._tqdm = self._originals = None

@@ -107,7 +107,9 @@ def outputs_html(outputs: Sequence[Dataset | str]) -> str:
     """Return the outputs beside each other, datasets with their thumbnails; the first twelve."""
     if not outputs:
         return ""
-    cells = "".join(f"<div>{_output_html(output)}</div>" for output in outputs[:SHOWN_OUTPUTS])
+    # as wide as a picture or a matrix is; the text below wraps, so that several stand in a row
+    cell = '<div style="width:min-content;min-width:256px">'
+    cells = "".join(f"{cell}{_output_html(output)}</div>" for output in outputs[:SHOWN_OUTPUTS])
     left = len(outputs) - SHOWN_OUTPUTS
     more = f"<div style='color:{MUTED}'>… {left} more in run.outputs</div>" if left > 0 else ""
     style = "display:flex;flex-wrap:wrap;gap:12px;margin-top:6px"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
@@ -178,7 +179,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
-        keys = ", ".join(f"{key}: {_shape(info)}" for key, info in self.keys.items())
+        keys = ", ".join(f"{key}: {shape_text(info)}" for key, info in self.keys.items())
         return f"<Dataset {self.id} {name}{keys}, {self.size}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -191,7 +192,7 @@ class Dataset:
             + (f" {self.name!r}" if self.name else "")
             + f" · {self.schema_name} · {self.size}"
         ]
-        lines += [f"  {key:<{width}}  {_shape(info)}" for key, info in self.keys.items()]
+        lines += [f"  {key:<{width}}  {shape_text(info)}" for key, info in self.keys.items()]
         lines += [f"  tags: {', '.join(self.tags)}"] if self.tags else []
         lines += [f"  {line}" for line in self._lineage()]
         return "\n".join(lines)
@@ -275,13 +276,17 @@ def _key_html(key: str, info: KeyInfo, content: bytes | None, numbers: str = "")
     if content is not None:
         source = base64.b64encode(content).decode()
         image = f'<img style="{_IMAGE}" alt="{html.escape(key)}" src="data:image/png;base64,{source}"><br>'
-    return f"<div>{image}<b>{html.escape(key)}</b> {html.escape(_shape(info))}</div>"
+    return f"<div>{image}<b>{html.escape(key)}</b> {html.escape(shape_text(info))}</div>"
 
 
-def _shape(info: KeyInfo) -> str:
+def shape_text(info: KeyInfo) -> str:
+    """Return what a key holds in a few words: ``(12, 256, 256) float32``, ``list of 3 items``."""
     if info.kind in {"list", "group"}:
         what = "item" if info.kind == "list" else "key"
         return f"{info.kind} of {len(info.items)} {what}{'s' * (len(info.items) != 1)}"
+    if info.dtype.startswith("["):  # of a table, the names of its columns read better than their types
+        columns = [str(column[0]) for column in ast.literal_eval(info.dtype)]
+        return f"{info.shape} with columns {', '.join(columns)}"
     return f"{info.shape} {info.dtype}" if info.kind == "array" else info.dtype
 
 

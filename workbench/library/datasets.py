@@ -18,7 +18,7 @@ from workbench.errors import (
     nearest,
 )
 from workbench.library.contents import Contents, what
-from workbench.library.dataset import Dataset
+from workbench.library.dataset import Dataset, shape_text
 from workbench.library.facts import checked_facts, without_tensors
 from workbench.models import DatasetRecord, now
 from workbench.names import is_id, new_id
@@ -564,11 +564,12 @@ class Datasets:
         self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema] | str | None
     ) -> Dicts:
         out = []
-        for i, item in enumerate(data):
+        for i, item in enumerate(data, 1):
             try:
                 out.append(self._checked(item, schema))
             except InvalidDataError as error:
-                raise InvalidDataError(f"Dataset {i} of {len(data)}: {error}", key=error.key) from error
+                which = f"Dataset {i} of {len(data)}: " if len(data) > 1 else ""
+                raise InvalidDataError(f"{which}{error}", key=error.key) from error
         return out
 
 
@@ -587,7 +588,7 @@ def _row(dataset: Dataset) -> Row:
     return {
         "id": dataset.id,
         "name": dataset.name,
-        "keys": ", ".join(f"{key} {info.shape} {info.dtype}" for key, info in dataset.keys.items()),
+        "keys": ", ".join(f"{key} {shape_text(info)}" for key, info in dataset.keys.items()),
         "size": dataset.size,
         "tags": dataset.tags,
         "run": dataset.run_id,

@@ -50,7 +50,7 @@ class Pixels:
         return self.array.ndim - (3 if self.is_colour else 2)
 
 
-def load(path: Path, *, as_slices: bool = False) -> Content | list[Content]:
+def load(path: Path, *, as_slices: bool = False, key: str = "image") -> Content | list[Content]:
     """Read a file, or a folder of slices.
 
     Parameters
@@ -59,6 +59,8 @@ def load(path: Path, *, as_slices: bool = False) -> Content | list[Content]:
         See `SUFFIXES` for the formats.
     as_slices : bool
         Return a list with one image per slice of a stack; a single image is a list of one.
+    key : str
+        What a slice is: ``image``, or ``mask``, which keeps its dtype.
 
     Raises
     ------
@@ -68,11 +70,14 @@ def load(path: Path, *, as_slices: bool = False) -> Content | list[Content]:
         near = (
             did_you_mean(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else ""
         )
-        raise NotFoundError(f"There is no file {str(path)!r}.{near}")
+        raise NotFoundError(f"There is no file {str(path)!r} (seen from {Path.cwd()}).{near} Check the path.")
     found = _folder(path) if path.is_dir() else _file(path)
     if not as_slices:
         return Content(found, _schema_of(found)) if isinstance(found, dict) else _content(found)
-    return [Content({"image": _supported(image, path)}, "ImageSchema") for image in _slices(found, path)]
+    slices = _slices(found, path)
+    if key == "mask":
+        return [Content({key: mask}, "SegmentationSchema") for mask in slices]
+    return [Content({"image": _supported(image, path)}, "ImageSchema") for image in slices]
 
 
 def reader_of(path: Path) -> Callable[[Path], Any]:

@@ -47,10 +47,14 @@ def deploy_cell(
     InvalidAlgorithmError
         For a syntax error, a missing version or a missing Runner.
     """
+    from workbench.algorithms.refs import parse_ref
+
     name, separator, version = ref.partition("@")
     check_name(name, "Algorithm name")
-    if not separator or not version:
-        raise InvalidAlgorithmError(f"{ref!r} names no version. Write %%algorithm {name}@1.0.")
+    if not separator or parse_ref(ref).version is None:
+        raise InvalidAlgorithmError(
+            f"{ref!r} names no version, which is major.minor in numbers. Write %%algorithm {name}@1.0."
+        )
     with tempfile.TemporaryDirectory(prefix="workbench-cell-") as folder:
         lines = [
             "[project]",
@@ -64,8 +68,13 @@ def deploy_cell(
         lines += [f"tags = {json.dumps(list(tags))}", f"description = {json.dumps(_description(code))}"]
         (Path(folder) / "pyproject.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (Path(folder) / "Runner.py").write_text(code, encoding="utf-8")
-        deployed = workspace.algorithms.deploy(folder, check=check)
-    return deployed
+        try:
+            return workspace.algorithms.deploy(folder, check=check)
+        except InvalidAlgorithmError as error:
+            said = (
+                str(error).replace(f"{Path(folder).resolve()} ", "The cell ").replace("Runner.py:", "line ")
+            )
+            raise InvalidAlgorithmError(said, problems=error.problems) from error
 
 
 def _description(code: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,8 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
-_KEYS = (
-    "%algorun",
-    "%%algorun",
-    "%algobatch",
-    "%%algobatch",
-    "%algoform",
-    "%algojobs",
-    "%algodeploy",
-    "%algols",
-    "%algowhy",
-    "%algosession",
-)
+_LINE = re.compile(r"(?:^|.*=)\s*(%{1,2}algo(?:run|batch|form|jobs|deploy|ls|why|session)\s.*)", re.DOTALL)
+_ID = "workbench"
 _RUN_OPTIONS = (
     "debug",
     "device",
@@ -55,43 +46,54 @@ _BATCH_OPTIONS = (
     "background",
     "output",
 )
+_OPTIONS = {"algorun": _RUN_OPTIONS, "algobatch": _BATCH_OPTIONS}
 
 
 def install(shell: Any) -> None:
     """Complete the lines of our magics in a shell."""
-    for key in _KEYS:
-        shell.set_hook("complete_command", complete, str_key=key)
+    from IPython.core.completer import SimpleCompletion, context_matcher
+
+    @context_matcher(identifier=_ID)  # type: ignore[untyped-decorator]
+    def match(context: Any) -> dict[str, Any]:
+        word, found = complete(shell, context.text_until_cursor)
+        return {
+            "completions": [SimpleCompletion(text) for text in found],
+            "matched_fragment": word,
+            "ordered": True,
+            "suppress": bool(found),  # on these lines, names of Python are noise
+        }
+
+    remove(shell)
+    shell.Completer.custom_matchers.append(match)
 
 
 def remove(shell: Any) -> None:
     """Stop completing."""
-    hooks = shell.strdispatchers.get("complete_command")
-    for key in _KEYS:
-        if hooks is not None:
-            hooks.strs.pop(key, None)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", None) != _ID]
 
 
-def complete(shell: Any, event: Any) -> list[str]:
-    """Return completions for the word at the cursor; never raises, for Tab must not."""
+def complete(shell: Any, text: str) -> tuple[str, list[str]]:
+    """Return the word at the end of a line and what it may become; never raises, for Tab must not."""
     from workbench.workspace import current
 
-    line = event.line.lstrip().lstrip("%")
-    words = line.split(" ")
-    word = words[-1] if len(words) > 1 else ""
-    earlier = [w for w in words[1:-1] if w]
+    line = _LINE.fullmatch(text)
+    if line is None:
+        return "", []
+    words = line[1].lstrip("%").split(" ")
+    word, earlier = words[-1], [w for w in words[1:-1] if w]
     try:
         found = _candidates(current(), words[0], earlier, word, shell.user_ns)
-        matches = sorted({c for c in found if c.startswith(word)}, key=lambda c: (c.startswith("-"), c))
+        return word, sorted({c for c in found if c.startswith(word)}, key=lambda c: (c.startswith("-"), c))
     except (WorkbenchError, OSError):
-        return []
-    # the completer cuts words at @ and =, and replaces only what stands behind
-    cut = len(word) - len(event.symbol) if word.endswith(event.symbol) else 0
-    return [m[cut:] for m in matches]
+        return word, []
 
 
 def _candidates(
     workspace: Workspace, magic: str, earlier: list[str], word: str, namespace: dict[str, Any]
 ) -> Iterable[str]:
+    if earlier and (values := _values_of(earlier[-1])):
+        return values
     positional = [w for w in earlier if not w.startswith("-")]
     if magic == "algojobs":
         return (
@@ -111,11 +113,31 @@ def _candidates(
         return [*workspace.algorithms.names(), "--tag", "--type", "--device", "--without-tag", "--any-tag"]
     if not positional:
         templates = _notebooks(workspace, word) if magic in {"algoform", "algobatch"} else ()
-        return [*workspace.algorithms.complete(word), *_folders(word), *templates]
+        options = [f"--{option}" for option in _OPTIONS.get(magic, ())]
+        return [*workspace.algorithms.complete(word), *_folders(word), *templates, *options]
     return [
         *_arguments_of(workspace, magic, positional[0], positional[1:], word),
         *_inputs(workspace, word, namespace),
     ]
+
+
+def _values_of(option: str) -> Sequence[str]:
+    """Return what may follow an option."""
+    if option in {"-d", "--device"}:
+        return ("auto", "cpu", "gpu", "mps")
+    if option in {"-x", "--executor"}:
+        from workbench.execution.executor import EXECUTORS
+
+        return EXECUTORS.names()
+    if option == "--reuse":
+        from workbench.execution.reuse import MODES
+
+        return MODES
+    if option == "--type":
+        from workbench.models import AlgorithmType
+
+        return [kind.value for kind in AlgorithmType]
+    return ()
 
 
 def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], word: str) -> Iterable[str]:
@@ -134,13 +156,12 @@ def _arguments_of(workspace: Workspace, magic: str, ref: str, given: list[str], 
             values = spec.options or ((True, False) if spec.type == "bool" else ())
             if word.startswith(f"{spec.name}="):
                 yield from (f"{spec.name}={v}" for v in values)
-    options = _RUN_OPTIONS if magic == "algorun" else _BATCH_OPTIONS
-    yield from (f"--{option}" for option in options)
+    yield from (f"--{option}" for option in _OPTIONS[magic])
 
 
 def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Iterable[str]:
     for name, value in namespace.items():
-        if not name.startswith("_") and hasattr(value, "shape") and hasattr(value, "dtype"):
+        if not name.startswith("_") and isinstance(getattr(value, "shape", None), tuple):
             yield name
     yield from workspace.datasets.names(word)
 

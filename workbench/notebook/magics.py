@@ -70,8 +70,8 @@ def usage(function: F) -> F:
 
 def arguments_of(magic: Any, line: str) -> Any:
     """Return what a magic's line says, as its arguments declare."""
-    # intermixed: options may stand between inputs
-    return magic.parser.parse_intermixed_args(split_line(line))
+    # intermixed: options may stand between inputs; a semicolon at the end silences the output, as IPython sees to
+    return magic.parser.parse_intermixed_args(split_line(line.rstrip().removesuffix(";")))
 
 
 @magics_class

@@ -557,15 +557,18 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except WorkbenchError:
         raise
     except OSError as error:
+        folder = path.parent  # the file has a name for as long as it is written, which says nothing
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFullError(
-                f"No space is left for {path}; nothing was stored. Free some, or open a workspace elsewhere."
+                f"No space is left in {folder}; nothing was stored. Free some, or open a workspace elsewhere."
             ) from error
+        why = error.strerror or error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise ReadOnlyError(
-                f"{path} cannot be written: {error}. Check the folder's permissions."
+                f"The folder {folder} is read-only for you ({why}); nothing was stored. "
+                "Ask for the right to write, or open a workspace elsewhere."
             ) from error
-        raise StorageError(f"{path} cannot be written: {error}.") from error
+        raise StorageError(f"The data could not be written to {folder}: {why}.") from error
 
 
 @contextmanager

@@ -82,6 +82,7 @@ class S3(Remote):
         return False
 
     def is_empty(self) -> bool:
+        self._check_bucket()
         prefix = f"{self.prefix}/" if self.prefix else ""
         return not self._call("list_objects_v2", Prefix=prefix, MaxKeys=1).get("KeyCount")
 
