@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_output
 
-from workbench.batch.fresh import end_quietly, make_fresh
+from workbench.batch.fresh import end_quietly, make_fresh, make_random
 from workbench.batch.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def run_cells(
     if why:
         return Outcome(notebook, needs_kernel=why)
     make_fresh(cwd)
+    make_random()
 
     def tell(index: int, output: NotebookNode) -> None:
         if on_output is not None and output.output_type == "stream":

@@ -13,9 +13,21 @@ from typing import Any
 
 from workbench.settings import chosen_environment, replace_environment
 
+INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def make_random() -> None:
+    """Give a forked process random state of its own."""
+    random.seed()
+    if "numpy" in sys.modules and "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "torch" in sys.modules:
+        # of the processor; other devices have not been used in the parent, and so begin anew
+        sys.modules["torch"].default_generator.seed()
+
 
 def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = None) -> None:
-    """Give a forked process random state, and, if they are named, a folder and an environment of its own.
+    """Give a forked process a folder and an environment of its own.
 
     Parameters
     ----------
@@ -28,17 +40,19 @@ def make_fresh(cwd: str | None = None, environment: Mapping[str, str] | None = N
         replace_environment(environment)
     if cwd is not None:
         os.chdir(cwd)
-    random.seed()
-    if "numpy" in sys.modules and "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
-    if "torch" in sys.modules:
-        sys.modules["torch"].seed()
     # its first import looks for the shell that shall show figures, and there was none
     sys.modules.pop("matplotlib_inline.backend_inline", None)
+    choose_backend()
+
+
+def choose_backend() -> None:
+    """Let matplotlib, if it is imported, show figures as the environment says: it has read that before the fork, at its import."""
     matplotlib = sys.modules.get("matplotlib")
-    if matplotlib is not None and not chosen_environment(["MPLBACKEND"])["MPLBACKEND"]:
-        # it has read the environment before it was forked
-        matplotlib.rcParams["backend"] = "module://matplotlib_inline.backend_inline"
+    if matplotlib is None:
+        return
+    backend = chosen_environment(["MPLBACKEND"])["MPLBACKEND"] or INLINE
+    if matplotlib.rcParams["backend"] != backend:  # to set it takes milliseconds
+        matplotlib.rcParams["backend"] = backend
 
 
 def end_quietly(shell: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
-from workbench.batch.fresh import end_quietly, make_fresh
+from workbench.batch.fresh import INLINE, end_quietly, make_fresh, make_random
 from workbench.batch.memory_kernel import forget_prepared
 from workbench.execution.wire import Message, encode
 from workbench.settings import chosen_environment, enter_environment
@@ -59,6 +59,10 @@ def prepare(prefix: str) -> WarmKernelApp:
         Config({"HistoryManager": {"enabled": False}})
     )  # its file is for people who type in a terminal
     app.initialize([])
+    for extension in app.default_extensions:
+        app.shell.extension_manager.load_extension(extension)
+    app.shell.run_cell("None", silent=True)  # what the first cell would have to make
+    make_random()
     return app
 
 
@@ -75,6 +79,7 @@ def execute(connection: socket.socket, order: Message) -> None:
     _quiet_signals()
     forget_prepared()
     _enter(order)
+    make_random()
     connection.sendall(encode({"event": "hello", "pid": os.getpid()}))
     app = IPKernelApp.instance()
     app.initialize(["-f", order["connection_file"], "--HistoryManager.enabled=False"])
@@ -85,7 +90,7 @@ def execute(connection: socket.socket, order: Message) -> None:
 def _enter(order: Message) -> None:
     make_fresh(order["cwd"], order["environment"])
     if not chosen_environment(["MPLBACKEND"])["MPLBACKEND"]:
-        enter_environment({"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
+        enter_environment({"MPLBACKEND": INLINE})
 
 
 def _quiet_signals() -> None:

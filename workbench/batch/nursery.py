@@ -92,6 +92,8 @@ def _look_ahead() -> None:
         importlib.import_module("jupyter_client.localinterfaces").localhost()
     with suppress(Exception):
         importlib.import_module("workbench.batch.memory_kernel").prepare_kernel()
+    with suppress(Exception):
+        importlib.import_module("workbench.batch.fresh").choose_backend()
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         finalizer.atexit = False
 
