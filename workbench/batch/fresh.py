@@ -51,7 +51,8 @@ def choose_backend() -> None:
     if matplotlib is None:
         return
     backend = chosen_environment(["MPLBACKEND"])["MPLBACKEND"] or INLINE
-    if matplotlib.rcParams["backend"] != backend:  # to set it takes milliseconds
+    # to set it takes milliseconds; a plain look would make it choose one where none is chosen yet
+    if dict.__getitem__(matplotlib.rcParams, "backend") != backend:
         matplotlib.rcParams["backend"] = backend
 
 
