@@ -169,3 +169,16 @@ def test_an_end_that_was_told_is_found_by_the_next_workspace(tmp_path: Path) -> 
         ws.runs.delete(ended)
     with workbench.open(tmp_path / "ws") as ws:
         assert ended not in {run.id for run in ws.runs.list()}
+
+
+def test_what_one_process_has_on_its_way_is_read_by_all(tmp_path: Path) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False)
+        runs = [ws.run("noop", executor="process", wait=False) for _ in range(20)]
+        with workbench.open(tmp_path / "ws") as other:
+            assert {run.id for run in other.runs.list()} == {run.id for run in runs}
+        for run in runs:
+            run.result()
+            with workbench.open(tmp_path / "ws") as other:
+                assert other.runs.get(run.id).status == "COMPLETED"
+        ws.executor("process").client.stop(force=True)

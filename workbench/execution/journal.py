@@ -124,10 +124,19 @@ class Journal:
 
     def find(self, id: str) -> list[bytes]:
         """Return what processes keep of a record, also those that live."""
-        found = []
-        for path in self._paths():
+        return [record for key, record in self._kept(self._paths()) if key == id]
+
+    def others(self) -> list[bytes]:
+        """Return what other processes keep; two of them may keep one record, in different states."""
+        with self._lock:
+            ours = {file.path for file in self._files}
+        return [record for _, record in self._kept(path for path in self._paths() if path not in ours)]
+
+    def _kept(self, paths: Iterable[Path]) -> list[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
+        for path in paths:
             with suppress(FileNotFoundError, PermissionError):
-                found += [record for record in _records(path) if json.loads(record)["id"] == id]
+                found += _records(path).items()
         return found
 
     def take_up(self, use: Callable[[list[bytes]], None]) -> None:
@@ -148,7 +157,7 @@ class Journal:
             files, self._files = self._files, []
             for file in files if self._pid == os.getpid() else ():
                 if file.open:
-                    use(_records(file.path))
+                    use(list(_records(file.path).values()))
                 file.remove()
 
     def _paths(self) -> list[Path]:
@@ -174,7 +183,7 @@ class Journal:
                 fcntl.flock(file, fcntl.LOCK_EX)
             if not os.fstat(file.fileno()).st_nlink:
                 return
-            use(_records(path))
+            use(list(_records(path).values()))
             path.unlink()
 
 
@@ -188,7 +197,7 @@ def journal_folder(store: Store) -> Path:
     return spool("journal") / blake3(store.url.encode()).hexdigest()[:16]
 
 
-def _records(path: Path) -> list[bytes]:
+def _records(path: Path) -> dict[str, bytes]:
     """Return the newest record of each id in a file that needs keeping still."""
     found: dict[str, bytes] = {}
     for line in path.read_bytes().splitlines(keepends=True)[1:]:
@@ -200,4 +209,4 @@ def _records(path: Path) -> list[bytes]:
                 found.pop(id, None)
         else:
             found[said["id"]] = line
-    return list(found.values())
+    return found

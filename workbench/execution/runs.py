@@ -67,6 +67,7 @@ class Runs:
         self._live: dict[str, ActiveRun] = {}
         self._settled = False
         mode = 0o777 if store.is_local else 0o700
+        self._taken_in: set[int] = set()  # lines of others that are in the catalog
         self._journal = Journal(journal_folder(store), mode=mode, fsync=settings.durability == "fsync")
 
     # -- for scientists
@@ -103,6 +104,7 @@ class Runs:
             Runs per page; default: the setting ``page_size``.
         """
         self.settle()
+        self._take_in()
         filters: dict[str, Any] = {
             "status": status,
             "algorithm": algorithm,
@@ -172,6 +174,7 @@ class Runs:
 
     def names(self, limit: int = 20) -> Sequence[str]:
         """Return the newest ids, for completion."""
+        self._take_in()
         return [r.id for r in self._catalog.list_runs(limit=limit)[0]]
 
     # -- for handles and executors
@@ -184,7 +187,9 @@ class Runs:
     def record(self, id: str) -> RunRecord:
         """Return the record of a run: live, from the catalog, or as it is kept if the catalog lags behind."""
         live = self._live.get(id)
-        found = live.record if live is not None else self._catalog.get_run(id) or self._kept(id)
+        if live is None:
+            self._take_in()
+        found = live.record if live is not None else self._catalog.get_run(id)
         if found is None:
             raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
         return found
@@ -198,6 +203,7 @@ class Runs:
         known = {id: live[id].record for id in ids if id in live}
         others = [id for id in ids if id not in known]
         if others:
+            self._take_in()
             found = self._catalog.get_runs(others)
             known |= found | {record.id: record for record in self._settle_gone(list(found.values()))}
         if any(id not in known for id in others):
@@ -390,6 +396,7 @@ class Runs:
 
     def unsettled(self) -> builtins.list[RunRecord]:
         """Return the records of runs that have not ended, as far as the catalog knows."""
+        self._take_in()
         open_states = [s.value for s in RunStatus if not s.is_final]
         return self._catalog.list_runs(status=open_states, limit=1000)[0]
 
@@ -440,10 +447,14 @@ class Runs:
         with suppress(StorageError):  # a workspace that can only be read is shown as it is
             self._journal.take_up(self._file_lines)
 
-    def _kept(self, id: str) -> RunRecord | None:
-        """Return the record of a run that some process has given away, or brought to its end, in this moment."""
-        records = [RunRecord.model_validate_json(line) for line in self._journal.find(id)]
-        return max(records, key=lambda record: record.status.is_final, default=None)
+    def _take_in(self) -> None:
+        """Bring to the catalog what other processes have on its way there, so that it says what they know."""
+        there = self._journal.others()
+        new = [line for line in there if hash(line) not in self._taken_in]
+        if new:
+            with suppress(StorageError):  # a workspace that can only be read is shown as it is
+                self._file_lines(new)
+        self._taken_in = {hash(line) for line in there}
 
     def _file_lines(self, lines: builtins.list[bytes]) -> None:
         self.file([RunRecord.model_validate_json(line) for line in lines])
