@@ -26,6 +26,7 @@ class BackgroundRun(LiveRun):
         super().__init__(record, runs, *args, **options)
         self._all_runs = runs
         self._before_end: Callable[[], None] = lambda: None
+        self.kept: bytes | None = None  # how it has ended, as JSON
 
     def before_end(self, step: Callable[[], None]) -> None:
         """Do a step when the run is about to end, while its log can still be written."""
@@ -38,7 +39,9 @@ class BackgroundRun(LiveRun):
 
     def _save(self, *, to_store: bool) -> None:
         if self.record.status.is_final:
-            self._all_runs.keep(self.record, self.record.model_dump_json().encode())
+            content = self.record.model_dump_json().encode()
+            self._all_runs.keep(self.record, content)
+            self.kept = content
 
     def save_state(self) -> None:
         """Note in the catalog that it has begun and which process has it."""

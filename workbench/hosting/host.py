@@ -428,17 +428,18 @@ class Host:
 
     def _finish(self, run: HostedRun, record: bytes, *, filed: bool = True) -> None:
         """Tell everyone that a run has ended; it is kept on disk already, and in the catalog soon."""
+        watchers = run.watchers.copy()
+        for client in watchers:
+            client.watches.discard(run.id)
+            self._tell(client, {"event": "state", "run": run.id, "filed": filed}, record)
         if not filed:
-            self._unfiled[run.id] = run.watchers.copy()
+            self._unfiled[run.id] = watchers
         self._runs.pop(run.id, None)
         if run.worker is not None or run.is_settling:
             self._completed += 1
         self._ended[run.id] = record
         while len(self._ended) > KEPT_ENDED:
             del self._ended[next(iter(self._ended))]
-        for client in run.watchers.copy():
-            client.watches.discard(run.id)
-            self._tell(client, {"event": "state", "run": run.id, "filed": filed}, record)
         self._last_work = time.monotonic()
         if self._is_retired:
             self._end_if_idle(0.0)
@@ -526,11 +527,11 @@ class Host:
             worker.run_id = None
             worker.idle_since = time.monotonic()
             if run is not None:
-                worker.loaded.add(run.key)
-                self._slots.give_back(run.needs)
-                worker.filing.add(run.id)
                 self._finish(run, message["body"], filed=False)
-                if message.get("unkept") and self._clerk is not None:
+                worker.loaded.add(run.key)
+                worker.filing.add(run.id)
+                self._slots.give_back(run.needs)
+                if message["unkept"] and self._clerk is not None:
                     self._clerk.keep_later(message["body"])
                 if message["failed"]:
                     self._fail_group(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import queue
 import selectors
 import socket
@@ -15,6 +16,7 @@ from typing import Protocol
 from workbench.execution.wire import Outbox
 
 Step = Callable[[], None]
+AWAKE_S = 0.0004
 
 
 class Peer(Protocol):
@@ -36,15 +38,27 @@ class Loop:
         self._wake_in.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ, self._woken)
         self._has_ended = False
+        self._awake_until = 0.0
 
     def run(self) -> None:
         """Go on until `end`."""
         while not self._has_ended:
-            wait = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-            for key, mask in self._selector.select(wait):
+            for key, mask in self._ready():
                 key.data(mask)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 heapq.heappop(self._timers)[2]()
+
+    def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for sockets; after each that was ready, look a moment longer before sleeping: who answers is quick."""
+        while (now := time.monotonic()) < self._awake_until:
+            if ready := self._selector.select(0):
+                self._awake_until = now + AWAKE_S
+                return ready
+            os.sched_yield()
+        ready = self._selector.select(max(0.0, self._timers[0][0] - now) if self._timers else None)
+        if ready:
+            self._awake_until = time.monotonic() + AWAKE_S
+        return ready
 
     def end(self) -> None:
         """End after this step."""

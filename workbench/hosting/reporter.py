@@ -54,7 +54,8 @@ class Reporter:
         """Say the last of it: how long its log is."""
         with self._lock:
             live, self._live = self._live, None
-            self._report(live, final=True)
+            if live is not None:
+                self._report(live, final=True)
 
     def _work(self) -> None:
         idle = 0

@@ -62,6 +62,7 @@ class Worker:
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
         self._is_last = False
+        self._is_told = False  # how the run ended
         self._unkept = False  # the workspace did not take how the run ended
         self._raw = raw
 
@@ -74,19 +75,26 @@ class Worker:
         with suppress(Exception):  # a spare worker has time for it; what is wrong is said by the first run
             self._workspace = self._open_workspace()
         while (order := self._orders.get()) is not None:
+            self._is_told = self._unkept = False
             final = self._perform(order)
             self._current = None
-            done = {"event": "done", "run": final.id, "failed": final.status is RunStatus.FAILED}
-            if self._unkept:
-                done["unkept"], self._unkept = True, False
-            self._tell(done, final.model_dump_json().encode())
-            self._ended.put(final)
+            self._tell_end(final, final.model_dump_json().encode())
             if self._is_last:
                 break
         self._ended.put(None)
         filing.join()
         if self._workspace is not None:
             self._workspace.close()
+
+    def _tell_end(self, final: RunRecord, content: bytes) -> None:
+        """Tell how a run has ended, once."""
+        if self._is_told:
+            return
+        self._is_told = True
+        self._reporter.finish()
+        failed = final.status is RunStatus.FAILED
+        self._tell({"event": "done", "run": final.id, "failed": failed, "unkept": self._unkept}, content)
+        self._ended.put(final)
 
     def _file(self) -> None:
         """Bring the records of runs that have ended to their places, those of some milliseconds at once."""
@@ -206,6 +214,8 @@ class Worker:
                 perform(live, task)
             except KeyboardInterrupt:
                 live.end(RunStatus.CANCELLED)  # unless it is settled already
+            if live.kept is not None:  # what remains to be done here keeps nobody waiting
+                self._tell_end(live.record, live.kept)
         return live.record
 
     def _log_raw(self, live: BackgroundRun) -> None:
