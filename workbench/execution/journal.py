@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from workbench.errors import WorkbenchError
 from workbench.execution.log_file import COLLECTION, spool
 from workbench.execution.process_identity import is_gone, this_process
 from workbench.storage.store import Store
@@ -126,7 +127,7 @@ class Journal:
         """Return what processes keep of a record, also those that live."""
         found = []
         for path in self._paths():
-            with suppress(FileNotFoundError, PermissionError):
+            with suppress(OSError):
                 found += [record for record in _records(path) if json.loads(record)["id"] == id]
         return found
 
@@ -139,8 +140,12 @@ class Journal:
             Brings records to their places; what it was given is then forgotten.
         """
         for path in self._paths():
-            with suppress(FileNotFoundError, PermissionError):  # taken up by another one; another user's
+            try:
                 self._take_up(path, use)
+            except WorkbenchError:
+                raise
+            except OSError:  # taken up by another one; another user's; in a place that can only be read
+                continue
 
     def close(self, use: Callable[[list[bytes]], None]) -> None:
         """Pass on what is kept still, and end."""
@@ -194,7 +199,10 @@ def _records(path: Path) -> list[bytes]:
     for line in path.read_bytes().splitlines(keepends=True)[1:]:
         if not line.endswith(b"\n"):
             continue  # its writer was killed: nothing was told of it
-        said = json.loads(line)
+        try:
+            said = json.loads(line)
+        except ValueError:  # a power cut leaves zeros
+            continue
         if isinstance(said, list):
             for id in said:
                 found.pop(id, None)
