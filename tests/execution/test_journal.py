@@ -225,3 +225,11 @@ def test_a_deleted_run_does_not_come_back_from_a_journal(tmp_path: Path, record:
         ws.runs.delete(record.id)
     with workbench.open(tmp_path / "ws") as ws:
         assert record.id not in [run.id for run in ws.runs.list()]
+
+
+def test_what_a_living_process_keeps_is_listed_everywhere(tmp_path: Path, record: RunRecord) -> None:
+    with workbench.open(tmp_path / "ws") as mine, workbench.open(tmp_path / "ws") as others:
+        given = record.model_copy(update={"id": new_id(), "status": RunStatus.PENDING, "pid": os.getpid()})
+        given = given.model_copy(update={"pid_started": None})
+        mine.runs.keep(given, given.model_dump_json().encode())  # the host is starting, and has not listed it
+        assert given.id in [run.id for run in others.runs.list()]

@@ -125,10 +125,14 @@ class Journal:
 
     def find(self, id: str) -> list[bytes]:
         """Return what processes keep of a record, also those that live."""
+        return [record for record in self.all() if json.loads(record)["id"] == id]
+
+    def all(self) -> list[bytes]:
+        """Return all records that processes keep, also those that live."""
         found = []
         for path in self._paths():
             with suppress(OSError):
-                found += [record for record in _records(path) if json.loads(record)["id"] == id]
+                found += _records(path)
         return found
 
     def take_up(self, use: Callable[[list[bytes]], None]) -> None:

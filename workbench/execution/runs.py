@@ -103,6 +103,7 @@ class Runs:
             Runs per page; default: the setting ``page_size``.
         """
         self.settle()
+        self._list_kept()
         filters: dict[str, Any] = {
             "status": status,
             "algorithm": algorithm,
@@ -452,6 +453,13 @@ class Runs:
         if not any(record.status.is_final for record in records) and (stored := self.stored(id)) is not None:
             records.append(stored)
         return max(records, key=lambda record: record.status.is_final, default=None)
+
+    def _list_kept(self) -> None:
+        """Bring to the catalog what other processes keep and are about to: a host that is starting has other things to do."""
+        records = _readable(self._journal.all())
+        if records:
+            with suppress(StorageError):  # a workspace that can only be read is shown as it is
+                self.file(records)
 
     def _file_lines(self, lines: builtins.list[bytes]) -> None:
         self.file(_readable(lines))
