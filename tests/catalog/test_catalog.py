@@ -615,3 +615,13 @@ def test_runs_of_a_sweep_are_listed_with_any_other_filter(catalog: Catalog) -> N
     assert ids(catalog.list_runs(sweep="s1", tags=["t"])) == newest_first[::2]
     assert all_pages(catalog.list_runs, 2, sweep="s1") == mine[::-1]
     assert catalog.get_runs([mine[2].id, "absent", mine[0].id]) == {r.id: r for r in (mine[2], mine[0])}
+
+
+def test_a_run_that_is_there_keeps_its_links_when_an_older_state_comes_late(catalog: Catalog) -> None:
+    given = run(inputs=("in",), tags=("t",))
+    ended = given.model_copy(update={"status": RunStatus.COMPLETED, "outputs": (OutputRef(dataset="out"),)})
+    catalog.put_runs([ended])
+    catalog.put_runs([given], only_new=True)
+    assert catalog.get_run(given.id) == ended
+    assert catalog.producer("out") == given.id
+    assert catalog.consumers("in") == [given.id]

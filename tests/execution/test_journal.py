@@ -18,7 +18,8 @@ import workbench
 from workbench.errors import StorageFullError
 from workbench.execution import journal as journals
 from workbench.execution.journal import Journal
-from workbench.models import RunRecord
+from workbench.models import RunRecord, RunStatus
+from workbench.names import new_id
 
 WRITER = """
     import sys
@@ -75,6 +76,13 @@ def test_what_a_killed_process_kept_is_taken_up_once(tmp_path: Path) -> None:
     assert taken(tmp_path) == ["a", "c"]
     assert taken(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_power_cut_left_keeps_nobody_from_the_rest(tmp_path: Path) -> None:
+    written_and_killed(tmp_path, "keep a")
+    with next(tmp_path.iterdir()).open("ab") as file:
+        file.write(bytes(100) + b"\n" + line("b") + b"\n")
+    assert taken(tmp_path) == ["a", "b"]
 
 
 def test_what_could_not_be_brought_to_its_place_is_kept(tmp_path: Path) -> None:
@@ -182,3 +190,59 @@ def test_what_one_process_has_on_its_way_is_read_by_all(tmp_path: Path) -> None:
             with workbench.open(tmp_path / "ws") as other:
                 assert other.runs.get(run.id).status == "COMPLETED"
         ws.executor("process").client.stop(force=True)
+
+
+def test_an_end_that_no_catalog_has_heard_of_is_found_all_the_same(tmp_path: Path) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False)
+        record = ws.run("noop").record.model_copy(update={"id": new_id()})
+        ws.runs.keep(record, record.model_dump_json().encode())  # told, and not yet brought to its place
+        assert ws.runs.records_of([record.id])[record.id].status == "COMPLETED"
+        ws.runs._catalog.delete_runs([record.id])
+        ws.runs.save_file(record)
+        ws.runs.filed([record.id])  # forgotten between a look into the catalog and one into the journal
+        assert ws.runs.get(record.id).status == "COMPLETED"
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
+    """Of a run that completed in `tmp_path / "ws"`, told by a process that was killed before it filed it."""
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic"), check=False)
+        done = ws.run("noop").record
+        record = done.model_copy(update={"id": new_id(), "pid_started": 1.0})
+        ws.runs.save(record.model_copy(update={"status": RunStatus.RUNNING}))
+    written_and_killed(tmp_path / "ws" / ".journal", "keep x")
+    (file,) = (tmp_path / "ws" / ".journal").iterdir()
+    owner = file.read_bytes().splitlines(keepends=True)[0]
+    file.write_bytes(owner + record.model_dump_json().encode() + b"\n")
+    return record
+
+
+def test_an_end_in_the_journal_of_another_user_is_no_loss(
+    tmp_path: Path, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*args: object) -> None:
+        raise PermissionError("another user's")
+
+    monkeypatch.setattr(Journal, "_take_up", denied)
+    with workbench.open(tmp_path / "ws") as ws:
+        assert ws.runs.list(limit=1)[0].status == "COMPLETED"
+        assert RunRecord.model_validate_json(ws.store.get("runs", f"{record.id}.json")).status == "COMPLETED"
+
+
+def test_a_deleted_run_does_not_come_back_from_a_journal(tmp_path: Path, record: RunRecord) -> None:
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.runs._settled = True  # it was opened before the kill
+        ws.runs.save(record)
+        ws.runs.delete(record.id)
+    with workbench.open(tmp_path / "ws") as ws:
+        assert record.id not in [run.id for run in ws.runs.list()]
+
+
+def test_what_a_living_process_keeps_is_listed_everywhere(tmp_path: Path, record: RunRecord) -> None:
+    with workbench.open(tmp_path / "ws") as mine, workbench.open(tmp_path / "ws") as others:
+        given = record.model_copy(update={"id": new_id(), "status": RunStatus.PENDING, "pid": os.getpid()})
+        given = given.model_copy(update={"pid_started": None})
+        mine.runs.keep(given, given.model_dump_json().encode())  # the host is starting, and has not listed it
+        assert given.id in [run.id for run in others.runs.list()]

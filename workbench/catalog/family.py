@@ -112,6 +112,8 @@ class Family(Generic[R]):
                 for record, row in zip(some, rows, strict=True):
                     before, values = old.get(row["id"]), set(values_of(record))
                     if before is not None:
+                        if only_new:
+                            continue
                         if values == set(values_of(before)) and record.created == before.created:
                             continue
                         stale.append(row["id"])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from workbench.errors import WorkbenchError
 from workbench.execution.log_file import COLLECTION, spool
 from workbench.execution.process_identity import is_gone, this_process
 from workbench.storage.store import Store
@@ -124,19 +125,14 @@ class Journal:
 
     def find(self, id: str) -> list[bytes]:
         """Return what processes keep of a record, also those that live."""
-        return [record for key, record in self._kept(self._paths()) if key == id]
+        return [record for record in self.all() if json.loads(record)["id"] == id]
 
-    def others(self) -> list[bytes]:
-        """Return what other processes keep; two of them may keep one record, in different states."""
-        with self._lock:
-            ours = {file.path for file in self._files}
-        return [record for _, record in self._kept(path for path in self._paths() if path not in ours)]
-
-    def _kept(self, paths: Iterable[Path]) -> list[tuple[str, bytes]]:
-        found: list[tuple[str, bytes]] = []
-        for path in paths:
-            with suppress(FileNotFoundError, PermissionError):
-                found += _records(path).items()
+    def all(self) -> list[bytes]:
+        """Return all records that processes keep, also those that live."""
+        found = []
+        for path in self._paths():
+            with suppress(OSError):
+                found += _records(path)
         return found
 
     def take_up(self, use: Callable[[list[bytes]], None]) -> None:
@@ -148,8 +144,12 @@ class Journal:
             Brings records to their places; what it was given is then forgotten.
         """
         for path in self._paths():
-            with suppress(FileNotFoundError, PermissionError):  # taken up by another one; another user's
+            try:
                 self._take_up(path, use)
+            except WorkbenchError:
+                raise
+            except OSError:  # taken up by another one; another user's; in a place that can only be read
+                continue
 
     def close(self, use: Callable[[list[bytes]], None]) -> None:
         """Pass on what is kept still, and end."""
@@ -157,7 +157,7 @@ class Journal:
             files, self._files = self._files, []
             for file in files if self._pid == os.getpid() else ():
                 if file.open:
-                    use(list(_records(file.path).values()))
+                    use(_records(file.path))
                 file.remove()
 
     def _paths(self) -> list[Path]:
@@ -183,7 +183,7 @@ class Journal:
                 fcntl.flock(file, fcntl.LOCK_EX)
             if not os.fstat(file.fileno()).st_nlink:
                 return
-            use(list(_records(path).values()))
+            use(_records(path))
             path.unlink()
 
 
@@ -197,16 +197,19 @@ def journal_folder(store: Store) -> Path:
     return spool("journal") / blake3(store.url.encode()).hexdigest()[:16]
 
 
-def _records(path: Path) -> dict[str, bytes]:
+def _records(path: Path) -> list[bytes]:
     """Return the newest record of each id in a file that needs keeping still."""
     found: dict[str, bytes] = {}
     for line in path.read_bytes().splitlines(keepends=True)[1:]:
         if not line.endswith(b"\n"):
             continue  # its writer was killed: nothing was told of it
-        said = json.loads(line)
+        try:
+            said = json.loads(line)
+        except ValueError:  # a power cut leaves zeros
+            continue
         if isinstance(said, list):
             for id in said:
                 found.pop(id, None)
         else:
             found[said["id"]] = line
-    return found
+    return list(found.values())

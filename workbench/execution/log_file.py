@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from workbench.models import now
+from workbench.storage.failures import translate
 from workbench.storage.store import Store
 
 COLLECTION = "runs"
@@ -43,6 +44,11 @@ class LogFile:
         """Write a message, stamped with local time and zone; return the lines as written.
 
         Lines look like ``2026-03-01 09:30:00.123+0100 INFO text``; further lines of one message are indented.
+
+        Raises
+        ------
+        StorageError
+            If the disk does not take it.
         """
         stamp = now().astimezone()
         first = f"{stamp:%Y-%m-%d %H:%M:%S}.{stamp.microsecond // 1000:03d}{stamp:%z} {level} "
@@ -51,8 +57,11 @@ class LogFile:
             if not self._is_closed:
                 data = memoryview(text.encode("utf-8", "backslashreplace"))
                 self._size += len(data)
-                while data:
-                    data = data[os.write(self._open(), data) :]
+                try:
+                    while data:
+                        data = data[os.write(self._open(), data) :]
+                except OSError as error:
+                    raise translate(error, self._store.url, COLLECTION, self._key, True) from error
         return text
 
     def read(self) -> str:

@@ -67,7 +67,7 @@ class Runs:
         self._live: dict[str, ActiveRun] = {}
         self._settled = False
         mode = 0o777 if store.is_local else 0o700
-        self._taken_in: set[int] = set()  # lines of others that are in the catalog
+        self._taken_in: set[int] = set()  # lines of journals that are in the catalog
         self._journal = Journal(journal_folder(store), mode=mode, fsync=settings.durability == "fsync")
 
     # -- for scientists
@@ -154,6 +154,7 @@ class Runs:
             raise ConflictError(
                 f"Run {id} is {record.status}. Cancel it first: ws.runs.get({id!r}).cancel()."
             )
+        self.take_up()  # what a killed process kept of it would bring it back, too
         end = time.monotonic() + FILED_S
         while self._journal.find(id) and time.monotonic() < end:  # who keeps it would bring it back
             time.sleep(FILED_LOOK_S)
@@ -189,7 +190,7 @@ class Runs:
         live = self._live.get(id)
         if live is None:
             self._take_in()
-        found = live.record if live is not None else self._catalog.get_run(id)
+        found = live.record if live is not None else self._catalog.get_run(id) or self._unlisted(id)
         if found is None:
             raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
         return found
@@ -197,7 +198,8 @@ class Runs:
     def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
         """Return the records of runs by id, those whose processes have vanished LOST; what was never kept is left out.
 
-        A run that ended in the moment of a kill may lie in the store only: it is brought to the catalog.
+        What the catalog has not heard of is found where it is kept. A run that ended in the moment of a kill may lie in the store
+        only: it is brought to the catalog.
         """
         live = dict(self._live)
         known = {id: live[id].record for id in ids if id in live}
@@ -209,10 +211,11 @@ class Runs:
         if any(id not in known for id in others):
             self.take_up()
         for id in others:
-            if id not in known and (record := self.stored(id)) is not None and record.status.is_final:
-                LogFile(self._store, id).publish()
-                self._catalog.put_run(record)
+            if id not in known and (record := self._unlisted(id)) is not None and record.status.is_final:
                 known[id] = record
+                with suppress(StorageError):  # of a disk that is full, what is known is shown all the same
+                    LogFile(self._store, id).publish()
+                    self._catalog.put_run(record)
         return known
 
     def live(self, ids: Iterable[str]) -> dict[str, ActiveRun]:
@@ -426,13 +429,13 @@ class Runs:
         """
         id = record.id
         self.take_up()
-        record = self.stored(id) or record
+        record = self._unlisted(id) or record  # another user's journal can only be read
         LogFile(self._store, id).publish()
         if not record.status.is_final:
             record = record.model_copy(update={"status": status, "finished": now(), "error": error})
             self.save(record, before=self._catalog.get_run(id))
         else:
-            self._catalog.put_run(record)
+            self.file([record])
         return record
 
     def stored(self, id: str) -> RunRecord | None:
@@ -448,16 +451,26 @@ class Runs:
             self._journal.take_up(self._file_lines)
 
     def _take_in(self) -> None:
-        """Bring to the catalog what other processes have on its way there, so that it says what they know."""
-        there = self._journal.others()
+        """Bring to the catalog what processes have on its way there, so that it says what they know."""
+        there = self._journal.all()
         new = [line for line in there if hash(line) not in self._taken_in]
         if new:
             with suppress(StorageError):  # a workspace that can only be read is shown as it is
                 self._file_lines(new)
         self._taken_in = {hash(line) for line in there}
 
+    def _unlisted(self, id: str) -> RunRecord | None:
+        """Return the record of a run that some process has given away, or brought to its end, in this moment.
+
+        It goes from the journal to the store: whoever looks in this order does not miss it.
+        """
+        records = _readable(self._journal.find(id))
+        if not any(record.status.is_final for record in records) and (stored := self.stored(id)) is not None:
+            records.append(stored)
+        return max(records, key=lambda record: record.status.is_final, default=None)
+
     def _file_lines(self, lines: builtins.list[bytes]) -> None:
-        self.file([RunRecord.model_validate_json(line) for line in lines])
+        self.file(_readable(lines))
 
     def _settle_gone(
         self, records: Sequence[RunRecord], *, even_followed: bool = False
@@ -514,6 +527,15 @@ class Runs:
 def _keeper(record: RunRecord) -> str:
     """Return which process was to see to a run."""
     return f"{'the run host, ' if record.executor == 'process' else ''}process {record.pid},"
+
+
+def _readable(lines: Iterable[bytes]) -> builtins.list[RunRecord]:
+    """Return the records of lines; one that another version has written may be none here."""
+    records = []
+    for line in lines:
+        with suppress(ValidationError):
+            records.append(RunRecord.model_validate_json(line))
+    return records
 
 
 def _notebook_key(run_id: str) -> str:
