@@ -351,3 +351,10 @@ print(random.random(), np.random.rand())
     drawn = [rest.split() for _, rest in looks]
     assert all(len({row[i] for row in drawn}) == 50 for i in range(3))  # two generators, and the process
     assert len({d.text(1) for d in done}) == 1  # seeds are obeyed
+
+
+def test_modules_of_the_folder_are_found_after_those_of_python(tmp_path: Path) -> None:
+    (tmp_path / "wave.py").write_text("mine = True")
+    (tmp_path / "beside.py").write_text("mine = True")
+    cells = execute(notebook("import wave, beside", "hasattr(wave, 'mine'), beside.mine"), cwd=str(tmp_path))
+    assert cells.result(1) == "(False, True)"

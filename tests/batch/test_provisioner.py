@@ -213,3 +213,39 @@ def test_papermill_and_widgets_work_in_it(kernels: Any, tmp_path: Path) -> None:
     made = nbformat.read(tmp_path / "out.ipynb", 4)
     assert made.cells[1].outputs[0].data["text/plain"] == "2"
     assert "widgets" in made.metadata
+
+
+def test_a_kernel_has_its_users_configuration_and_start_up_files(
+    kernels: Any, tmp_path: Path, nursery: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = tmp_path / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "first.py").write_text("begun = True")
+    config = profile / "ipython_config.py"
+    config.write_text("c = get_config()\nc.InteractiveShellApp.exec_lines = ['said = 1']")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    kernels()  # cold, while the process that forks starts
+    wait_until(lambda: children.is_warm(nursery))
+    folder = children.nursery_address(nursery).folder
+    for value in (1, 2):
+        config.write_text(f"c = get_config()\nc.InteractiveShellApp.exec_lines = ['said = {value}']")
+        before = set(folder.glob("k*-5"))
+        kernel = kernels()
+        assert isinstance(kernel.manager.provisioner.process, ForkedKernel)
+        assert kernel.says("print(begun, said)") == f"True {value}"
+        own = folder / f"k{kernel.manager.provisioner.pid}-5"
+        wait_until(lambda before=before, own=own: set(folder.glob("k*-5")) - before - {own})  # the spare
+    children.stop_nursery(nursery)
+
+
+def test_what_is_read_only_once_is_never_of_another_environment(nursery: Settings) -> None:
+    environment = {**os.environ, "TZ": "Asia/Tokyo"}
+    assert children.nursery_address(nursery, environment) != children.nursery_address(nursery)
+    environment = {**os.environ, "WHO": "somebody"}
+    assert children.nursery_address(nursery, environment) == children.nursery_address(nursery)
+
+
+def test_a_kernel_with_options_of_its_own_starts_cold(kernels: Any, caplog: pytest.LogCaptureFixture) -> None:
+    kernel = kernels(extra_arguments=["--no-automagic"])
+    assert "options of its own (--no-automagic)" in caplog.text
+    assert kernel.says("print(1)") == "1"

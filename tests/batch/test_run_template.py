@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +119,27 @@ def test_an_interpreter_that_crashes_ends_one_run_and_no_other(
     assert "SIGSEGV" in str(sweep.runs[1].error)
 
 
+def test_recorded_figures_and_arrays_are_thumbnails_or_a_few_words_in_tables(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    cell = """
+import numpy, workbench
+from matplotlib.figure import Figure
+workbench.record("picture", Figure(figsize=(2, 1)))
+workbench.record("values", numpy.ones((300, 300)))
+workbench.record("huge", float("inf"))
+"""
+    sweep = ws.sweeps.run(write_template(tmp_path / "records.ipynb", cell), {"x": [0, 1]})
+    assert sweep.counts == {"COMPLETED": 2}, sweep.rows()
+    assert max(map(len, str(sweep).splitlines())) < 250
+    assert "300 x 300 float64" in str(sweep)
+    assert sweep._repr_html_().count("<img alt=") == 4
+    with sweep.to_csv(tmp_path / "table.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert row["picture"].startswith("figure ")
+    assert (row["values"], row["huge"]) == ("300 x 300 float64", "inf")
+
+
 BAD = """
 if how == "exits": exit()
 if how == "never ends":
@@ -158,6 +180,9 @@ def test_each_bad_notebook_has_its_own_result_and_the_others_go_on(
         assert expected[row["how"]] in row["error"], row
         assert (row["status"] == "COMPLETED") == (not expected[row["how"]]), row
     assert sweep.counts == {"COMPLETED": 2, "FAILED": 4, "LOST": 2}
+    lost = [run.record.error for run in sweep.runs if run.status == "LOST"]
+    assert [error and error.phase for error in lost] == ["cell 3 of 4", "cell 3 of 4"]
+    assert all(error and "at cell 3 of 4" in error.message for error in lost)
     page = Path(sweep.report(tmp_path / "report")).read_text()
     assert "SIGSEGV" in page
     with pytest.raises(StorageError, match="cannot be written"):

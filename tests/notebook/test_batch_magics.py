@@ -118,7 +118,7 @@ def test_names_parameters_and_options_are_completed(shell: InteractiveShell) -> 
     assert complete(shell, "%algobatch scale fa")[1] == ["fails_at="]
     assert "--fail-fast" in complete(shell, "%algobatch scale --fa")[1]
     sweep = shell.run_line_magic("algobatch", "scale x=1,2 -x kernel")
-    assert complete(shell, "%algobatch --resume ")[1] == [sweep.id, "last"]
+    assert set(complete(shell, "%algobatch --resume ")[1]) == {sweep.id, "last"}
 
 
 def test_the_view_follows_a_sweep_to_its_end(shell: InteractiveShell, tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -16,14 +17,23 @@ from typing import Any
 
 from workbench.execution.host_address import HostAddress, private_folder
 from workbench.execution.wire import Decoder, Message, encode
-from workbench.settings import Settings, chosen_environment, load
+from workbench.settings import Settings, environment_here, load
 
 # Last in the path, since notebooks see it too: it is needed only where we are not installed.
-_FIND = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r})"
+# The empty path of an interpreter that runs a text goes: a folder's random.py shall not hide Python's.
+_FIND = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; "
+    "{ours!r} in sys.path or sys.path.append({ours!r})".format(ours=str(Path(__file__).parents[2]))
+)
 # The child of the started process is the nursery: an orphan of nobody's.
 _NURSERY = "import os; os.fork() and os._exit(0); {find}; from workbench.batch.nursery import main; main(*{arguments})"
 _COLD = "{find}; from workbench.batch.notebook_child import main; main({descriptor})"
 _ENDED_S = 5.0
+#: What an interpreter and its libraries read only once, so that a forked child could not have it otherwise.
+_READ_ONCE = re.compile(
+    r"PYTHON.*|LANG|LC_.*|TZ|LD_LIBRARY_PATH|LD_PRELOAD|VIRTUAL_ENV|IPYTHONDIR|MPLCONFIGDIR|MATPLOTLIBRC|HDF5_.*"
+    r"|(OMP|OPENBLAS|MKL|NUMEXPR|VECLIB)_.*THREADS"
+)
 
 
 class Child:
@@ -119,7 +129,7 @@ def fresh_child(order: Message, body: bytes = b"", settings: Settings | None = N
     connection = connected(address.socket)
     cold = None
     if connection is None:
-        start_nursery(settings, address)
+        start_nursery(settings)
         connection, cold = _cold_child()
     try:
         connection.settimeout(None)
@@ -150,17 +160,25 @@ def _address(folder: str | None, identity: str) -> NurseryAddress:
     return NurseryAddress(private_folder(folder), blake3(identity.encode()).hexdigest()[:16])
 
 
-def nursery_address(settings: Settings) -> NurseryAddress:
-    """Return where the nursery of this user, interpreter and list of modules is, whether it runs or not."""
-    path = chosen_environment(["PYTHONPATH"])["PYTHONPATH"] or ""
+def nursery_address(settings: Settings, environment: Mapping[str, str] | None = None) -> NurseryAddress:
+    """Return where the nursery of this user, interpreter and list of modules is, whether it runs or not.
+
+    Parameters
+    ----------
+    settings : Settings
+    environment : mapping, optional
+        Variables that its children will have; default: those of this process.
+    """
+    variables = sorted((environment_here() if environment is None else environment).items())
+    once = [f"{name}={value}" for name, value in variables if _READ_ONCE.fullmatch(name)]
     ours = str(Path(__file__).parent)
-    identity = "\0".join([sys.prefix, sys.executable, path, ours, *settings.notebook_preload])
+    identity = "\0".join([sys.prefix, sys.executable, ours, *settings.notebook_preload, *once])
     return _address(settings.host_folder, identity)
 
 
-def start_nursery(settings: Settings, address: NurseryAddress | None = None) -> None:
+def start_nursery(settings: Settings, environment: Mapping[str, str] | None = None) -> None:
     """Start the nursery without waiting for it, unless it is there or coming."""
-    address = address or nursery_address(settings)
+    address = nursery_address(settings, environment)
     lock = os.open(address.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,6 +191,7 @@ def start_nursery(settings: Settings, address: NurseryAddress | None = None) -> 
         subprocess.run(
             [sys.executable, "-c", _NURSERY.format(find=_FIND, arguments=arguments)],
             cwd="/",
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

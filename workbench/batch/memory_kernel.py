@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from IPython.core.application import ENV_CONFIG_DIRS, SYSTEM_CONFIG_DIRS
 from IPython.paths import get_ipython_dir
 from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
@@ -192,7 +193,7 @@ def start_kernel(deliver: Callable[[dict[str, Any]], None]) -> MemoryKernel:
     deliver : callable
         Gets each message that a kernel would publish.
     """
-    if _prepared and _prepared[0][1] != _surroundings():
+    if _prepared and _prepared[0][1] != configuration():
         forget_prepared()
     app = _prepared[0][0] if _prepared else _made()
     app.begin(deliver)
@@ -212,7 +213,7 @@ def prepare_kernel() -> None:
     app.shell.display_formatter.format(
         app.shell.transform_cell("0")
     )  # makes what the first cell would have to
-    _prepared[:] = [(app, _surroundings())]
+    _prepared[:] = [(app, configuration())]
     if threading.active_count() > 1:  # a thread would be missing in them
         forget_prepared()
 
@@ -235,10 +236,11 @@ def _made() -> MemoryKernelApp:
     return app
 
 
-def _surroundings() -> object:
+def configuration() -> object:
     """Return what the first step of a kernel reads: its user's configuration, and the virtual environment."""
     folder = Path(get_ipython_dir()) / "profile_default"
-    files = [path for place in (folder, Path(get_ipython_dir())) for path in _configs(place)]
+    places = [folder, Path(get_ipython_dir()), *map(Path, (*ENV_CONFIG_DIRS, *SYSTEM_CONFIG_DIRS))]
+    files = [path for place in places for path in _configs(place)]
     return chosen_environment(["VIRTUAL_ENV"]), folder, [(path, path.stat().st_mtime_ns) for path in files]
 
 

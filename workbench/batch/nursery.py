@@ -111,6 +111,7 @@ class _Nursery:
         self._spare: tuple[int, socket.socket] | None = (
             None  # a kernel that nobody has yet, and the line to it
         )
+        self._spare_of: object = None  # the user's configuration that it has read
         self._spare_due: float | None = None
         self._to_learn = learned.read(learned_path(path))
         self._learned = set(self._to_learn)
@@ -237,11 +238,14 @@ class _Nursery:
             pid, line = self._spare
             self._spare = None
             try:
+                if self._spare_of != _configuration():
+                    os.killpg(pid, signal.SIGKILL)
+                    raise ProcessLookupError
                 with line:
                     socket.send_fds(line, [b"k"], [connection.fileno()])
                 self._children[pid] = connection
                 return
-            except OSError:  # it has just died
+            except OSError:  # it has just died, or its user's configuration has changed
                 pass
         pid = os.fork()
         if pid == 0:
@@ -249,6 +253,7 @@ class _Nursery:
         self._children[pid] = connection
 
     def _make_spare(self) -> None:
+        self._spare_of = _configuration()
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
@@ -302,6 +307,12 @@ def learned_path(path: Path) -> Path:
 def kernels_path(path: Path) -> Path:
     """Return the socket at which kernels are handed out."""
     return path.with_suffix(".kernels")
+
+
+def _configuration() -> object:
+    from workbench.batch.memory_kernel import configuration
+
+    return configuration()
 
 
 def _listening(path: Path) -> socket.socket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SAVE_EVERY_S = 1.0
 
 
-def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets) -> None:
+def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress: Callable[[], None]) -> None:
     """Execute the notebook of a run and bring the run to a final state.
 
     Parameters
@@ -34,6 +34,8 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets) -> None:
     runs : Runs
     datasets : Datasets
         Take what the notebook records and is too large for it.
+    say_progress : callable
+        Tells at once which cell runs now, should it end this process.
     """
     record = live.record
     made: list[str] = []
@@ -48,9 +50,13 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets) -> None:
     log = _Lines(live)
     saved = time.monotonic()
 
+    def before_cell(index: int) -> None:
+        live.report_progress(index / len(notebook.cells), _at(index, len(notebook.cells)))
+        say_progress()
+
     def after_cell(index: int, count: int) -> None:
         nonlocal saved
-        live.report_progress((index + 1) / count, f"cell {index + 1} of {count}")
+        live.report_progress((index + 1) / count, _at(index, count))
         if time.monotonic() - saved > SAVE_EVERY_S:
             runs.save_notebook(record.id, nbformat.writes(notebook))
             saved = time.monotonic()
@@ -68,6 +74,7 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets) -> None:
         outcome = run_cells(
             notebook,
             timeout_s=record.timeout_s,
+            on_begin=before_cell,
             on_cell=after_cell,
             on_output=log.write,
             on_stuck=give_up,
@@ -77,6 +84,10 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets) -> None:
         fresh = nbformat.reads(runs.read_notebook(record.id), as_version=4)
         outcome = _in_kernel(fresh, record.timeout_s, log)
     settle(outcome)
+
+
+def _at(index: int, count: int) -> str:
+    return f"cell {index + 1} of {count}"
 
 
 class _Lines:

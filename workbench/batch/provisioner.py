@@ -20,7 +20,7 @@ from jupyter_client.provisioning import LocalProvisioner
 
 from workbench.errors import WorkbenchError
 from workbench.execution.wire import Decoder, Message, encode
-from workbench.settings import Settings, load
+from workbench.settings import Settings, environment_here, load
 
 _READY_S = 20.0
 _END_S = 1.0
@@ -166,21 +166,26 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
             return f"it is of another environment ({cmd[0]})", None
         if kwargs.get("independent"):
             return "it is to outlive its parent", None
+        own = [part for part in cmd[1:] if part.startswith("--") and not part.startswith("--HistoryManager.")]
+        if own:
+            return f"it has options of its own ({' '.join(own)})", None
         # not above: they need locks that not every system has
         from workbench.batch.children import connected, nursery_address, start_nursery
         from workbench.batch.nursery import kernels_path
 
         try:
             settings = _settings()
-            address = nursery_address(settings)
+            environment = {
+                k: v for k, v in (kwargs.get("env") or environment_here()).items() if k != "JPY_PARENT_PID"
+            }
+            address = nursery_address(settings, environment)
         except WorkbenchError as error:
             return str(error), None
         is_new = not self._is_again and manager is not None
         connection = connected(kernels_path(address.socket) if is_new else address.socket)
         if connection is None:
-            start_nursery(settings, address)
+            start_nursery(settings, environment)
             return "the process that forks kernels is only starting now", None
-        environment = {k: v for k, v in (kwargs.get("env") or {}).items() if k != "JPY_PARENT_PID"}
         order = {
             "op": "kernel",
             "cwd": str(kwargs.get("cwd") or Path.cwd()),

@@ -106,6 +106,11 @@ def live(value: Any, datasets: Datasets | None = None) -> Any:
     return base64.b64decode(value["png"]) if kind == "figure" else plain_number(value)
 
 
+def is_record(value: Any) -> bool:
+    """Return whether a value is a recorded array, frame, figure or dataset, or a list of them."""
+    return kind_of(value[-1] if isinstance(value, list) and value else value) not in ("", "number")
+
+
 def thumbnail_of(value: Any) -> bytes | None:
     """Return a small PNG of a figure or array, if there is one; of a list, that of its last member."""
     if isinstance(value, list):

@@ -293,14 +293,14 @@ def _pictures(value: Any) -> list[Any]:
 def _thumbnails(value: Any, page_: str | None, name: str) -> str:
     images = []
     for member in _pictures(value)[-_MOST_THUMBNAILS:]:
-        kind, data = _small(thumbnail_of(member) or b"")
+        kind, data = small(thumbnail_of(member) or b"")
         text = html.escape(f"{name}: {summary_of(member)}")
         image = f'<img loading="lazy" alt="{text}" title="{text}" src="data:image/{kind};base64,{data}">'
         images.append(f'<a href="{html.escape(page_)}">{image}</a>' if page_ else image)
     return f'<div class="thumbs">{"".join(images)}</div>' if images else ""
 
 
-def _small(png: bytes) -> tuple[str, str]:
+def small(png: bytes) -> tuple[str, str]:
     """Return a picture small enough for a thousand of them on one page: its kind and base64."""
     from PIL import Image, features
 

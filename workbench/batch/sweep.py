@@ -244,7 +244,7 @@ class Sweep:
             }
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write the table as CSV, and return the path. Lists are JSON in their cells."""
+        """Write the table as CSV, and return the path. Lists are JSON in their cells, arrays and figures a few words."""
         return write_csv(self.rows(), Path(path))
 
     def to_parquet(self, path: str | Path) -> Path:

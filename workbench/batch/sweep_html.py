@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from workbench.batch.records import is_record, summary_of, thumbnail_of
+from workbench.batch.report import small
 from workbench.execution.pace import duration
 from workbench.models import RunStatus
-from workbench.pages import html_table, text_table
+from workbench.pages import Row, html_table, text_table
 from workbench.theme import COLORS, LINE, MUTED
 
 if TYPE_CHECKING:
@@ -18,6 +20,30 @@ SHOWN_IN_TEXT = 8
 _COLORS = {"INCOMPLETE": COLORS[RunStatus.LOST]}
 #: in the bar, from the left
 _PARTS = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)
+
+
+class _Recorded:
+    """A recorded value in a table: a few words, or its thumbnail."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return summary_of(self._value)
+
+    def _repr_html_(self) -> str:
+        text, png = html.escape(str(self)), thumbnail_of(self._value)
+        if png is None:
+            return text
+        kind, data = small(png)
+        return (
+            f'<img alt="{text}" title="{text}" style="max-height:56px" src="data:image/{kind};base64,{data}">'
+        )
+
+
+def _rows(sweep: Sweep, limit: int) -> list[Row]:
+    rows = sweep.rows(all_parameters=False, limit=limit)
+    return [{name: _Recorded(v) if is_record(v) else v for name, v in row.items()} for row in rows]
 
 
 def counts_text(sweep: Sweep) -> str:
@@ -64,7 +90,7 @@ def sweep_html(sweep: Sweep) -> str:
     """Return a sweep as static HTML that needs no widgets and fits light and dark themes."""
     record = sweep.record
     notes = "".join(f"<div style='color:{MUTED}'>⚠ {html.escape(note)}</div>" for note in record.notes)
-    rows = sweep.rows(all_parameters=False, limit=SHOWN_ROWS)
+    rows = _rows(sweep, SHOWN_ROWS)
     more = len(sweep) - SHOWN_ROWS
     tail = f"<div style='color:{MUTED}'>… {more} more in sweep.table()</div>" if more > 0 else ""
     return (
@@ -82,7 +108,7 @@ def sweep_text(sweep: Sweep) -> str:
     if sweep.eta_s is not None:
         parts.append(f"about {duration(sweep.eta_s)} left")
     lines = ["  ".join(part for part in parts if part), *(f"! {note}" for note in record.notes)]
-    lines.append(text_table(sweep.rows(all_parameters=False, limit=SHOWN_IN_TEXT)))
+    lines.append(text_table(_rows(sweep, SHOWN_IN_TEXT)))
     if len(sweep) > SHOWN_IN_TEXT:
         lines.append(f"… {len(sweep) - SHOWN_IN_TEXT} more in sweep.table()")
     return "\n".join(lines)

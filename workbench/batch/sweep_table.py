@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.batch.places import check_writable
+from workbench.batch.records import is_record, summary_of
 from workbench.batch.tally import Tally, state_of
 from workbench.errors import InvalidInputError, MissingPackageError
 from workbench.models import KeyInfo, RunRecord, SweepRecord
@@ -123,7 +124,7 @@ def to_frame(rows: Sequence[Row]) -> pandas.DataFrame:
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> Path:
-    """Write rows as CSV; what is no plain value is JSON in its cell."""
+    """Write rows as CSV: lists are JSON in their cells, recorded arrays, frames and figures a few words."""
     _check_folder(path)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [])
@@ -181,4 +182,6 @@ def _text(value: Any) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if is_record(value):
+        return summary_of(value)
     return json.dumps(value, default=str) if isinstance(value, (list, tuple, dict)) else value

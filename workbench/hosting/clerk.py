@@ -52,10 +52,14 @@ class Ending:
         return cls(RunStatus.FAILED, lambda last: ErrorRecord(type=type, message=message))
 
     @classmethod
-    def lost(cls, worker: WorkerHandle) -> Ending:
+    def lost(cls, worker: WorkerHandle, doing: str = "") -> Ending:
+        """Return the end of a run whose worker has died while it was, as it had said, at ``doing``."""
+
         def error(last: str) -> ErrorRecord:
-            text = f"its worker (process {worker.pid}) {worker.why_ended()}{f'; last log line: {last}' if last else ''}"
-            return ErrorRecord(type="ProcessGone", message=text, kind="run_lost")
+            text = f"its worker (process {worker.pid}) {worker.why_ended()}"
+            text += f", at {doing}" if doing else ""
+            text += f"; last log line: {last}" if last else ""
+            return ErrorRecord(type="ProcessGone", message=text, phase=doing, kind="run_lost")
 
         return cls(RunStatus.LOST, error, worker.pid)
 

@@ -587,7 +587,8 @@ class Host:
         run = self._runs.get(worker.run_id or "")
         if run is not None:
             self._slots.give_back(run.needs)
-            self._settle(run, run.ending or Ending.lost(worker))
+            doing = "" if run.progress is None else run.progress[1]
+            self._settle(run, run.ending or Ending.lost(worker, doing))
         elif not worker.is_ready and not worker.is_leaving:
             threading.Thread(target=self._start_ended, args=(worker,), daemon=True).start()
             return

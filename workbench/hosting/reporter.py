@@ -50,6 +50,12 @@ class Reporter:
             elif self._is_asleep:  # between two short runs it is not woken, only to find nothing to report
                 self._lock.notify()
 
+    def say_progress(self) -> None:
+        """Say now where the run is, before a step that may end this process."""
+        with self._lock:
+            if self._live is not None:
+                self._report_progress(self._live)
+
     def finish(self) -> None:
         """Say the last of it: how long its log is."""
         with self._lock:
@@ -78,10 +84,14 @@ class Reporter:
         if live.log.size > self._sent:
             self._sent = live.log.size
             self._tell({"event": "log", "run": record.id, "size": self._sent})
-        if self._progress is not None and not final:
+        if not final:
+            self._report_progress(live)
+
+    def _report_progress(self, live: Any) -> None:
+        if self._progress is not None:
             fraction, message = self._progress
             self._progress = None
-            self._tell({"event": "progress", "run": record.id, "fraction": fraction, "message": message})
+            self._tell({"event": "progress", "run": live.record.id, "fraction": fraction, "message": message})
 
 
 class Reporting:

@@ -230,7 +230,7 @@ class Worker:
         enter_environment({"WORKBENCH_URL": services.settings.url or services.store.url})
         self._is_last = True
         with self._reporter.reporting(live):
-            perform_notebook(live, services.runs, services.datasets)
+            perform_notebook(live, services.runs, services.datasets, self._reporter.say_progress)
         return live.record
 
     def _algorithm(self, workspace: Workspace, revision: str | None, folder: str | None) -> Runnable:
