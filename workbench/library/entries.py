@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,6 +22,7 @@ from workbench.errors import (
 )
 from workbench.library import entry_files
 from workbench.library.entry import Entry
+from workbench.library.entry_changes import FILES, EntryChanges, Handles, Ref
 from workbench.library.entry_facts import (
     checked_metadata,
     checked_version,
@@ -37,17 +39,13 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
     from workbench.storage.store import Store
 
-FILES = "files"
 APPLICATION = "workspace"  # what entries belong to where no application is named
-Ref = str | Entry
-Refs = Ref | Iterable[Ref]
 Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-Handles = list[Entry]
 Names = list[str]
 Versions = int | str | Sequence[int] | None
 
 
-class Entries:
+class Entries(EntryChanges):
     """Files of domains: each has a kind, a version and metadata, and belongs to an application.
 
     An entry is named by its id, by ``domain/kind`` (the newest version), ``domain/kind@version``, or, where a version has
@@ -147,9 +145,9 @@ class Entries:
                 path="" if copy else entry_files.stored_path(path, self._root),
                 metadata=facts,
                 parents=made_from,
-                created=created,
+                created=created + timedelta(microseconds=i),  # a reindex keeps their order
             )
-            for path in paths
+            for i, path in enumerate(paths)
         ]
         copies = {record.file_key: path for record, path in zip(records, paths, strict=True) if copy}
         with changing(self._catalog, self._store, [key], copies) as change:
@@ -389,10 +387,8 @@ class Entries:
 
     # -- inside
 
-    @property
-    def _root(self) -> Path | None:
-        path = self._store.local_path(FILES, "x")
-        return None if path is None else path.absolute().parent.parent
+    def _handle(self, record: EntryRecord) -> Entry:
+        return Entry(record, self)
 
     def _copy(self, path: Path) -> str:
         """Keep a copy of a file and return its digest: that of the copy, should somebody write to the file meanwhile."""
