@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -35,7 +37,10 @@ from workbench.names import check_name, is_id, new_id
 from workbench.pages import Page
 
 if TYPE_CHECKING:
+    import h5py
+
     from workbench.catalog.catalog import Catalog
+    from workbench.library.row_view import RowView
     from workbench.settings import Settings
     from workbench.storage.store import Store
 
@@ -341,6 +346,33 @@ class Entries(EntryChanges):
         """Return the domains of this application, in order."""
         return list(dict.fromkeys(domain for domain, _ in self._catalog.entry_scopes(self.application)))
 
+    def view(
+        self, domain: str, key: str = "inputs", kind: str = "data", *, version: Versions = None
+    ) -> RowView:
+        """Return the rows of a key in all HDF5 files of a domain as one lazy array, in the order in which they were added.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no file, or one lacks the key.
+        InvalidDataError
+            If rows differ in shape or dtype, with the two files.
+
+        Examples
+        --------
+        >>> ws.entries.view("eos", "inputs", version=[1, 2])[1000:1010]  # doctest: +SKIP
+        """
+        from workbench.library.row_view import RowView
+
+        page: Page[Entry] | None = self.list(domain, kind, version=version, order="created", limit=1000)
+        found: Handles = []
+        while page is not None:
+            found += page
+            page = page.next() if page.has_more else None
+        if not found:
+            raise NotFoundError(f"There is no file in {domain}/{kind}.{self._versions_hint(domain, kind)}")
+        return RowView([(_what(entry.record), partial(_hdf5, entry)) for entry in found], key)
+
     # -- files
 
     def path_of(self, record: EntryRecord) -> Path:
@@ -445,6 +477,14 @@ class Entries(EntryChanges):
     def _versions_hint(self, domain: str, kind: str) -> str:
         numbers = self.versions(domain, kind)
         return f" {domain}/{kind} has the versions {', '.join(map(str, numbers[-5:]))}." if numbers else ""
+
+
+@contextmanager
+def _hdf5(entry: Entry) -> Iterator[h5py.File]:
+    import h5py
+
+    with entry.open() as source, h5py.File(source, "r") as file:
+        yield file
 
 
 def _several(given: Any) -> Sequence[Any]:
