@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workbench.entry_cli import OPEN, entries
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
 from workbench.version import __version__
 
@@ -34,6 +35,7 @@ class _Group(click.Group):
 def main(ctx: click.Context, url: str | None = None) -> None:
     """Deploy algorithms, run them on your data, find everything again."""
     ctx.obj = url
+    ctx.meta[OPEN] = lambda inner, **how: _open(ctx, **how)
 
 
 def _open(ctx: click.Context, *, looks: bool = False) -> Workspace:
@@ -347,6 +349,9 @@ def template_rm(ctx: click.Context, name: str) -> None:
     """Delete a template of the workspace."""
     _open(ctx).templates.delete(name)
     click.echo(f"deleted {name}")
+
+
+main.add_command(entries)
 
 
 @main.command()

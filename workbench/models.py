@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -298,3 +299,51 @@ class SweepRecord(Record):
     tags: tuple[str, ...] = ()
     user: str = ""
     created: datetime
+
+
+class EntryKind(StrEnum):
+    """What the files of an entry are."""
+
+    DATA = "data"
+    CANDIDATES = "candidates"
+    MODELS = "models"
+
+
+class Promotion(Record):
+    """Where an entry was before it was moved."""
+
+    domain: str
+    kind: EntryKind
+    version: int
+    path: str = ""  # of a file by reference that was moved with it
+    moved: datetime
+
+
+class EntryRecord(Record):
+    """A catalogued file, one of those in ``entries/<application>/<domain>/<kind>/<version>.json``."""
+
+    id: str
+    application: str
+    domain: str
+    kind: EntryKind
+    version: int
+    name: str  # of the file
+    digest: str
+    size: int
+    path: str = ""  # of a file by reference, relative to the workspace where it lies near it; a copy has none
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    parents: tuple[str, ...] = ()  # ids of what it was made from
+    promotions: tuple[Promotion, ...] = ()
+    created: datetime
+    trashed: datetime | None = None
+
+    @property
+    def file_key(self) -> str:
+        """Return the key of a copy in ``files/``: its digest and the suffix that other programs look at."""
+        return f"{self.digest}{PurePath(self.name).suffix.lower()}"
+
+
+class EntryVersion(Record):
+    """All entries of one version. It stays when the last one is purged: no version is allocated twice."""
+
+    entries: tuple[EntryRecord, ...] = ()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from workbench.execution.why import Why
     from workbench.launcher import Launcher
     from workbench.library import Datasets
+    from workbench.library.entries import Entries
     from workbench.pages import Page
     from workbench.sessions import Session, Sessions
 
@@ -44,7 +45,7 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -59,6 +60,7 @@ class Workspace:
         self._closed = False
         self._catalog: Catalog | None = None
         self._datasets: Datasets | None = None
+        self._entries: Entries | None = None
         self._algorithms: Algorithms | None = None
         self._runs: Runs | None = None
         self._environment: Environment | None = None
@@ -87,6 +89,17 @@ class Workspace:
 
                 self._datasets = Datasets(self.store, self.catalog, self.settings)
             return self._datasets
+
+    @property
+    def entries(self) -> Entries:
+        """The entries: files of domains, with versions and metadata."""
+        with self._lock:
+            self._check_open()
+            if self._entries is None:
+                from workbench.library.entries import Entries
+
+                self._entries = Entries(self.store, self.catalog, self.settings)
+            return self._entries
 
     @property
     def url(self) -> str:
@@ -412,6 +425,7 @@ class Workspace:
         for run in self.runs.records():
             self.catalog.put_run(run)
             counts["runs"] += 1
+        counts["entries"] = self.entries.reindex()
         return counts
 
     def close(self) -> None:

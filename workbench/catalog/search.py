@@ -260,7 +260,7 @@ def decode_cursor(cursor: str, order: str, length: int) -> list[Any]:
     try:
         found = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         made_for, *values = found
-        if len(values) != length or not all(isinstance(v, (int, str)) for v in values):
+        if len(values) != length or not all(isinstance(v, (int, float, str)) for v in values):
             raise ValueError(values)
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInputError(

@@ -16,6 +16,8 @@ metadata = MetaData()
 
 # Text that is compared: by code point, as SQLite does, whatever the locale of a PostgreSQL server.
 Word = String().with_variant(String(collation="C"), "postgresql")
+# SQLite counts up only what is called INTEGER, which has 64 bits there
+Number = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _link(name: str, owner: str, owner_column: str, value_column: str) -> Table:
@@ -130,3 +132,62 @@ run_tags = _link("run_tags", "runs", "run_id", "tag")
 run_inputs = _link("run_inputs", "runs", "run_id", "dataset_id")
 # producer, list_runs(dataset=...)
 run_outputs = _link("run_outputs", "runs", "run_id", "dataset_id")
+
+# An application's domain and kind, and the highest version it ever had: who allocates one changes this row.
+entry_scopes = Table(
+    "entry_scopes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("application", Word, nullable=False),
+    Column("domain", Word, nullable=False),
+    Column("kind", Word, nullable=False),
+    Column("last", Integer, nullable=False),
+    # every question about entries begins here
+    Index("ix_entry_scopes_names", "application", "domain", "kind", unique=True),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("number", Number, primary_key=True),  # in the order in which they were added
+    Column("id", Word, nullable=False),
+    Column("scope", Integer, ForeignKey("entry_scopes.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("name", Word, nullable=False),
+    Column("file", Word, nullable=False),  # empty for a file by reference: its bytes are not ours
+    Column("trashed", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+    # get_entries
+    Index("ix_entries_id", "id", unique=True),
+    # search_entries(), order="created"
+    Index("ix_entries_scope", "scope", "trashed", "number"),
+    # search_entries(version=...), order="version", entry_versions
+    Index("ix_entries_version", "scope", "trashed", "version", "number"),
+    # users_of
+    Index("ix_entries_file", "file"),
+)
+
+# One row for each number, truth value or text in the metadata of an entry that is not in the trash.
+entry_values = Table(
+    "entry_values",
+    metadata,
+    Column("entry", Number, ForeignKey("entries.number", ondelete="CASCADE"), primary_key=True),
+    Column("key", Word, primary_key=True),
+    Column("scope", Integer, nullable=False),
+    Column("value", Double),
+    Column("text", Word),
+    # search_entries: comparisons, and order by a key
+    Index("ix_entry_values_value", "scope", "key", "value", "entry"),
+    Index("ix_entry_values_text", "scope", "key", "text", "entry"),
+    sqlite_with_rowid=False,
+)
+
+entry_parents = Table(
+    "entry_parents",
+    metadata,
+    Column("entry", Number, ForeignKey("entries.number", ondelete="CASCADE"), primary_key=True),
+    Column("parent", Word, primary_key=True),
+    # children_of_entry
+    Index("ix_entry_parents_parent", "parent", "entry"),
+    sqlite_with_rowid=False,
+)

@@ -1,4 +1,4 @@
-"""Tab completion on the lines of magics: algorithms, versions, parameters, variables, datasets, runs."""
+"""Tab completion on the lines of magics: algorithms, versions, parameters, variables, datasets, runs, entries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
-_LINE = re.compile(r"(?:^|.*=)\s*(%{1,2}algo(?:run|batch|form|jobs|deploy|ls|why|session)\s.*)", re.DOTALL)
+_LINE = re.compile(
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|session)|entr(?:ies|yadd|ymove|yremove))\s.*)",
+    re.DOTALL,
+)
 _ID = "workbench"
 _RUN_OPTIONS = (
     "debug",
@@ -95,6 +98,8 @@ def _candidates(
     if earlier and (values := _values_of(earlier[-1])):
         return values
     positional = [w for w in earlier if not w.startswith("-")]
+    if magic.startswith("entr"):
+        return _entries(workspace, magic, positional, word)
     if magic == "algojobs":
         return (
             ["show", "log", "cancel", "attach", "resume"] if positional else ["last", *workspace.runs.names()]
@@ -121,6 +126,24 @@ def _candidates(
     ]
 
 
+def _entries(workspace: Workspace, magic: str, positional: list[str], word: str) -> Iterable[str]:
+    options = {
+        "entries": ("kind", "version", "where", "order", "trash", "app", "limit"),
+        "entryadd": ("kind", "version", "extend", "reference", "no-check", "dry-run", "app"),
+        "entrymove": ("kind", "domain", "version", "folder", "dry-run", "app"),
+        "entryremove": ("restore", "purge", "yes", "force", "app"),
+    }
+    yield from (f"--{option}" for option in options.get(magic, ()))
+    if magic in ("entrymove", "entryremove"):
+        yield from (entry.ref for entry in workspace.entries.list(limit=200))
+    elif not positional:
+        yield from workspace.entries.domains()
+    elif magic == "entryadd":
+        head, slash, _ = word.rpartition("/")
+        base = Path(head or ("/" if slash else ".")).expanduser()
+        yield from (f"{head}{slash}{path.name}" for path in (base.iterdir() if base.is_dir() else ()))
+
+
 def _values_of(option: str) -> Sequence[str]:
     """Return what may follow an option."""
     if option in {"-d", "--device"}:
@@ -133,6 +156,8 @@ def _values_of(option: str) -> Sequence[str]:
         from workbench.execution.reuse import MODES
 
         return MODES
+    if option == "--kind":
+        return ("data", "candidates", "models")
     if option == "--type":
         from workbench.models import AlgorithmType
 

@@ -36,6 +36,10 @@ NAMES = (
     "algowhy",
     "algosession",
     "algobatch",
+    "entries",
+    "entryadd",
+    "entrymove",
+    "entryremove",
 )
 CELL_NAMES = ("algorithm", "algorun", "algobatch")
 
@@ -329,8 +333,9 @@ def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
     from workbench.notebook.batch_magics import BatchMagics
     from workbench.notebook.completion import install
+    from workbench.notebook.entry_magics import EntryMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics)
     install(shell)
 
 
@@ -342,6 +347,6 @@ def unregister(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics"):
+    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)

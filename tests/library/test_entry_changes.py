@@ -1,0 +1,187 @@
+"""What becomes of entries: by reference and moved about, promoted, removed, restored, purged."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import workbench
+from workbench.errors import (
+    AlreadyExistsError,
+    DamagedError,
+    InUseError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+)
+from workbench.library.entry_versions import VersionChange
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[workbench.Workspace]:
+    with workbench.open(tmp_path / "project" / "ws") as found:
+        yield found
+
+
+def hdf5(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["inputs"] = np.full((4, 3), seed, np.float32)
+    return path
+
+
+def state(ws: workbench.Workspace) -> Any:
+    """Return all that a failure must leave as it was."""
+    files = {i.key: ws.store.get("entries", i.key) for i in ws.store.list("entries")}
+    shown = [e.record for t in (False, True) for e in ws.entries.list(trashed=t, limit=100)]
+    return files, shown, sorted(i.key for i in ws.store.list("files"))
+
+
+def test_files_by_reference_are_found_in_a_moved_project(tmp_path: Path) -> None:
+    near, far = hdf5(tmp_path / "project" / "raw" / "a.h5"), hdf5(tmp_path / "far" / "b.h5")
+    with workbench.open(tmp_path / "project" / "ws") as ws:
+        entries = [ws.entries.add("eos", path, copy=False)[0] for path in (near, far)]
+        assert [e.record.path for e in entries] == ["../raw/a.h5", str(far)]
+        assert [e.path for e in entries] == [near, far]
+    shutil.move(tmp_path / "project", tmp_path / "elsewhere")
+    with workbench.open(tmp_path / "elsewhere" / "ws") as ws:
+        moved, stayed = ws.entries.list(order="created")
+        assert (moved.path, stayed.path) == (tmp_path / "elsewhere" / "raw" / "a.h5", far)
+        moved.verify()
+        with moved.open() as opened, h5py.File(opened, "r") as file:
+            assert file["inputs"].shape == (4, 3)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_file_that_was_changed_or_is_gone_is_refused_with_its_reason(
+    ws: workbench.Workspace, tmp_path: Path, copy: bool
+) -> None:
+    (entry,) = ws.entries.add("eos", hdf5(tmp_path / "a.h5"), copy=copy)
+    entry.verify()
+    with entry.path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"!")
+    with pytest.raises(
+        DamagedError, match=r"eos/data@1/a.h5 is not what was added.*expected " + entry.digest[:16]
+    ):
+        entry.verify()
+    entry.path.unlink()
+    for use in (entry.verify, entry.open):
+        with pytest.raises(DamagedError, match="is gone"):
+            use()
+    ws.entries.remove(entry)  # a file that is gone can be unregistered
+    ws.entries.purge(entry)
+    assert len(ws.entries.list(trashed=True)) == 0
+
+
+def test_a_promotion_keeps_version_metadata_and_id_and_is_remembered(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    ws.entries.add("eos", hdf5(tmp_path / "a.h5"), "candidates")
+    (entry,) = ws.entries.add("eos", hdf5(tmp_path / "b.h5", 1), "candidates", metadata={"score": 0.5})
+    before = state(ws)
+    (shown,) = ws.entries.move(entry, "data", dry_run=True)
+    assert (shown.kind, state(ws)) == ("data", before)
+    (moved,) = ws.entries.move("eos/candidates@2", "data")
+    assert (moved.id, moved.kind, moved.version, moved.metadata) == (entry.id, "data", 2, {"score": 0.5})
+    assert [(p.kind, p.version) for p in moved.promotions] == [("candidates", 2)]
+    assert ws.entries.versions("eos", "candidates") == [1]
+    assert [e.id for e in ws.entries.search("score > 0.1", "eos", "data")] == [entry.id]
+    assert (ws.entries.next_version("eos", "candidates"), ws.entries.next_version("eos")) == (3, 3)
+    with pytest.raises(InvalidInputError, match="is where they are"):
+        ws.entries.move(moved, "data")
+    ws.reindex()
+    assert ws.entries.find(entry.id) == moved
+    assert ws.entries.next_version("eos", "candidates") == 3
+    (back,) = ws.entries.move(moved, "candidates")
+    assert [p.kind for p in back.promotions] == ["candidates", "data"]
+
+
+def test_a_promotion_moves_files_by_reference_last(ws: workbench.Workspace, tmp_path: Path) -> None:
+    (entry,) = ws.entries.add("eos", hdf5(tmp_path / "new" / "a.h5"), "candidates", copy=False)
+    old = entry.path
+    (moved,) = ws.entries.move(entry, "data", folder=tmp_path / "good")
+    assert moved.path == tmp_path / "good" / "a.h5"
+    assert moved.path.exists()
+    assert not old.exists()
+    assert moved.promotions[0].path == entry.record.path
+    (other,) = ws.entries.add("eos", hdf5(tmp_path / "new" / "a.h5", 1), "candidates", copy=False)
+    before = state(ws)
+    with pytest.raises(AlreadyExistsError, match="which is not replaced"):
+        ws.entries.move(other, "data", folder=tmp_path / "good")
+    moved.verify()
+    assert state(ws) == before
+
+
+def test_a_promotion_that_fails_leaves_everything_as_it_was(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hdf5(tmp_path / "new" / "a.h5")
+    (entry,) = ws.entries.add("eos", path, "candidates", copy=False)
+    ws.entries.add("eos", path, "data")
+    before = state(ws)
+    with pytest.raises(AlreadyExistsError, match=r"eos/data version 1 has a file 'a.h5'"):
+        ws.entries.move(entry, "data", folder=tmp_path / "good")
+    assert (state(ws), list((tmp_path / "good").iterdir()), path.exists()) == (before, [], True)
+    written, write = [], VersionChange.write
+
+    def fail_second(self: VersionChange, *args: Any) -> None:
+        if written:
+            raise StorageError("the disk is gone")
+        written.append(args)
+        write(self, *args)
+
+    monkeypatch.setattr(VersionChange, "write", fail_second)
+    with pytest.raises(StorageError, match="the disk is gone"):
+        ws.entries.move(entry, "models", folder=tmp_path / "good")
+    assert (state(ws), list((tmp_path / "good").iterdir()), path.exists()) == (before, [], True)
+
+
+def test_what_is_removed_can_be_restored(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5")
+    for i in range(4):
+        ws.entries.add("eos", path, metadata={"i": i})
+    ws.entries.remove(ws.entries.search("i >= 2", "eos", version=[3, 4]))
+    assert (ws.entries.versions("eos"), len(ws.entries.search("i > 0"))) == ([1, 2], 1)
+    assert ws.entries.find("eos/data").version == 2
+    assert [e.version for e in ws.entries.list(trashed=True)] == [4, 3]
+    ws.reindex()
+    ws.entries.restore(ws.entries.list(trashed=True))
+    assert (ws.entries.versions("eos"), len(ws.entries.search("i > 0"))) == ([1, 2, 3, 4], 3)
+
+
+def test_purging_deletes_a_copy_with_its_last_entry_and_gives_no_version_twice(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    path = hdf5(tmp_path / "a.h5")
+    (first,), (second,) = ws.entries.add("eos", path), ws.entries.add("eos", path)
+    ws.entries.purge(second)
+    assert first.path.exists()
+    ws.entries.remove(first)
+    ws.entries.purge(first)
+    assert not list(ws.store.list("files"))
+    with pytest.raises(NotFoundError):
+        ws.entries.restore(first)
+    ws.reindex()
+    assert ws.entries.add("eos", path)[0].version == 3
+    assert path.exists()
+
+
+def test_purging_what_others_were_made_from_is_refused(ws: workbench.Workspace, tmp_path: Path) -> None:
+    (data,) = ws.entries.add("eos", hdf5(tmp_path / "a.h5"))
+    weights = tmp_path / "net.pt"
+    weights.write_bytes(b"w")
+    model = ws.entries.add_model("eos", weights, val_error=0.1, parents=[data], check=False)
+    assert model.parents == (data.id,)
+    ws.entries.remove(data)
+    with pytest.raises(InUseError, match=rf"made from \({model.id}\).*force=True") as caught:
+        ws.entries.purge(data)
+    assert caught.value.users == (model.id,)
+    ws.entries.purge([data, model])
+    assert len(ws.entries.list()) == 0

@@ -1,0 +1,115 @@
+"""The files of entries: their kinds, checked, and the facts of models."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import workbench
+from workbench.errors import InvalidDataError, InvalidInputError
+from workbench.library.entry_files import check_content
+from workbench.models import EntryKind
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[workbench.Workspace]:
+    with workbench.open(tmp_path / "ws") as found:
+        yield found
+
+
+def safetensors(path: Path) -> Path:
+    data = np.arange(6, dtype=np.float32).tobytes()
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+    return path
+
+
+def torchscript(path: Path) -> Path:
+    torch = pytest.importorskip("torch")
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 1), torch.zeros(1, 2)), path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("make", [safetensors, torchscript])
+def test_models_are_checked_without_being_loaded(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = make(tmp_path / "model")
+    check_content(path, EntryKind.MODELS)
+    whole = path.read_bytes()
+    for broken in (whole[:-4], whole[: len(whole) // 2], b"", b"\xff" * 64):
+        path.write_bytes(broken)
+        with pytest.raises(InvalidDataError, match="model"):
+            check_content(path, EntryKind.MODELS)
+
+
+def test_a_pickled_model_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.zeros(2)}, tmp_path / "pickled.pt")
+    with pytest.raises(InvalidDataError, match=r"perhaps a pickled one.*torch\.jit\.save"):
+        check_content(tmp_path / "pickled.pt", EntryKind.MODELS)
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps([1]))
+    with pytest.raises(InvalidDataError, match="neither TorchScript nor safetensors"):
+        check_content(tmp_path / "plain.pkl", EntryKind.MODELS)
+
+
+def test_data_are_hdf5_with_as_many_outputs_as_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["inputs"], file["outputs"] = np.zeros((4, 2)), np.zeros((3, 1))
+    with pytest.raises(InvalidDataError, match="4 rows of inputs and 3 of outputs"):
+        check_content(path, EntryKind.DATA)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InvalidDataError, match="damaged HDF5"):
+        check_content(path, EntryKind.CANDIDATES)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"val_error": 0.1, "metadata": {"val_error": 1}}, "'val_error', which is an argument"),
+        ({"val_error": "low"}, "val_error is 'low', expected a number"),
+        ({"val_error": float("nan")}, "val_error is nan"),
+        ({"uq_type": "fais"}, "Did you mean 'faiss'"),
+        ({"uq_type": "deltaUQ"}, "needs uq_aggregate"),
+        ({"uq_type": "deltaUQ", "uq_aggregate": "sum"}, "one of max, mean"),
+    ],
+)
+def test_facts_of_models_are_typed(
+    ws: workbench.Workspace, tmp_path: Path, given: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=re.escape(text)):
+        ws.entries.add_model("eos", safetensors(tmp_path / "a.safetensors"), **given)
+    assert len(ws.entries.list()) == 0
+
+
+def test_models_are_ranked_by_their_errors(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = safetensors(tmp_path / "a.safetensors")
+    for error in (0.3, 0.1, 0.2):
+        ws.entries.add_model(
+            "eos",
+            path,
+            val_error=error,
+            test_error=2 * error,
+            uq_type="deltaUQ",
+            uq_aggregate="max",
+            threshold=0.5,
+        )
+    ranked = ws.entries.search("test_error < 0.5", "eos", "models", order="val_error")
+    assert [e.metadata["val_error"] for e in ranked] == [0.1, 0.2]
+    assert {"val_error", "test_error", "threshold", "uq_type", "uq_aggregate"} < ranked.rows()[0].keys()
+
+
+def test_names_are_suggested_with_domain_and_suffix(ws: workbench.Workspace) -> None:
+    first, second = (ws.entries.suggest_name("models", "eos") for _ in range(2))
+    assert first != second
+    assert re.fullmatch(r"eos_[0-9a-f]{32}_.+_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}\.pt", first)
+    assert ws.entries.suggest_name("data").endswith(".h5")

@@ -1,0 +1,96 @@
+"""``%entries`` and its kin in a real IPython shell, and ``workbench entries`` in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import workbench
+from workbench.cli import main
+from workbench.notebook.completion import complete
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with two files."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("run1.h5", "run2.h5"):
+        with h5py.File(name, "w") as file:
+            file["inputs"] = np.ones((4, 2))
+    return tmp_path
+
+
+@pytest.fixture
+def shell(files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("IPYTHONDIR", str(files / "ipython"))
+    hook, display = sys.excepthook, sys.displayhook
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_line_magic("load_ext", "workbench")
+    shell.run_line_magic("workbench", str(files / "ws"))
+    yield shell
+    workbench.current().close()
+    shell.run_line_magic("unload_ext", "workbench")
+    assert "entries" not in shell.magics_manager.magics["line"]
+    InteractiveShell.clear_instance()
+    sys.excepthook, sys.displayhook = hook, display
+
+
+def test_files_are_added_found_promoted_and_removed(shell: InteractiveShell) -> None:
+    do = shell.run_line_magic
+    said = do("entryadd", "eos run1.h5 run2.h5 --kind candidates --dry-run")
+    assert said == "would add to eos/candidates as version 1, copied: run1.h5, run2.h5"
+    assert [e.version for e in do("entryadd", "eos run1.h5 run2.h5 T=300 mode=hot --kind candidates")] == [
+        1,
+        1,
+    ]
+    do("entryadd", "eos run1.h5 T=500 --kind candidates")
+    assert [e.version for e in do("entries", 'eos --where "T > 400" --kind candidates')] == [2]
+    assert [e.metadata["T"] for e in do("entries", "--order -T")] == [500, 300, 300]
+    assert len(do("entries", "eos mode=hot")) == 2
+    page = do("entries", "--version latest")
+    assert "candidates" in repr(page)
+    assert "<table>" in page._repr_html_()
+    do("entrymove", "eos/candidates@2 --kind data --dry-run")
+    assert [e.kind for e in do("entrymove", "eos/candidates@2 --kind data")] == ["data"]
+    (removed,) = do("entryremove", "eos/data")
+    assert [e.id for e in do("entries", "--trash")] == [removed.id]
+    do("entryremove", f"{removed.id} --restore")
+    with pytest.raises(UsageError, match="--purge --yes"):
+        do("entryremove", f"{removed.id} --purge")
+    assert "No entries left" in repr(do("entryremove", f"{removed.id} --purge --yes"))
+    with pytest.raises(UsageError, match="Did you mean 'eos'"):
+        do("entries", "eoss")
+
+
+def test_words_are_completed(shell: InteractiveShell) -> None:
+    shell.run_line_magic("entryadd", "eos run1.h5")
+    assert "eos" in complete(shell, "%entries e")[1]
+    assert complete(shell, "%entries eos --kind c")[1] == ["candidates"]
+    assert complete(shell, "%entryadd eos run")[1] == ["run1.h5", "run2.h5"]
+    assert complete(shell, "%entrymove eos")[1] == ["eos/data@1/run1.h5"]
+
+
+def test_the_command_line_does_the_same(files: Path) -> None:
+    def call(*words: str, **options: str) -> str:
+        done = CliRunner().invoke(main, ["-w", str(files / "ws"), "entries", *words], **options)  # type: ignore[arg-type]
+        return done.output
+
+    assert "eos/candidates@1/run1.h5" in call("add", "eos", "run1.h5", "T=300", "--kind", "candidates")
+    assert "run1.h5" in call("ls", "eos", "--where", "T > 200")
+    assert "No entries" in call("--app", "solver", "ls")
+    assert "eos/data@1/run1.h5" in call("move", "eos/candidates", "--kind", "data")
+    assert "ok  eos/data@1/run1.h5" in call("verify", "eos/data@1")
+    assert "Aborted" in call("rm", "eos/data", "--purge", input="n\n")
+    assert "1" in call("ls", "eos")
+    call("rm", "eos/data", "--purge", "--yes")
+    assert "No entries" in call("ls")
+    assert "Error: There is no file" in call("add", "eos", "nothing.h5")

@@ -1,0 +1,119 @@
+"""The command ``workbench entries``: files of domains from a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from workbench.library.entries import Entries
+
+#: where `workbench.cli` leaves the function that opens the workspace
+OPEN = "workbench.open"
+
+
+@click.group("entries")
+@click.option("--app", metavar="NAME", help="Those of another application.")
+@click.pass_context
+def entries(ctx: click.Context, app: str | None) -> None:
+    """Files of domains, with versions and metadata."""
+    from workbench.entry_commands import entries_of
+
+    def opened(**how: Any) -> Entries:
+        return entries_of(ctx.meta[OPEN](ctx, **how), app)
+
+    ctx.obj = opened
+
+
+@entries.command("ls")
+@click.argument("words", nargs=-1, metavar="[DOMAIN] [KEY=VALUE]...")
+@click.option("--kind", help="Only data, candidates or models.")
+@click.option("--version", help="Only 3, or 1,2, or latest.")
+@click.option("--where", metavar="CONDITION", help='Such as "val_error < 0.1 and layers > 2".')
+@click.option(
+    "--order", default="-created", help="created, version or a key; with - in front for descending."
+)
+@click.option("--trash", is_flag=True, help="Those in the trash instead.")
+@click.option("-n", "--limit", type=int, help="How many; default: the setting page_size.")
+@click.pass_obj
+def entries_ls(open_entries: Callable[..., Entries], /, words: tuple[str, ...], **options: Any) -> None:
+    """List entries, or search for some."""
+    from workbench.entry_commands import entries_words
+
+    click.echo(repr(entries_words(open_entries(looks=True), words, **options)))
+
+
+@entries.command("add")
+@click.argument("domain")
+@click.argument("words", nargs=-1, required=True, metavar="FILE... [KEY=VALUE]...")
+@click.option("--kind", default="data", help="data (default), candidates or models.")
+@click.option("--version", type=int, help="Default: the next one.")
+@click.option("--extend", is_flag=True, help="Add to a version that is there.")
+@click.option("--reference", is_flag=True, help="Only note where the files lie.")
+@click.option("--no-check", is_flag=True, help="Take files that are not what their kind says.")
+@click.option("--dry-run", is_flag=True, help="Say which version it would be; add nothing.")
+@click.pass_obj
+def entries_add(
+    open_entries: Callable[..., Entries],
+    /,
+    domain: str,
+    words: tuple[str, ...],
+    no_check: bool,
+    **options: Any,
+) -> None:
+    """Add files to a domain, all under one version."""
+    from workbench.entry_commands import add_words
+
+    _say(add_words(open_entries(), domain, words, check=not no_check, **options))
+
+
+@entries.command("move")
+@click.argument("refs", nargs=-1, required=True)
+@click.option("--kind", help="The kind they become.")
+@click.option("--domain", help="The domain they go to.")
+@click.option("--version", type=int, help="Another version instead of their own.")
+@click.option("--folder", help="Where files by reference go.")
+@click.option("--dry-run", is_flag=True, help="Show what they would become; change nothing.")
+@click.pass_obj
+def entries_move(
+    open_entries: Callable[..., Entries], /, refs: tuple[str, ...], kind: str | None, **options: Any
+) -> None:
+    """Promote entries (id, DOMAIN/KIND@VERSION[/NAME]) to another kind or domain; version and metadata stay."""
+    _say(open_entries(looks=True).move(refs, kind, **options))
+
+
+@entries.command("rm")
+@click.argument("refs", nargs=-1, required=True)
+@click.option("--restore", is_flag=True, help="Take them (by id) out of the trash again.")
+@click.option("--purge", is_flag=True, help="Forget them for good.")
+@click.option("--yes", is_flag=True, help="Purge without asking.")
+@click.option("--force", is_flag=True, help="Purge what other entries were made from, too.")
+@click.pass_obj
+def entries_rm(
+    open_entries: Callable[..., Entries], /, refs: tuple[str, ...], yes: bool, purge: bool, **options: Any
+) -> None:
+    """Put entries into the trash."""
+    from workbench.entry_commands import remove_words
+
+    if purge and not yes:
+        click.confirm(f"Delete {', '.join(refs)} for good?", abort=True)
+    _say(remove_words(open_entries(looks=True), refs, purge=purge, **options))
+
+
+@entries.command("verify")
+@click.argument("refs", nargs=-1, required=True)
+@click.pass_obj
+def entries_verify(open_entries: Callable[..., Entries], /, refs: tuple[str, ...]) -> None:
+    """Compare the files of entries with the digests that they had when they were added."""
+    found = open_entries(looks=True)
+    for ref in refs:
+        entry = found.find(ref)
+        entry.verify()
+        click.echo(f"ok  {entry.ref}")
+
+
+def _say(done: Any) -> None:
+    for line in [done] if isinstance(done, str) else done:
+        click.echo(str(line) if isinstance(line, str) else repr(line))

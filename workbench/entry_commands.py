@@ -1,0 +1,116 @@
+"""Words of a line about entries become a call: for the magics and the command line."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.commands import split_words
+from workbench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from workbench.library.entries import Entries
+    from workbench.library.entry import Entry
+    from workbench.pages import Page
+    from workbench.workspace import Workspace
+
+
+def entries_of(workspace: Workspace, application: str | None) -> Entries:
+    """Return the entries of an application; default: those of the workspace."""
+    return workspace.entries.of(application) if application else workspace.entries
+
+
+def read_metadata(assignments: dict[str, str]) -> dict[str, Any]:
+    """Return the values of ``key=value`` texts: numbers, True and False, and all else as text.
+
+    >>> read_metadata({"val_error": "0.1", "family": "relu", "checked": "True"})
+    {'val_error': 0.1, 'family': 'relu', 'checked': True}
+    """
+    return {key: _value(text) for key, text in assignments.items()}
+
+
+def read_versions(text: str | None) -> int | str | list[int] | None:
+    """Return the versions that a text names: ``3``, ``1,2`` or ``latest``.
+
+    Raises
+    ------
+    InvalidInputError
+        If it names none.
+    """
+    if text is None or text == "latest":
+        return text
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInputError(
+            f"version is {text!r}, expected a number such as 3, several such as 1,2, or latest."
+        ) from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def entries_words(
+    entries: Entries,
+    words: Sequence[str],
+    *,
+    kind: str | None = None,
+    version: str | None = None,
+    where: str | None = None,
+    order: str = "-created",
+    trash: bool = False,
+    limit: int | None = None,
+) -> Page[Entry]:
+    """List entries as written on a line: a domain, and ``key=value`` that the metadata must have."""
+    names, assignments = split_words(words)
+    if len(names) > 1:
+        raise InvalidInputError(f"{names[1]!r} is one domain too many. Name one, or none for all.")
+    domain = names[0] if names else None
+    found: dict[str, Any] = {"version": read_versions(version), "order": order, "limit": limit}
+    if trash:
+        if where or assignments:
+            raise InvalidInputError("Metadata in the trash cannot be searched. Leave the conditions out.")
+        return entries.list(domain, kind, trashed=True, **found)
+    return entries.search(where, domain, kind, metadata=read_metadata(assignments), **found)
+
+
+def add_words(
+    entries: Entries,
+    domain: str,
+    words: Sequence[str],
+    *,
+    kind: str = "data",
+    version: int | None = None,
+    reference: bool = False,
+    extend: bool = False,
+    check: bool = True,
+    dry_run: bool = False,
+) -> list[Entry] | str:
+    """Add files as written on a line: paths, and ``key=value`` for the metadata; or say what that would do."""
+    files, assignments = split_words(words)
+    if not dry_run:
+        facts = read_metadata(assignments)
+        options: dict[str, Any] = {"version": version, "extend": extend, "check": check}
+        return entries.add(domain, files, kind, metadata=facts, copy=not reference, **options)
+    number = entries.next_version(domain, kind) if version is None else version
+    how = "by reference" if reference else "copied"
+    return f"would add to {domain}/{kind} as version {number}, {how}: {', '.join(files) or 'no file'}"
+
+
+def remove_words(
+    entries: Entries, refs: Sequence[str], *, restore: bool = False, purge: bool = False, force: bool = False
+) -> list[Entry]:
+    """Put entries into the trash, take them out, or forget them for good; return those that are kept."""
+    if restore and purge:
+        raise InvalidInputError("--restore and --purge are opposites. Keep one.")
+    if purge:
+        entries.purge(refs, force=force)
+        return []
+    return entries.restore(refs) if restore else entries.remove(refs)
+
+
+def _value(text: str) -> Any:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, (int, float, str)) else text

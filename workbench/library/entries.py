@@ -1,0 +1,513 @@
+"""The entries of a workspace: files of domains, catalogued with versions and metadata."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from workbench.catalog.conditions import equal, parse
+from workbench.catalog.entries import EntryQuestion
+from workbench.errors import (
+    AlreadyExistsError,
+    DamagedError,
+    InvalidInputError,
+    NotFoundError,
+    UnsupportedError,
+    did_you_mean,
+    nearest,
+)
+from workbench.library import entry_files
+from workbench.library.entry import Entry
+from workbench.library.entry_changes import FILES, EntryChanges, Handles, Ref
+from workbench.library.entry_facts import (
+    checked_metadata,
+    checked_version,
+    checked_versions,
+    model_metadata,
+)
+from workbench.library.entry_versions import changing, reindex
+from workbench.models import EntryKind, EntryRecord, now
+from workbench.names import check_name, is_id, new_id
+from workbench.pages import Page
+
+if TYPE_CHECKING:
+    import h5py
+
+    from workbench.catalog.catalog import Catalog
+    from workbench.library.row_view import RowView
+    from workbench.settings import Settings
+    from workbench.storage.store import Store
+
+APPLICATION = "workspace"  # what entries belong to where no application is named
+Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Names = list[str]
+Versions = int | str | Sequence[int] | None
+
+
+class Entries(EntryChanges):
+    """Files of domains: each has a kind, a version and metadata, and belongs to an application.
+
+    An entry is named by its id, by ``domain/kind`` (the newest version), ``domain/kind@version``, or, where a version has
+    several files, ``domain/kind@version/name``.
+
+    Parameters
+    ----------
+    store : Store
+    catalog : Catalog
+    settings : Settings
+    application : str
+        What is added belongs to it, and nothing else is seen; see `of`.
+    """
+
+    def __init__(
+        self, store: Store, catalog: Catalog, settings: Settings, application: str = APPLICATION
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._settings = settings
+        self.application = application
+
+    def of(self, application: str) -> Entries:
+        """Return the entries of an application, apart from those of all others."""
+        return Entries(
+            self._store, self._catalog, self._settings, check_name(application, "Application name")
+        )
+
+    # -- adding
+
+    def add(
+        self,
+        domain: str,
+        files: Files,
+        kind: str = "data",
+        *,
+        version: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        parents: Iterable[Any] = (),
+        copy: bool = True,
+        check: bool = True,
+        extend: bool = False,
+    ) -> Handles:
+        """Catalogue files under one version: all of them, or none.
+
+        Parameters
+        ----------
+        domain : str
+        files : path, or several
+        kind : {"data", "candidates", "models"}
+        version : int, optional
+            Default: the next one, which no other writer gets.
+        metadata : mapping, optional
+            Numbers, texts and truth values can be searched for; whatever else JSON can hold is kept.
+        parents : iterable, optional
+            Entries or datasets that they were made from, or their ids.
+        copy : bool
+            Keep a copy in the workspace. False only notes where the file lies, relative to the workspace if it is in or beside
+            its folder.
+        check : bool
+            Refuse data and candidates that are not HDF5, models that are neither TorchScript nor safetensors.
+        extend : bool
+            Add to a version that is there.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError, InvalidDataError
+            For a missing file, a wrong kind, version, name or metadata, a file that is not what its kind says.
+        AlreadyExistsError
+            If the version is there.
+
+        Examples
+        --------
+        >>> ws.entries.add("eos", ["run1.h5", "run2.h5"], metadata={"temperature": 300})  # doctest: +SKIP
+        """
+        key = (self.application, check_name(domain, "Domain"), str(entry_files.checked_kind(kind)))
+        facts = checked_metadata(EntryKind(kind), metadata)
+        wanted = None if version is None else checked_version(version)
+        paths = [entry_files.checked_file(file) for file in _several(files)]
+        if not paths:
+            raise InvalidInputError("There is no file to add. Name one: ws.entries.add('eos', 'run1.h5').")
+        if check:
+            for path in paths:
+                entry_files.check_content(path, EntryKind(kind))
+        made_from = tuple(str(getattr(parent, "id", parent)) for parent in _several(parents))
+        created = now()
+        records = [
+            EntryRecord(
+                id=new_id(),
+                application=self.application,
+                domain=domain,
+                kind=EntryKind(kind),
+                version=1,
+                name=path.name,
+                digest=self._copy(path) if copy else entry_files.digest_of(path),
+                size=path.stat().st_size,
+                path="" if copy else entry_files.stored_path(path, self._root),
+                metadata=facts,
+                parents=made_from,
+                created=created + timedelta(microseconds=i),  # a reindex keeps their order
+            )
+            for i, path in enumerate(paths)
+        ]
+        copies = {record.file_key: path for record, path in zip(records, paths, strict=True) if copy}
+        with changing(self._catalog, self._store, [key], copies) as change:
+            number = change.catalog.last(key) + 1 if wanted is None else wanted
+            there = change.catalog.of_version(key, number) if wanted is not None else []
+            if not extend and wanted is not None and there:
+                raise AlreadyExistsError(
+                    f"{domain}/{kind} has a version {number}. Leave version out for the next one, {change.catalog.last(key) + 1}; "
+                    "or add to it with extend=True."
+                )
+            records = [record.model_copy(update={"version": number}) for record in records]
+            _check_names([*there, *records])
+            for file, path in copies.items():  # purged by another process meanwhile
+                if not self._store.exist(FILES, [file])[0]:
+                    self._copy(path)
+            change.remember(key, number, there)
+            change.catalog.add(records)
+            change.write(key, number, [*there, *records])
+        return [Entry(record, self) for record in records]
+
+    def add_model(
+        self,
+        domain: str,
+        path: str | os.PathLike[str],
+        *,
+        val_error: float | None = None,
+        test_error: float | None = None,
+        threshold: float | None = None,
+        uq_type: str | None = None,
+        uq_aggregate: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Entry:
+        """Catalogue a model with its errors and its measure of uncertainty.
+
+        Parameters
+        ----------
+        val_error, test_error : float, optional
+        threshold : float, optional
+            Of the uncertainty, above which its prediction is not used.
+        uq_type : {"random", "deltaUQ", "faiss"}, optional
+        uq_aggregate : {"max", "mean"}, optional
+            Needed for deltaUQ.
+        **options
+            As for `add`.
+
+        Raises
+        ------
+        InvalidInputError
+            If metadata has one of these keys too, and as `add`.
+        """
+        facts = model_metadata(
+            metadata,
+            val_error=val_error,
+            test_error=test_error,
+            threshold=threshold,
+            uq_type=uq_type,
+            uq_aggregate=uq_aggregate,
+        )
+        return self.add(domain, path, "models", metadata=facts, **options)[0]
+
+    def suggest_name(self, kind: str, domain: str | None = None) -> str:
+        """Return a file name for a new file of a kind, which no other one has."""
+        domain = None if domain is None else check_name(domain, "Domain")
+        return entry_files.suggested_name(entry_files.checked_kind(kind), domain)
+
+    def next_version(self, domain: str, kind: str = "data") -> int:
+        """Return the version that the next `add` would get, if nobody is quicker."""
+        key = (self.application, check_name(domain, "Domain"), str(entry_files.checked_kind(kind)))
+        return self._catalog.last_entry_version(key) + 1
+
+    # -- finding
+
+    def find(self, ref: Ref) -> Entry:
+        """Return one entry: of an id, ``domain/kind``, ``domain/kind@version`` or ``domain/kind@version/name``.
+
+        Raises
+        ------
+        NotFoundError
+            With near names.
+        InvalidInputError
+            If it names several files.
+        """
+        if isinstance(ref, Entry):
+            ref = ref.id
+        if is_id(ref):
+            record = self._catalog.get_entries([ref]).get(ref)
+            if record is None or record.application != self.application:
+                raise NotFoundError(f"There is no entry {ref!r}. See ws.entries.list().")
+            return Entry(record, self)
+        what, _, rest = ref.partition("@")
+        domain, slash, kind = what.partition("/")
+        if not slash:
+            raise InvalidInputError(
+                f"{ref!r} is no entry's name. Write domain/kind, such as 'eos/models' or 'eos/models@3'."
+            )
+        number, _, name = rest.partition("/")
+        version: Any = int(number) if number.isdigit() else number or "latest"
+        found = self.list(domain, kind, version=version, name=name or None, limit=20)
+        if not found:
+            raise NotFoundError(f"There is no entry {ref!r}.{self._versions_hint(domain, kind)}")
+        if len(found) > 1:
+            raise InvalidInputError(
+                f"{ref!r} has several files. Name one, such as {found[0].ref!r}, or use ws.entries.list()."
+            )
+        return found[0]
+
+    def list(
+        self,
+        domain: str | None = None,
+        kind: str | None = None,
+        *,
+        version: Versions = None,
+        name: str | None = None,
+        trashed: bool = False,
+        order: str = "-created",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page[Entry]:
+        """List entries, newest first, a page at a time.
+
+        Parameters
+        ----------
+        version : int, list of int or "latest", optional
+            ``"latest"`` is the highest one of each domain and kind.
+        name : str, optional
+            Of the file; may hold ``*`` and ``?``.
+        trashed : bool
+            Those in the trash instead.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            For an unknown domain or kind, with the nearest.
+        """
+        return self._page([], domain, kind, version, order, limit, after, name=name, trashed=trashed)
+
+    def search(
+        self,
+        where: str | None = None,
+        domain: str | None = None,
+        kind: str | None = None,
+        *,
+        version: Versions = None,
+        metadata: Mapping[str, Any] | None = None,
+        order: str = "-created",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page[Entry]:
+        """Find entries by their metadata, a page at a time.
+
+        Parameters
+        ----------
+        where : str, optional
+            Conditions, such as ``"val_error < 0.1 and (uq_type == 'faiss' or 1 <= threshold < 2)"``; ``in`` and ``not`` work
+            too, and ``version`` and ``name`` are keys as well.
+        version : int, list of int or "latest", optional
+        metadata : mapping, optional
+            All of these keys have exactly these values.
+        order : str
+            ``"created"``, ``"version"`` or a key of the metadata, with ``-`` in front for descending.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            For an unknown domain or kind, or a condition that cannot be read.
+
+        Examples
+        --------
+        >>> ws.entries.search("val_error < 0.1", "eos", "models", order="val_error")  # doctest: +SKIP
+        """
+        conditions = [*(parse(where) if where else []), *equal(metadata or {})]
+        return self._page(conditions, domain, kind, version, order, limit, after)
+
+    def versions(self, domain: str, kind: str = "data", files: bool = False) -> Any:
+        """Return the versions that have entries, lowest first; with ``files`` a dict of version to entries."""
+        kind = entry_files.checked_kind(kind)
+        self._check_domain(domain)
+        numbers = self._catalog.entry_versions((self.application, domain, str(kind)))
+        if not files:
+            return numbers
+        found: dict[int, Handles] = {number: [] for number in numbers}
+        page: Page[Entry] | None = self.list(domain, kind, order="created", limit=1000)
+        while page is not None:
+            for entry in page:
+                found.setdefault(entry.version, []).append(entry)
+            page = page.next() if page.has_more else None
+        return found
+
+    def domains(self) -> Names:
+        """Return the domains of this application, in order."""
+        return list(dict.fromkeys(domain for domain, _ in self._catalog.entry_scopes(self.application)))
+
+    def view(
+        self, domain: str, key: str = "inputs", kind: str = "data", *, version: Versions = None
+    ) -> RowView:
+        """Return the rows of a key in all HDF5 files of a domain as one lazy array, in the order in which they were added.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no file, or one lacks the key.
+        InvalidDataError
+            If rows differ in shape or dtype, with the two files.
+
+        Examples
+        --------
+        >>> ws.entries.view("eos", "inputs", version=[1, 2])[1000:1010]  # doctest: +SKIP
+        """
+        from workbench.library.row_view import RowView
+
+        page: Page[Entry] | None = self.list(domain, kind, version=version, order="created", limit=1000)
+        found: Handles = []
+        while page is not None:
+            found += page
+            page = page.next() if page.has_more else None
+        if not found:
+            raise NotFoundError(f"There is no file in {domain}/{kind}.{self._versions_hint(domain, kind)}")
+        return RowView([(_what(entry.record), partial(_hdf5, entry)) for entry in found], key)
+
+    # -- files
+
+    def path_of(self, record: EntryRecord) -> Path:
+        """Return the file of a record."""
+        if record.path:
+            return entry_files.found_path(record.path, self._root)
+        path = self._store.local_path(FILES, record.file_key)
+        if path is None:
+            raise UnsupportedError(
+                f"{_what(record)} lies in {self._store.url}, where files have no path. Use .open(), or .export('here')."
+            )
+        return path
+
+    def open_file(self, record: EntryRecord) -> BinaryIO:
+        """Open the file of a record for reading."""
+        try:
+            if record.path:
+                return self.path_of(record).open("rb")
+            return self._store.open(FILES, record.file_key)
+        except (FileNotFoundError, NotFoundError) as error:
+            raise DamagedError(
+                f"The file of {_what(record)} is gone. Restore it, or remove the entry."
+            ) from error
+
+    def verify_record(self, record: EntryRecord) -> None:
+        """Compare the file of a record with its digest."""
+        if record.path or self._store.is_local:
+            entry_files.check_digest(self.path_of(record), record.digest, _what(record))
+            return
+        import blake3
+
+        hasher = blake3.blake3()
+        with self.open_file(record) as file:
+            while block := file.read(8 << 20):
+                hasher.update(block)
+        if hasher.hexdigest() != record.digest:
+            raise DamagedError(
+                f"The file of {_what(record)} is not what was added. Restore it from a backup, or add it again."
+            )
+
+    def reindex(self) -> int:
+        """Record in the catalog what the store holds, for all applications; return how many entries there are."""
+        return reindex(self._catalog, self._store)
+
+    # -- inside
+
+    def _handle(self, record: EntryRecord) -> Entry:
+        return Entry(record, self)
+
+    def _copy(self, path: Path) -> str:
+        """Keep a copy of a file and return its digest: that of the copy, should somebody write to the file meanwhile."""
+        with self._store.stage(FILES) as staged:
+            shutil.copyfile(path, staged.path)
+            digest = entry_files.digest_of(staged.path)
+            staged.publish(f"{digest}{path.suffix.lower()}", overwrite=False)
+        return digest
+
+    def _page(
+        self,
+        conditions: Sequence[Any],
+        domain: str | None,
+        kind: str | None,
+        version: Any,
+        order: str,
+        limit: int | None,
+        after: str | None,
+        **more: Any,
+    ) -> Page[Entry]:
+        if domain is not None:
+            self._check_domain(domain)
+        question = EntryQuestion(
+            application=self.application,
+            domain=domain,
+            kind=None if kind is None else str(entry_files.checked_kind(kind)),
+            versions=checked_versions(version),
+            where=conditions,
+            order=order,
+            limit=self._settings.page_size if limit is None else limit,
+            after=after,
+            **more,
+        )
+        records, cursor = self._catalog.search_entries(question)
+        again = (conditions, domain, kind, version, order, limit)
+        keys = list(dict.fromkeys(key for record in records for key in record.metadata))
+        return Page(
+            [Entry(record, self) for record in records],
+            lambda entry: _row(entry, keys),
+            (lambda: self._page(*again, cursor, **more)) if cursor else None,
+            "entries",
+            "Add one: ws.entries.add('eos', 'run1.h5').",
+        )
+
+    def _check_domain(self, domain: str) -> None:
+        known = self.domains()
+        if domain not in known:
+            near = nearest(str(domain), known)
+            hint = did_you_mean(str(domain), known) or (f" Known: {', '.join(known[:5])}." if known else "")
+            raise NotFoundError(
+                f"There is no domain {domain!r} in the entries of {self.application!r}.{hint}", near=near
+            )
+
+    def _versions_hint(self, domain: str, kind: str) -> str:
+        numbers = self.versions(domain, kind)
+        return f" {domain}/{kind} has the versions {', '.join(map(str, numbers[-5:]))}." if numbers else ""
+
+
+@contextmanager
+def _hdf5(entry: Entry) -> Iterator[h5py.File]:
+    import h5py
+
+    with entry.open() as source, h5py.File(source, "r") as file:
+        yield file
+
+
+def _several(given: Any) -> Sequence[Any]:
+    return [given] if isinstance(given, (str, os.PathLike, Entry)) else list(given)
+
+
+def _check_names(records: Sequence[EntryRecord]) -> None:
+    """Raise if two files of one version could not be told apart."""
+    seen: dict[str, EntryRecord] = {}
+    for record in records:
+        other = seen.setdefault(record.name, record)
+        if other is not record:
+            raise AlreadyExistsError(
+                f"{record.domain}/{record.kind} version {record.version} has a file {record.name!r}. "
+                "Give this one another name, or a version of its own."
+            )
+
+
+def _row(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:
+    row = entry.row()
+    order = ["domain", "kind", "version", "name", *keys, "size", "created", "id"]
+    return {key: row.get(key) for key in order}
+
+
+def _what(record: EntryRecord) -> str:
+    return f"entry {record.domain}/{record.kind}@{record.version}/{record.name}"

@@ -1,0 +1,150 @@
+"""Entry: one catalogued file, with its version and metadata."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from workbench.errors import AlreadyExistsError
+from workbench.pages import html_table, text_table
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from workbench.library.entries import Entries
+    from workbench.models import EntryKind, EntryRecord, Promotion
+
+
+class Entry:
+    """A file of a domain; what it shows is what it was when it was found.
+
+    Attributes
+    ----------
+    record : EntryRecord
+    """
+
+    def __init__(self, record: EntryRecord, entries: Entries) -> None:
+        self.record = record
+        self._entries = entries
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def domain(self) -> str:
+        return self.record.domain
+
+    @property
+    def kind(self) -> EntryKind:
+        return self.record.kind
+
+    @property
+    def version(self) -> int:
+        return self.record.version
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.record.name
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return dict(self.record.metadata)
+
+    @property
+    def digest(self) -> str:
+        return self.record.digest
+
+    @property
+    def size(self) -> int:
+        return self.record.size
+
+    @property
+    def created(self) -> datetime:
+        return self.record.created
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The ids of what it was made from."""
+        return self.record.parents
+
+    @property
+    def promotions(self) -> Sequence[Promotion]:
+        """Where it was before, oldest first."""
+        return self.record.promotions
+
+    @property
+    def ref(self) -> str:
+        """``domain/kind@version/name``, by which `Entries.find` finds it."""
+        return f"{self.domain}/{self.kind}@{self.version}/{self.name}"
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the workspace has the file, and not only knows where it lies."""
+        return not self.record.path
+
+    @property
+    def path(self) -> Path:
+        """The file; do not write to a copy: entries with the same content share it. On S3 there is none, see `open`."""
+        return self._entries.path_of(self.record)
+
+    def open(self) -> BinaryIO:
+        """Return the file, open for reading; on S3 nothing is read that is not asked for."""
+        return self._entries.open_file(self.record)
+
+    def verify(self) -> None:
+        """Read the file and compare it with the digest that it had when it was added.
+
+        Raises
+        ------
+        DamagedError
+            If it is another, or gone.
+        """
+        self._entries.verify_record(self.record)
+
+    def export(self, path: str | Path) -> Path:
+        """Copy the file to a path, or into a folder under its name.
+
+        Raises
+        ------
+        AlreadyExistsError
+            If there is a file.
+        """
+        target = Path(path)
+        target = target / self.name if target.is_dir() else target
+        if target.exists():
+            raise AlreadyExistsError(f"There is a file {target}. Name another one, or delete it first.")
+        with self.open() as source, target.open("xb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+        return target
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of a table: a column for each key of the metadata."""
+        return {
+            "domain": self.domain,
+            "kind": str(self.kind),
+            "version": self.version,
+            "name": self.name,
+            **self.metadata,
+            "size": self.size,
+            "created": self.created,
+            "id": self.id,
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and other.record == self.record
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"Entry {self.ref} ({self.id})"
+
+    def _repr_html_(self) -> str:
+        return html_table([self.row()])
+
+    def __str__(self) -> str:
+        return text_table([self.row()])

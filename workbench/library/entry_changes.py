@@ -1,0 +1,261 @@
+"""What becomes of entries after they were added: moved, removed to the trash, restored, purged."""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.catalog.entries import Key, key_of
+from workbench.errors import AlreadyExistsError, InUseError, InvalidInputError, NotFoundError
+from workbench.library import entry_files
+from workbench.library.entry import Entry
+from workbench.library.entry_facts import checked_version
+from workbench.library.entry_versions import VersionChange, changing
+from workbench.models import EntryRecord, Promotion, now
+from workbench.names import check_name
+
+if TYPE_CHECKING:
+    from workbench.catalog.catalog import Catalog
+    from workbench.storage.store import Store
+
+FILES = "files"
+Ref = str | Entry
+Refs = Ref | Iterable[Ref]
+Handles = list[Entry]
+
+
+class EntryChanges(ABC):
+    """Changes of entries that are there: all that are named, or none."""
+
+    _store: Store
+    _catalog: Catalog
+
+    @abstractmethod
+    def find(self, ref: Ref) -> Entry:
+        """Return one entry."""
+
+    @abstractmethod
+    def _handle(self, record: EntryRecord) -> Entry:
+        """Return the entry of a record."""
+
+    @property
+    def _root(self) -> Path | None:
+        """Where the workspace lies, if it is a folder."""
+        path = self._store.local_path(FILES, "x")
+        return None if path is None else path.absolute().parent.parent
+
+    def move(
+        self,
+        entries: Refs,
+        kind: str | None = None,
+        *,
+        domain: str | None = None,
+        version: int | None = None,
+        folder: str | Path | None = None,
+        dry_run: bool = False,
+    ) -> Handles:
+        """Promote entries to another kind or domain; version, metadata and id stay, and it is remembered where they were.
+
+        Parameters
+        ----------
+        entries : str, Entry, or several
+            Such as a page of `search`.
+        kind, domain : str, optional
+            Where they go; what is not given stays.
+        version : int, optional
+            Another version instead of their own.
+        folder : path, optional
+            Where files by reference go: copied first, deleted last. Default: they stay where they lie. Copies in the workspace
+            need no move.
+        dry_run : bool
+            Return what they would become, and change nothing.
+
+        Raises
+        ------
+        InvalidInputError, NotFoundError
+            For a wrong kind, or an entry that is not there.
+        AlreadyExistsError
+            If the version has a file of that name there, or the folder has.
+        DamagedError
+            If a file is not what was added.
+
+        Examples
+        --------
+        >>> ws.entries.move("eos/candidates@3", "data")  # doctest: +SKIP
+        """
+        records = self._records(entries)
+        if kind is None and domain is None and folder is None:
+            raise InvalidInputError("Where to? Name a kind, a domain or a folder, such as kind='data'.")
+        changes: dict[str, object] = {}
+        if kind is not None:
+            changes["kind"] = entry_files.checked_kind(kind)
+        if domain is not None:
+            changes["domain"] = check_name(domain, "Domain")
+        if version is not None:
+            changes["version"] = checked_version(version)
+        time = now()
+        targets = {
+            record.id: Path(folder).expanduser().absolute() / record.name
+            for record in records
+            if folder is not None and record.path
+        }
+
+        def moved(record: EntryRecord) -> EntryRecord:
+            target = targets.get(record.id)
+            path = record.path if target is None else entry_files.stored_path(target, self._root)
+            before = Promotion(
+                domain=record.domain,
+                kind=record.kind,
+                version=record.version,
+                path=record.path if path != record.path else "",
+                moved=time,
+            )
+            promotions = (*record.promotions, before)
+            return record.model_copy(update={**changes, "path": path, "promotions": promotions})
+
+        became: Sequence[EntryRecord] = [moved(record) for record in records]
+        if any(key_of(a) == key_of(b) and a.path == b.path for a, b in zip(records, became, strict=True)):
+            raise InvalidInputError(
+                f"{records[0].domain}/{records[0].kind} is where they are. Name another place."
+            )
+        if dry_run:
+            return [self._handle(record) for record in became]
+        with self._copied(records, targets):
+            became = self._change(records, moved)
+        for record in records:
+            if record.id in targets:
+                entry_files.found_path(record.path, self._root).unlink(missing_ok=True)
+        return [self._handle(record) for record in became]
+
+    def remove(self, entries: Refs) -> Handles:
+        """Put entries into the trash: they are found no more, and can be restored.
+
+        Parameters
+        ----------
+        entries : str, Entry, or several
+            Such as ``ws.entries.search("val_error > 0.5", "eos", "models", limit=1000)``.
+        """
+        time = now()
+        records = self._records(entries)
+        became = self._change(records, lambda record: record.model_copy(update={"trashed": time}))
+        return [self._handle(record) for record in became]
+
+    def restore(self, entries: Refs) -> Handles:
+        """Take entries out of the trash again."""
+        records = self._records(entries)
+        became = self._change(records, lambda record: record.model_copy(update={"trashed": None}))
+        return [self._handle(record) for record in became]
+
+    def purge(self, entries: Refs, *, force: bool = False) -> None:
+        """Forget entries for good, whether they are in the trash or not, and delete copies that no other entry has.
+
+        A file by reference stays where it is: it is not ours.
+
+        Raises
+        ------
+        InUseError
+            If other entries were made from one. ``force=True`` purges it nevertheless.
+        """
+        records = self._records(entries)
+        ids = {record.id for record in records}
+        for record in [] if force else records:
+            users = [child for child in self._catalog.children_of_entry(record.id) if child not in ids]
+            if users:
+                raise InUseError(
+                    f"{record.domain}/{record.kind}@{record.version}/{record.name} is what {len(users)} other "
+                    f"entr{'ies were' if len(users) > 1 else 'y was'} made from ({', '.join(users[:3])}). "
+                    f"To purge it nevertheless: ws.entries.purge({record.id!r}, force=True).",
+                    users=tuple(users),
+                )
+        self._change(records, lambda record: None)
+        files = sorted({record.file_key for record in records if not record.path})
+        with self._catalog.change_entries([], files) as change:  # nobody adds one of these meanwhile
+            used = change.users_of(files)
+            self._store.delete(FILES, [file for file in files if not used[file]])
+
+    # -- inside
+
+    def _records(self, entries: Refs) -> Sequence[EntryRecord]:
+        several = [entries] if isinstance(entries, (str, Entry)) else entries
+        found = {entry.id: entry.record for entry in map(self.find, several)}
+        if not found:
+            raise InvalidInputError("No entry is named. Look for some first: ws.entries.list().")
+        return list(found.values())
+
+    def _change(
+        self, records: Sequence[EntryRecord], become: Callable[[EntryRecord], EntryRecord | None]
+    ) -> Sequence[EntryRecord]:
+        """Replace entries by what they become, or forget them where that is nothing; return what they have become."""
+        keys = {key_of(record) for record in records}
+        keys |= {key_of(after) for after in map(become, records) if after is not None}
+        with changing(self._catalog, self._store, keys) as change:
+            now_there: dict[str, EntryRecord] = {}
+            for key, version in sorted({(key_of(r), r.version) for r in records}):
+                entries = self._remembered(change, key, version)
+                now_there |= {entry.id: entry for entry in entries}
+            changed: list[EntryRecord] = []
+            gone: list[str] = []
+            for record in records:
+                if record.id not in now_there:
+                    raise NotFoundError(
+                        f"Entry {record.id!r} was moved or purged by somebody else. Look for it again."
+                    )
+                after = become(now_there[record.id])
+                changed += [] if after is None else [after]
+                gone += [record.id] if after is None else []
+            targets = sorted({(key_of(r), r.version) for r in changed})
+            for key, version in targets:
+                names = [
+                    entry.name
+                    for entry in self._remembered(change, key, version)
+                    if entry.id not in now_there
+                ]
+                names += [r.name for r in changed if (key_of(r), r.version) == (key, version)]
+                twice = next((name for name in names if names.count(name) > 1), None)
+                if twice is not None:
+                    raise AlreadyExistsError(
+                        f"{key[1]}/{key[2]} version {version} has a file {twice!r} already. Move to another version: version=..."
+                    )
+            change.catalog.replace(changed)
+            change.catalog.delete(gone)
+            sources = sorted({(key_of(r), r.version) for r in records} - set(targets))
+            for key, version in [
+                *targets,
+                *sources,
+            ]:  # a kill in between leaves an entry twice, never nowhere
+                change.write(key, version)
+        return changed
+
+    def _remembered(self, change: VersionChange, key: Key, version: int) -> Sequence[EntryRecord]:
+        found = change.catalog.of_version(key, version)
+        change.remember(key, version, found)
+        return found
+
+    @contextmanager
+    def _copied(self, records: Sequence[EntryRecord], targets: dict[str, Path]) -> Iterator[None]:
+        """Copy files by reference to where they go; take the copies away if what follows fails."""
+        made: list[Path] = []
+        try:
+            for record in records:
+                target = targets.get(record.id)
+                if target is not None:
+                    source = entry_files.found_path(record.path, self._root)
+                    what = f"entry {record.domain}/{record.kind}@{record.version}/{record.name}"
+                    entry_files.check_digest(source, record.digest, what)
+                    if target.exists():
+                        raise AlreadyExistsError(
+                            f"There is a file {target}, which is not replaced. Name another folder."
+                        )
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    made.append(target)
+                    shutil.copy2(source, target)
+                    entry_files.check_digest(target, record.digest, what)
+            yield
+        except BaseException:
+            for path in made:
+                path.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,138 @@
+"""``%entries`` and its kin: files of domains; the other magics are in `workbench.notebook.magics`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class, output_can_be_silenced
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from workbench.notebook.magics import arguments_of, usage
+from workbench.pages import Page
+
+if TYPE_CHECKING:
+    from workbench.library.entries import Entries
+
+
+@magics_class
+class EntryMagics(Magics):  # type: ignore[misc]
+    """The magics for entries; ``%entries?`` shows the help of one."""
+
+    @magic_arguments()
+    @argument("words", nargs="*", help="A domain, and key=value that the metadata must have.")
+    @argument("--kind", default=None, help="Only data, candidates or models.")
+    @argument("--version", default=None, help="Only 3, or 1,2, or latest.")
+    @argument("--where", default=None, metavar="CONDITION", help='Such as "val_error < 0.1 and layers > 2".')
+    @argument(
+        "--order", default="-created", help="created, version or a key; with - in front for descending."
+    )
+    @argument("--trash", action="store_true", help="Those in the trash instead.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @argument("-n", "--limit", type=int, default=None, help="Entries per page.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entries(self, line: str) -> Any:
+        """List entries, or search for some."""
+        from workbench.entry_commands import entries_words
+
+        args = arguments_of(self.entries, _with_descending(line))
+        return entries_words(
+            _entries(args.app),
+            args.words,
+            kind=args.kind,
+            version=args.version,
+            where=args.where,
+            order=args.order,
+            trash=args.trash,
+            limit=args.limit,
+        )
+
+    @magic_arguments()
+    @argument("domain", help="Where they belong.")
+    @argument("words", nargs="+", help="Files, and key=value for the metadata.")
+    @argument("--kind", default="data", help="data (default), candidates or models.")
+    @argument("--version", type=int, default=None, help="Default: the next one.")
+    @argument("--extend", action="store_true", help="Add to a version that is there.")
+    @argument("--reference", action="store_true", help="Only note where the files lie.")
+    @argument("--no-check", action="store_true", help="Take files that are not what their kind says.")
+    @argument("--dry-run", action="store_true", help="Say which version it would be; add nothing.")
+    @argument("--app", default=None, metavar="NAME", help="For another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entryadd(self, line: str) -> Any:
+        """Add files to a domain, all under one version."""
+        from workbench.entry_commands import add_words
+
+        args = arguments_of(self.entryadd, line)
+        added = add_words(
+            _entries(args.app),
+            args.domain,
+            args.words,
+            kind=args.kind,
+            version=args.version,
+            reference=args.reference,
+            extend=args.extend,
+            check=not args.no_check,
+            dry_run=args.dry_run,
+        )
+        return added if isinstance(added, str) else _page(added)
+
+    @magic_arguments()
+    @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
+    @argument("--kind", default=None, help="The kind they become.")
+    @argument("--domain", default=None, help="The domain they go to.")
+    @argument("--version", type=int, default=None, help="Another version instead of their own.")
+    @argument("--folder", default=None, help="Where files by reference go.")
+    @argument("--dry-run", action="store_true", help="Show what they would become; change nothing.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entrymove(self, line: str) -> Any:
+        """Promote entries to another kind or domain; version and metadata stay."""
+        args = arguments_of(self.entrymove, line)
+        given = {name: getattr(args, name) for name in ("domain", "version", "folder", "dry_run")}
+        return _page(_entries(args.app).move(args.refs, args.kind, **given))
+
+    @magic_arguments()
+    @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
+    @argument("--restore", action="store_true", help="Take them (by id) out of the trash again.")
+    @argument("--purge", action="store_true", help="Forget them for good; needs --yes.")
+    @argument("--yes", action="store_true", help="Confirm --purge.")
+    @argument("--force", action="store_true", help="Purge what other entries were made from, too.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entryremove(self, line: str) -> Any:
+        """Put entries into the trash."""
+        from workbench.entry_commands import remove_words
+
+        args = arguments_of(self.entryremove, line)
+        if args.purge and not args.yes:
+            raise UsageError(
+                "--purge deletes for good. Say --purge --yes, or leave it out: the trash can be restored."
+            )
+        entries = _entries(args.app)
+        return _page(
+            remove_words(entries, args.refs, restore=args.restore, purge=args.purge, force=args.force)
+        )
+
+
+def _entries(application: str | None) -> Entries:
+    from workbench.entry_commands import entries_of
+    from workbench.workspace import current
+
+    return entries_of(current(), application)
+
+
+def _page(entries: Any) -> Any:
+    return Page(entries, lambda entry: entry.row(), None, "entries left")
+
+
+def _with_descending(line: str) -> str:
+    """Return the line with ``--order -key`` as one word: argparse takes ``-key`` for an option."""
+    return line.replace("--order -", "--order=-")
