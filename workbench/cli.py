@@ -259,6 +259,35 @@ def why(ctx: click.Context, run_id: str) -> None:
 
 
 @main.command()
+@click.argument("run_id")
+@click.option("--rtol", type=float, default=0.0, help="Relative tolerance for numbers.")
+@click.option("--atol", type=float, default=0.0, help="Absolute tolerance for numbers.")
+@click.option("-x", "--executor", help="Where it runs: kernel or process; default: as the first time.")
+@click.option("-s", "--session", help="For a run that worked in a session: where to work now.")
+@click.pass_context
+def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
+    """Compute a run (its id, or last) again and compare its outputs; exit with 1 if they differ."""
+    from workbench.commands import replay as again
+
+    done = again(_open(ctx, looks=True), run_id, **options)
+    click.echo(repr(done))
+    if not done.is_same:
+        ctx.exit(1)
+
+
+@main.command()
+@click.argument("ref", metavar="RUN|DATASET")
+@click.option("-n", "--generations", type=int, default=10, help="How many runs deep.")
+@click.option("--direction", type=click.Choice(["both", "up", "down"]), default="both")
+@click.pass_context
+def lineage(ctx: click.Context, ref: str, generations: int, direction: str) -> None:
+    """Show what a run or dataset was made from, and what was made from it."""
+    from workbench.commands import lineage as walk
+
+    click.echo(repr(walk(_open(ctx, looks=True), ref, generations, direction)))
+
+
+@main.command()
 @click.argument("name", required=False)
 @click.option("--clear", is_flag=True, help="Remove its items.")
 @click.option("--drop", is_flag=True, help="Remove it with its items.")

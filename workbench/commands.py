@@ -16,11 +16,14 @@ from workbench.errors import (
     NotFoundError,
     did_you_mean,
 )
+from workbench.names import LAST
 
 if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
+    from workbench.execution.replay import Replay
     from workbench.execution.run import Run
     from workbench.execution.why import Why
+    from workbench.library.lineage import Lineage
     from workbench.pages import Page
     from workbench.sessions import Session
     from workbench.sessions.listing import SessionInfo
@@ -288,6 +291,22 @@ def why(workspace: Workspace, run_id: str) -> Why:
         If there is no such run.
     """
     return workspace.why(workspace.runs.get(run_id).id)
+
+
+def replay(workspace: Workspace, run_id: str, **options: Any) -> Replay:
+    """Compute a run again and compare its outputs; ``last`` means the newest run. Options are those of `Workspace.replay`."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return workspace.replay(workspace.runs.get(run_id).id, **given)
+
+
+def lineage(workspace: Workspace, ref: str, generations: int, direction: str) -> Lineage:
+    """Return the lineage of a run's id (or ``last``), or of a dataset's id or name."""
+    try:
+        return workspace.runs.get(ref).lineage(generations, direction)  # type: ignore[arg-type]
+    except NotFoundError:
+        if ref == LAST:
+            raise
+    return workspace.datasets.lineage(ref, generations, direction)  # type: ignore[arg-type]
 
 
 def _runs(count: int) -> str:

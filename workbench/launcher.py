@@ -24,6 +24,7 @@ from workbench.execution.reuse import (
     template_parts,
 )
 from workbench.execution.run import Run
+from workbench.execution.seeds import new_seed
 from workbench.models import RunRecord, now
 from workbench.names import check_name, is_id, new_id
 
@@ -58,6 +59,7 @@ class Options:
     echo: bool | None = None
     on_event: Callable[[RunEvent], None] | None = None
     resumed: RunRecord | None = None
+    replays: RunRecord | None = None
     member: Member | None = None
 
     def __post_init__(self) -> None:
@@ -102,6 +104,8 @@ class Options:
             "timeout_s": self.timeout_s,
             "retries": self.retries,
             "priority": self.priority,
+            "seed": new_seed() if self.replays is None or self.replays.seed is None else self.replays.seed,
+            "replays": None if self.replays is None else self.replays.id,
             "sweep": member.sweep if member else None,
             "point": member.point if member else None,
         }
@@ -165,6 +169,7 @@ class Launcher:
             algorithm=chosen.label,
             algorithm_name=revision.name,
             revision=revision.id if chosen.is_deployed else None,
+            content="" if chosen.is_deployed else revision.content,
             inputs=tuple(input_ids),
             parameters=values,
             executor=place.name,

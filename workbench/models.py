@@ -232,6 +232,10 @@ class RunRecord(Record):
     reuse_parts: dict[str, str] = Field(default_factory=dict)  # what the key is made of, a digest each
     resumed_from: str | None = None  # the run that did not complete and that this one goes on with
     checkpoint: str | None = None  # the first of those runs: the results of its phases are kept under its id
+    seed: int | None = None  # of its random numbers
+    seeded: tuple[str, ...] = ()  # whose random numbers began from it, and went to this run alone
+    replays: str | None = None  # the run that this one computes again
+    content: str = ""  # of a folder's run: digest of its place and files
     reused_from: str | None = None  # the run that computed these outputs, if this one did not
     pid: int | None = None
     pid_started: float | None = None  # start time of that process: pid alone is no identity

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from workbench.execution.executor import Executor, Services
     from workbench.execution.member import Member
     from workbench.execution.perform import RunnerCache
+    from workbench.execution.replay import Replay
     from workbench.execution.reuse import Reuse
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
@@ -131,6 +132,7 @@ class Workspace:
                     self.settings,
                     attach=self._attach,
                     resume=self.resume,
+                    replay=self.replay,
                 )
             return self._runs
 
@@ -204,6 +206,7 @@ class Workspace:
         echo: bool | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
         _resumed: RunRecord | None = None,
+        _replays: RunRecord | None = None,
         _member: Member | None = None,
     ) -> Run:
         """Run an algorithm on inputs.
@@ -273,6 +276,7 @@ class Workspace:
             echo=echo,
             on_event=on_event,
             resumed=_resumed,
+            replays=_replays,
             member=_member,
         )
         return self._launches.run(algorithm, inputs, parameters, options)
@@ -368,6 +372,38 @@ class Workspace:
         }
         assert record.revision is not None
         return self.run(record.revision, list(record.inputs), record.parameters, _resumed=record, **given)
+
+    def replay(self, run_id: str, *, rtol: float = 0.0, atol: float = 0.0, **options: Any) -> Replay:
+        """Compute a completed run again, from the same code, parameters, inputs, device and seed, and compare its outputs.
+
+        Parameters
+        ----------
+        run_id : str
+            Of a reused run, what is computed again is the run that computed its outputs.
+        rtol, atol : float
+            Numbers are within tolerance where ``|new - old| <= atol + rtol * |old|``.
+        **options
+            As for `run`, such as ``executor``, ``device``, ``timeout_s``; default: those of the run.
+
+        Raises
+        ------
+        InvalidInputError, UnsupportedError, NotFoundError
+            If it cannot be computed again: it did not complete, was of a notebook or of a folder that has changed, worked in a
+            session, or its inputs or its revision were deleted.
+        """
+        from workbench.execution.replay import checked_tolerance, replayable, replayed
+
+        self._check_open()
+        checked_tolerance(rtol, atol)
+        original = self.runs.get(run_id)
+        if original.reused_from is not None:
+            original = self.runs.get(original.reused_from)
+        record = original.record
+        what = replayable(record, self.algorithms, self.datasets, options.get("session"))
+        given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}
+        given |= {"reuse": "never", "wait": True}
+        run = self.run(what, list(record.inputs), record.parameters, _replays=record, **given)
+        return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol)
 
     def find_run(
         self,

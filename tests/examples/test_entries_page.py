@@ -1,4 +1,4 @@
-"""docs/entries.md: its example runs, and the names that it gives for a migration exist."""
+"""notebooks/entries.md: its example runs, and the names that it gives for a migration exist."""
 
 from __future__ import annotations
 

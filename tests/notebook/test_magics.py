@@ -301,3 +301,17 @@ def test_the_newest_run_is_called_last(deployed: InteractiveShell) -> None:
 def test_why_without_any_run_says_what_to_do(shell: InteractiveShell) -> None:
     with pytest.raises(UsageError, match="There is no run yet"):
         shell.run_line_magic("algowhy", "")
+
+
+def test_a_run_is_replayed_and_its_lineage_drawn(deployed: InteractiveShell) -> None:
+    run = deployed.run_line_magic("algorun", "invert volume gain=2.0")
+    again = deployed.run_line_magic("algoreplay", "last --atol 0.1")
+    assert again.original.id == run.id
+    assert again.is_identical
+    assert run.id in deployed.run_line_magic("algolineage", run.id).nodes
+    made = run.datasets[0].id
+    assert set(deployed.run_line_magic("algolineage", f"{made} --direction up").nodes) > {made, run.id}
+    with pytest.raises(UsageError, match="rtol"):
+        deployed.run_line_magic("algoreplay", "--rtol -1")
+    assert run.id in _complete(deployed, "%algoreplay ")
+    assert run.id in _complete(deployed, "%algolineage ")

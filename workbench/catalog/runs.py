@@ -10,7 +10,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from workbench.catalog.engine import Database
-from workbench.catalog.family import Family
+from workbench.catalog.family import Family, chunks
 from workbench.catalog.search import Search, Walk, check_order, checked, has_value, micros, one_of, tags_of
 from workbench.catalog.tables import run_inputs, run_outputs, run_tags, runs
 from workbench.models import Progress, RunRecord, RunStatus
@@ -243,6 +243,21 @@ class RunCatalog:
     def consumers(self, dataset_id: str, limit: int = 50) -> list[str]:
         """Return the ids of the runs that read a dataset, newest first."""
         return self._linked(run_inputs, dataset_id, limit, newest_first=True)
+
+    def readers(self, dataset_ids: Sequence[str], most: int) -> list[tuple[str, str]]:
+        """Return (dataset, run) for the runs that read any of these datasets, oldest first, at most so many in all."""
+        link = run_inputs
+        found: list[tuple[str, str]] = []
+        with self._database.read() as connection:
+            for some in chunks(dataset_ids):
+                statement = (
+                    sa.select(link.c.dataset_id, link.c.run_id)
+                    .where(link.c.dataset_id.in_(some))
+                    .order_by(link.c.created, link.c.run_id)
+                    .limit(most - len(found))
+                )
+                found += [(dataset, run) for dataset, run in connection.execute(statement)]
+        return found
 
     def _linked(self, link: sa.Table, dataset_id: str, limit: int, newest_first: bool) -> list[str]:
         by = [link.c.created, link.c.run_id]

@@ -21,6 +21,7 @@ from workbench.execution import capture
 from workbench.execution.checkpoints import PHASES, Checkpoints
 from workbench.execution.context import AssetContext, RunContext
 from workbench.execution.live import LiveRun
+from workbench.execution.seeds import Seeded, new_seed, seed_of
 from workbench.models import ErrorRecord, OutputRef, RunStatus
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Task:
         Opens a session by its name.
     resumable : bool
         Whether the results of its phases are kept until it has completed.
+    has_user : bool
+        Whether somebody else draws random numbers in this process.
     """
 
     key: tuple[str, str]
@@ -69,6 +72,7 @@ class Task:
     retryable: bool | Sequence[str] = True
     session: Callable[[str], Session] | None = None
     resumable: bool = False
+    has_user: bool = True
 
     @classmethod
     def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
@@ -174,9 +178,11 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
     phases = _Phases(live)
     for attempt in range(1, attempts + 1):
         phases = _Phases(live)
+        if attempt > 1:  # the same random numbers would fail again
+            live.change(seed=new_seed())
         try:
-            with capture.captured(live):
-                outputs, warnings = _compute(live, task, phases)
+            with capture.captured(live), Seeded(gives_back=task.has_user) as seeded:
+                outputs, warnings = _compute(live, task, phases, seeded)
         except BaseException as error:
             if attempt < attempts and is_retryable(error, task.retryable):
                 wait_s = backoff_s(attempt)
@@ -198,6 +204,7 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
         live.end(
             RunStatus.COMPLETED,
             outputs=tuple(outputs),
+            seeded=seeded.names,
             phases=phases.seconds,
             environment=task.facts(),
             warnings=live.record.warnings + tuple(warnings),
@@ -226,7 +233,7 @@ def backoff_s(attempt: int) -> float:
     return float(min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2))
 
 
-def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef], list[str]]:
+def _compute(live: LiveRun, task: Task, phases: _Phases, seeded: Seeded) -> tuple[list[OutputRef], list[str]]:
     """Load the Runner and drive it through its phases; return the outputs and warnings about them."""
     from workbench import runners
 
@@ -235,11 +242,14 @@ def _compute(live: LiveRun, task: Task, phases: _Phases) -> tuple[list[OutputRef
     def load() -> BaseRunner:
         cls = task.runner_class()
         assets = AssetContext(live, task.asset, task.device)
+        seeded.start(seed_of(task.key[0]))  # many runs share what is loaded
         return phases.do("load_assets", lambda: runners.load(cls, assets, task.device))  # type: ignore[no-any-return]
 
     shared = task.runners.get(task.key, load)
     live.advance(RunStatus.RUNNING, save=live.record.status is RunStatus.STARTED)
     record = live.record
+    if record.seed is not None:
+        seeded.start(record.seed)
     runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets, task.session))
     arguments = dict(record.parameters)
     kept = Checkpoints(live, runner, task.session) if task.resumable and task.session else None

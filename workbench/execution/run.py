@@ -22,8 +22,10 @@ from workbench.execution.run_html import run_html
 from workbench.models import RunRecord, RunStatus, now
 
 if TYPE_CHECKING:
+    from workbench.execution.replay import Replay
     from workbench.execution.runs import Runs
     from workbench.library.dataset import Dataset
+    from workbench.library.lineage import Direction, Lineage
 
 
 class Log(str):
@@ -252,6 +254,20 @@ class Run:
             A new one; options are those of ``ws.run``.
         """
         return self._runs.resume(self.id, **options)
+
+    def replay(self, **options: Any) -> Replay:
+        """Compute it again, from the same code, parameters, inputs and seed, and compare; see `Workspace.replay`.
+
+        Examples
+        --------
+        >>> run.replay(rtol=1e-6).is_same  # doctest: +SKIP
+        True
+        """
+        return self._runs.replay(self.id, **options)
+
+    def lineage(self, generations: int = 10, direction: Direction = "both") -> Lineage:
+        """Return what it was made from and what was made from it; see `Dataset.lineage`."""
+        return self._runs.lineage(self.id, generations, direction)
 
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
         """Call the listener for every later event; return a function that ends it.

@@ -36,8 +36,10 @@ from workbench.storage.failures import translate
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
+    from workbench.execution.replay import Replay
     from workbench.library.dataset import Dataset
     from workbench.library.datasets import Datasets
+    from workbench.library.lineage import Direction, Lineage
 
 COLLECTION = "runs"
 FILED_S = 2.0  # a record that is kept so long belongs to a process that hears nothing
@@ -57,6 +59,7 @@ class Runs:
         settings: Settings,
         attach: Callable[[RunRecord], ActiveRun | None] = lambda record: None,
         resume: Callable[..., Run] | None = None,
+        replay: Callable[..., Replay] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -64,6 +67,7 @@ class Runs:
         self._settings = settings
         self._attach = attach
         self._resume = resume
+        self._replay = replay
         self._live: dict[str, ActiveRun] = {}
         self._settled = False
         mode = 0o777 if store.is_local else 0o700
@@ -161,11 +165,17 @@ class Runs:
         self._catalog.delete_runs([id])
         self._store.delete(COLLECTION, [f"{id}.json", log_key(id), _notebook_key(id)])
 
-    def replay(self, id: str) -> Run:
-        """Compute a run again and compare; a later version brings it."""
-        raise UnsupportedError(
-            f"Replay of run {id} is not in this version. Run it again with the same inputs and parameters."
-        )
+    def replay(self, id: str, **options: Any) -> Replay:
+        """Compute a run again and compare its outputs; see `Workspace.replay`."""
+        if self._replay is None:
+            raise UnsupportedError("These runs belong to no open workspace, so none can be replayed.")
+        return self._replay(id, **options)
+
+    def lineage(self, id: str, generations: int = 10, direction: Direction = "both") -> Lineage:
+        """Return what a run was made from and what was made from it; see `Dataset.lineage`."""
+        from workbench.library.lineage import lineage
+
+        return lineage(self._catalog, self.get(id).id, "run", generations, direction)
 
     def resume(self, id: str, **options: Any) -> Run:
         """Go on with a run that did not complete; see `Workspace.resume`."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 _MODULES = (
     "numpy",
+    "numpy.random",
     "h5py",
     "sqlalchemy.dialects.sqlite",
     "workbench.catalog",

@@ -207,7 +207,9 @@ class Worker:
             live.fail(error)
             return live.record
         # the facts of the kernel hold here: the same interpreter, and the folder it works in
-        task = replace(Task.of(services, algorithm, record.device), facts=lambda: record.environment)
+        task = replace(
+            Task.of(services, algorithm, record.device), facts=lambda: record.environment, has_user=False
+        )
         with self._reporter.reporting(live), self._raw.of_run():
             live.before_end(lambda: self._log_raw(live))
             try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from workbench.library.datasets import Datasets
+    from workbench.library.lineage import Direction, Lineage
 
 #: the order in which a dataset's main array is looked for
 MAIN_KEYS = ("image", "volume", "data", "mask", "features", "vertices")
@@ -166,6 +167,18 @@ class Dataset:
         key = self.main_key if key is None else key
         with self.open() as file:
             return picture(file[key], key)
+
+    def lineage(self, generations: int = 10, direction: Direction = "both") -> Lineage:
+        """Return what it was made from and what was made from it: datasets and runs, drawn as a graph.
+
+        Parameters
+        ----------
+        generations : int
+            How many runs deep, each way.
+        direction : {"both", "up", "down"}
+            ``up`` is what it was made from.
+        """
+        return self._datasets.lineage(self, generations, direction)
 
     def view(self, **options: Any) -> Any:
         """Return a viewer: slices, contrast, histogram, overlay of a mask; options are those of ``workbench.show``."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from workbench.catalog.catalog import Catalog
     from workbench.library.data_cache import DataCache
+    from workbench.library.lineage import Direction, Lineage
     from workbench.schemas import DataSchema
     from workbench.settings import Settings
     from workbench.storage.store import Store
@@ -324,6 +325,12 @@ class Datasets:
         ids = list(ids)
         found = self._catalog.get_datasets(ids)
         return [Dataset(found[id], self) for id in ids if id in found]
+
+    def lineage(self, ref: Ref, generations: int = 10, direction: Direction = "both") -> Lineage:
+        """Return what a dataset was made from and what was made from it; see `Dataset.lineage`."""
+        from workbench.library.lineage import lineage
+
+        return lineage(self._catalog, self.find(ref).id, "dataset", generations, direction)
 
     def exist(self, ids: Iterable[str]) -> list[bool]:
         """Tell for each id whether there is such a dataset."""

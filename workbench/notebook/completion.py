@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|session)|entr(?:ies|yadd|ymove|yremove))\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove))\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -110,8 +110,10 @@ def _candidates(
         return workspace.sessions.names()
     if magic == "algobatch" and earlier and earlier[-1] in ("--resume", "--attach", "--cancel"):
         return ["last", *workspace.sweeps.names()]
-    if magic == "algowhy":
+    if magic in {"algowhy", "algoreplay"}:
         return [] if positional else ["last", *workspace.runs.names()]
+    if magic == "algolineage":
+        return [] if positional else ["last", *workspace.runs.names(), *workspace.datasets.names(word)]
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":

@@ -34,6 +34,8 @@ NAMES = (
     "algoform",
     "algojobs",
     "algowhy",
+    "algoreplay",
+    "algolineage",
     "algosession",
     "algobatch",
     "entries",
@@ -304,6 +306,40 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         from workbench.commands import why
 
         return why(self.workspace, arguments_of(self.algowhy, line).id)
+
+    @magic_arguments()
+    @argument("id", nargs="?", default="last", help="Run id; nothing means the newest run.")
+    @argument("--rtol", type=float, default=0.0, help="Relative tolerance for numbers.")
+    @argument("--atol", type=float, default=0.0, help="Absolute tolerance for numbers.")
+    @argument("-x", "--executor", default=None, help="Where it runs; default: as the first time.")
+    @argument("-s", "--session", default=None, help="For a run that worked in a session: where to work now.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def algoreplay(self, line: str) -> Any:
+        """Compute a run again and compare its outputs with those of the first time."""
+        from workbench.commands import replay
+
+        args = vars(arguments_of(self.algoreplay, line))
+        return replay(self.workspace, args.pop("id"), **args)
+
+    @magic_arguments()
+    @argument(
+        "ref", nargs="?", default="last", help="Run id, or a dataset's id or name; default: the newest run."
+    )
+    @argument("-n", "--generations", type=int, default=10, help="How many runs deep.")
+    @argument(
+        "--direction", choices=["both", "up", "down"], default="both", help="up: what it was made from."
+    )
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def algolineage(self, line: str) -> Any:
+        """Draw what a run or dataset was made from, and what was made from it."""
+        from workbench.commands import lineage
+
+        args = arguments_of(self.algolineage, line)
+        return lineage(self.workspace, args.ref, args.generations, args.direction)
 
 
 def read_body(cell: str | None) -> dict[str, Any]:
