@@ -12,7 +12,7 @@ import pytest
 
 from workbench.library.entries import Entries
 
-PAGE = (Path(__file__).parents[2] / "docs" / "entries.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "notebooks" / "entries.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
