@@ -274,6 +274,15 @@ def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("a")
+@click.argument("b", default="last")
+@click.pass_context
+def compare(ctx: click.Context, a: str, b: str) -> None:
+    """Show what differs between two runs (ids, or last)."""
+    click.echo(repr(_open(ctx, looks=True).runs.compare(a, b)))
+
+
+@main.command()
 @click.argument("ref", metavar="RUN|DATASET")
 @click.option("-n", "--generations", type=int, default=10, help="How many runs deep.")
 @click.option("--direction", type=click.Choice(["both", "up", "down"]), default="both")
