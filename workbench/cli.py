@@ -276,15 +276,26 @@ def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("a")
+@click.argument("b", default="last")
+@click.pass_context
+def compare(ctx: click.Context, a: str, b: str) -> None:
+    """Show what differs between two runs (ids, or last)."""
+    click.echo(repr(_open(ctx, looks=True).runs.compare(a, b)))
+
+
+@main.command()
 @click.argument("ref", metavar="RUN|DATASET")
 @click.option("-n", "--generations", type=int, default=10, help="How many runs deep.")
 @click.option("--direction", type=click.Choice(["both", "up", "down"]), default="both")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .json file (W3C PROV) or .svg file.")
 @click.pass_context
-def lineage(ctx: click.Context, ref: str, generations: int, direction: str) -> None:
+def lineage(ctx: click.Context, /, ref: str, generations: int, direction: str, output: Path | None) -> None:
     """Show what a run or dataset was made from, and what was made from it."""
     from workbench.commands import lineage as walk
 
-    click.echo(repr(walk(_open(ctx, looks=True), ref, generations, direction)))
+    found = walk(_open(ctx, looks=True), ref, generations, direction)
+    click.echo(f"wrote {found.export(output)}" if output else repr(found))
 
 
 @main.command()

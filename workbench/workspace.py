@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
     from workbench.execution.caches import CacheState
+    from workbench.execution.comparison import Comparison
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
@@ -133,6 +134,7 @@ class Workspace:
                     attach=self._attach,
                     resume=self.resume,
                     replay=self.replay,
+                    compare=self._compare,
                 )
             return self._runs
 
@@ -557,6 +559,11 @@ class Workspace:
                     session=self.session,
                 )
             return self._wired
+
+    def _compare(self, a: RunRecord, b: RunRecord) -> Comparison:
+        from workbench.execution.comparison import compare_runs
+
+        return compare_runs(a, b, self.runs, self.datasets, self.algorithms)
 
     def _attach(self, record: RunRecord) -> ActiveRun | None:
         """Follow a run that another process started, if its executor can."""

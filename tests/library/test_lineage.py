@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -10,9 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from algorithm_folders import GAIN, write_algorithm
+from click.testing import CliRunner
 
 import workbench
-from workbench.errors import InvalidInputError, NotFoundError
+from workbench.cli import main
+from workbench.errors import (
+    AlreadyExistsError,
+    InvalidInputError,
+    MissingPackageError,
+    NotFoundError,
+    UnsupportedError,
+)
 from workbench.library import lineage as lineage_module
 
 
@@ -127,3 +136,40 @@ def test_a_reused_run_is_another_way_to_what_the_first_one_made(ws) -> None:
     found = scan.lineage()
     made = first.datasets[0].id
     assert {(first.id, made), (reused.id, made)} <= set(found.edges)
+
+
+def test_it_is_written_as_prov_that_the_library_reads_again(ws, tmp_path: Path) -> None:
+    prov_model = pytest.importorskip("prov.model")
+    made = chain(ws, 2)
+    reused = ws.run("invert", made[0], {"gain": 1.0}, reuse="auto")
+    path = made[1].lineage().export(tmp_path / "lineage.json")
+    document = prov_model.ProvDocument.deserialize(path)
+    entities = {e.identifier.localpart for e in document.get_records(prov_model.ProvEntity)}
+    activities = {a.identifier.localpart for a in document.get_records(prov_model.ProvActivity)}
+    assert {d.id for d in made} <= entities
+    assert {made[1].run_id, made[2].run_id} <= activities
+    generated = {
+        tuple(value.localpart for _, value in record.formal_attributes[:2])
+        for record in document.get_records(prov_model.ProvGeneration)
+    }
+    assert generated == {(d.id, d.run_id) for d in made[1:]}
+    assert len(list(document.get_records(prov_model.ProvUsage))) == 2
+    assert reused.reused_from == made[1].run_id
+    scan = made[0].lineage().prov()
+    assert reused.id in scan
+    with pytest.raises(AlreadyExistsError):
+        made[1].lineage().export(path)
+    assert made[1].lineage().export(tmp_path / "graph.svg").read_text().startswith("<svg")
+    with pytest.raises(UnsupportedError, match=r"graph\.png"):
+        made[1].lineage().export(tmp_path / "graph.png")
+    done = CliRunner().invoke(
+        main, ["-w", str(tmp_path / "ws"), "lineage", made[1].id, "-o", str(tmp_path / "b.json")]
+    )
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "b.json").is_file()
+
+
+def test_without_the_package_prov_it_says_what_to_install(ws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prov.model", None)
+    with pytest.raises(MissingPackageError, match="jupyter-workbench\\[provenance\\]"):
+        chain(ws, 1)[1].lineage().prov()

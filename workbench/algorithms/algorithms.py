@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import io
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -356,6 +358,11 @@ class Algorithms:
                 self._codes.pop(next(iter(self._codes)), None)
             self._codes[revision.package] = known
         return known
+
+    def sources(self, revision: Revision) -> dict[str, bytes]:
+        """Return the code of a revision: path to content."""
+        with zipfile.ZipFile(io.BytesIO(self._stored.package(revision))) as file:
+            return {name: file.read(name) for name in file.namelist()}
 
     def asset(self, revision: Revision, path: str) -> bytes:
         """Return the bytes of an asset by its path in the folder, checked against their digest.

@@ -36,6 +36,7 @@ from workbench.storage.failures import translate
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
+    from workbench.execution.comparison import Comparison
     from workbench.execution.replay import Replay
     from workbench.library.dataset import Dataset
     from workbench.library.datasets import Datasets
@@ -60,6 +61,7 @@ class Runs:
         attach: Callable[[RunRecord], ActiveRun | None] = lambda record: None,
         resume: Callable[..., Run] | None = None,
         replay: Callable[..., Replay] | None = None,
+        compare: Callable[[RunRecord, RunRecord], Comparison] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -68,6 +70,7 @@ class Runs:
         self._attach = attach
         self._resume = resume
         self._replay = replay
+        self._compare = compare
         self._live: dict[str, ActiveRun] = {}
         self._settled = False
         mode = 0o777 if store.is_local else 0o700
@@ -170,6 +173,19 @@ class Runs:
         if self._replay is None:
             raise UnsupportedError("These runs belong to no open workspace, so none can be replayed.")
         return self._replay(id, **options)
+
+    def compare(self, a: str | Run, b: str | Run) -> Comparison:
+        """Return two runs side by side: parameters, code, inputs, environment, outputs, seconds.
+
+        Parameters
+        ----------
+        a, b : str or Run
+            Of any algorithms; ids, or ``last``.
+        """
+        if self._compare is None:
+            raise UnsupportedError("These runs belong to no open workspace, so they cannot be compared.")
+        one, other = (self.get(run if isinstance(run, str) else run.id).record for run in (a, b))
+        return self._compare(one, other)
 
     def lineage(self, id: str, generations: int = 10, direction: Direction = "both") -> Lineage:
         """Return what a run was made from and what was made from it; see `Dataset.lineage`."""

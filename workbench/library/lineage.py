@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from workbench.errors import InvalidInputError, NotFoundError
+from workbench.errors import AlreadyExistsError, InvalidInputError, NotFoundError, UnsupportedError
 from workbench.models import DatasetRecord, RunRecord
 from workbench.pages import text_table
 
@@ -81,6 +82,42 @@ class Lineage:
             }
             for node in self.nodes.values()
         ]
+
+    def prov(self) -> str:
+        """Return it as W3C PROV, in JSON; needs the package prov."""
+        from workbench.library.provenance import prov_json
+
+        return prov_json(self)
+
+    def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write it to a file: ``.json`` is W3C PROV, ``.svg`` the graph.
+
+        Raises
+        ------
+        UnsupportedError
+            For another suffix.
+        AlreadyExistsError
+            If there is such a file and ``overwrite`` is not given.
+        MissingPackageError
+            For PROV, if the package prov is not installed.
+        """
+        from workbench.library.lineage_svg import drawing
+
+        target = Path(path)
+        writers: dict[str, Callable[[], str]] = {".json": self.prov, ".svg": lambda: drawing(self)}
+        if target.suffix not in writers:
+            raise UnsupportedError(
+                f"{target.name!r}: a lineage is written as .json (W3C PROV) or .svg (the graph)."
+            )
+        text = writers[target.suffix]()
+        try:
+            with target.open("w" if overwrite else "x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise AlreadyExistsError(
+                f"{target} is there already. Pass overwrite=True to replace it."
+            ) from None
+        return target
 
     def __repr__(self) -> str:
         return f"{self._head()}\n{text_table(self.rows(), longest=60)}{self._tail()}"

@@ -15,6 +15,11 @@ _SHORT = 24
 
 
 def svg(lineage: Lineage) -> str:
+    """Return the graph for a notebook, where it can be scrolled."""
+    return f'<div style="overflow-x:auto">{drawing(lineage)}</div>'
+
+
+def drawing(lineage: Lineage) -> str:
     """Return the graph as SVG; the node it is about has a thick border, runs have round corners."""
     columns: dict[int, list[Node]] = {}
     for node in lineage.nodes.values():
@@ -38,8 +43,8 @@ def svg(lineage: Lineage) -> str:
     width = 2 * EDGE + len(columns) * (WIDTH + GAP_X) - GAP_X
     height = 2 * EDGE + rows * (HEIGHT + GAP_Y) - GAP_Y
     return (
-        f'<div style="overflow-x:auto"><svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
-        f'aria-label="lineage of {lineage.id}" style="font:12px var(--jp-ui-font-family, sans-serif)">{lines}{boxes}</svg></div>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
+        f'aria-label="lineage of {lineage.id}" style="font:12px var(--jp-ui-font-family, sans-serif)">{lines}{boxes}</svg>'
     )
 
 
