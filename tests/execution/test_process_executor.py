@@ -323,6 +323,7 @@ def test_host_and_worker_that_die_together_lose_their_runs_within_seconds(
     for run in (running, *queued):
         assert run.wait(10).status == "LOST"
     assert time.monotonic() - began < 5.0
+    assert "was killed by signal 9 (SIGKILL)" in str(running.error)
     assert "last log line" in str(running.error)
     assert ws.run("noop", executor="process").status == "COMPLETED"  # a new host
 
