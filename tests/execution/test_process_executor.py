@@ -168,6 +168,19 @@ def test_a_run_goes_on_while_the_kernel_works(ws: workbench.Workspace, gate: Pat
     assert run.progress == 1.0
 
 
+def test_a_run_that_is_silent_for_long_says_so_in_text(
+    ws: workbench.Workspace, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.execution.pace.LEAST_SILENCE_S", 0.2)
+    monkeypatch.setattr("workbench.execution.pace.UNKNOWN_SILENCE_S", 0.2)
+    parameters = {"gate": str(gate), "asks": False}
+    run = ws.run("waits", parameters=parameters, executor="process", wait=False)
+    until(lambda: "no sign of life for 1 s" in repr(run), "the word about silence")
+    gate.unlink()
+    run.wait(20)
+    assert "no sign of life" not in repr(run)
+
+
 def test_an_error_is_the_true_one_with_its_traceback(ws: workbench.Workspace, tmp_path: Path) -> None:
     code = generic('raise ValueError("no light in frame 3")')
     ws.algorithms.deploy(write_algorithm(tmp_path / "dark", "dark", code, type="Generic"), check=False)
@@ -323,6 +336,7 @@ def test_host_and_worker_that_die_together_lose_their_runs_within_seconds(
     for run in (running, *queued):
         assert run.wait(10).status == "LOST"
     assert time.monotonic() - began < 5.0
+    assert "was killed by signal 9 (SIGKILL)" in str(running.error)
     assert "last log line" in str(running.error)
     assert ws.run("noop", executor="process").status == "COMPLETED"  # a new host
 

@@ -229,6 +229,15 @@ def test_ipython_itself_offers_the_completions_and_nothing_else(
         assert [c.text for c in deployed.Completer.completions(line, len(line))] == expected
 
 
+def test_in_a_terminal_attach_writes_the_log_until_the_end(
+    deployed: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = deployed.run_line_magic("algorun", "-b invert volume")
+    followed = deployed.run_line_magic("algojobs", f"{run.id} attach")
+    assert followed.status == "COMPLETED"
+    assert capsys.readouterr().out == str(run.log)
+
+
 def test_a_semicolon_silences_the_output(deployed: InteractiveShell) -> None:
     assert deployed.run_line_magic("algorun", "invert volume gain=3.0;") is None
     assert workbench.current().runs.list()[0].parameters["gain"] == 3.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import stat
 import sys
 import tempfile
@@ -100,6 +101,21 @@ def private_folder(chosen: str | None = None) -> Path:
             "Name a shorter one: WORKBENCH_HOST_FOLDER."
         )
     return folder
+
+
+def last_signal(folder: Path, pid: int) -> Path:
+    """Return the file in a private folder that says which signal has ended a host."""
+    return folder / f"{pid}.signal"
+
+
+def how_ended(folder: Path, pid: int, started: float) -> str:
+    """Return in words how a host ended that was there at that time, as far as its guard could tell."""
+    path = last_signal(folder, pid)
+    with suppress(OSError, ValueError):
+        if path.stat().st_mtime >= started:  # the number may have been another one's before
+            number = int(path.read_text())
+            return f"was killed by signal {number} ({signal.Signals(number).name})"
+    return "ended"
 
 
 def tail(log: Path, lines: int = 12) -> str:

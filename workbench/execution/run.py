@@ -282,8 +282,10 @@ class Run:
         parts = [f"Run {record.id}", record.algorithm, str(record.status)]
         if not record.status.is_final:
             parts.append(f"{self.progress:.0%}")
-            eta_s = self.eta_s
-            if eta_s is not None:
+            silence_s, eta_s = self.silence_s, self.eta_s
+            if silence_s is not None:
+                parts.append(f"no sign of life for {duration(silence_s)}")
+            elif eta_s is not None:
                 parts.append(f"about {duration(eta_s)} left")
         if record.reused_from is not None:
             parts.append(origin(record))

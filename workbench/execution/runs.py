@@ -516,7 +516,7 @@ class Runs:
             last = f"; last log line: {lines[-1]}" if lines else ""
             error = ErrorRecord(
                 type="ProcessGone",
-                message=f"{_keeper(record)} on {record.host!r} ended without finishing it{last}",
+                message=f"{_keeper(record)} on {record.host!r} {self._how_ended(record)} without finishing it{last}",
                 kind="run_lost",
             )
             try:
@@ -524,6 +524,15 @@ class Runs:
             except StorageError:  # a workspace that can only be read is shown as it is
                 break
         return settled
+
+    def _how_ended(self, record: RunRecord) -> str:
+        from workbench.execution.host_address import how_ended, private_folder
+
+        if record.executor != "process" or record.pid is None or record.pid_started is None:
+            return "ended"
+        with suppress(StorageError):
+            return how_ended(private_folder(self._settings.host_folder), record.pid, record.pid_started)
+        return "ended"
 
     def records(self) -> Iterator[RunRecord]:
         """Yield every stored record, for reindex; unreadable ones are skipped with a warning."""

@@ -1,25 +1,39 @@
-"""Ends what algorithms have started when the host cannot any more: a process that only waits for the host's end."""
+"""Ends what algorithms have started when the host cannot any more: a process that only waits for the host's end, and tells how."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
+from pathlib import Path
+
+from workbench.execution.host_address import last_signal
+
+KEPT_S = 86400.0
 
 
 class Guard:
     """A process beside the host that knows its workers, and kills their process groups when the host has vanished.
 
     Workers themselves end with their host. What they have started does not, and `kill -9` leaves nobody else to end it.
-    Make it before anything else is open: it is a fork of this process and keeps what it finds.
+    Make it before anything else is open: it is this process, which keeps what it finds, and the host goes on as its child, so that
+    the system tells it of the signal that ends the host.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the signal is noted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         reading, self._writing = os.pipe()
-        if os.fork() == 0:
+        host = os.fork()
+        if host:
             os.setsid()  # not in the host's group: who kills that one does not reach this one
             os.close(self._writing)
             _watch(reading)
+            _note_end(folder, host)
             os._exit(0)
         os.close(reading)
 
@@ -45,3 +59,14 @@ def _watch(reading: int) -> None:
     for worker in workers:
         with suppress(OSError):
             os.killpg(worker, signal.SIGKILL)
+
+
+def _note_end(folder: Path, host: int) -> None:
+    """Note which signal has ended the host, for whoever settles its runs."""
+    with suppress(OSError):
+        _, status = os.waitpid(host, 0)
+        for old in folder.glob("*.signal"):
+            if time.time() - old.stat().st_mtime > KEPT_S:
+                old.unlink()
+        if os.WIFSIGNALED(status):
+            last_signal(folder, host).write_text(str(os.WTERMSIG(status)))

@@ -629,8 +629,8 @@ def _machine_memory() -> int:
 def main() -> None:
     """Be the host at the address in the arguments: the socket's path, and where to say that it listens."""
     os.chdir("/")
-    guard = Guard()
     path, ready = Path(sys.argv[1]), int(sys.argv[2])
+    guard = Guard(path.parent)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with suppress(OSError):
         path.unlink()  # of a host that was killed: whoever started this one holds the lock and found nobody there

@@ -271,6 +271,10 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         if args.action == "resume":
             return run.resume()
         if args.action == "attach":
+            if not hasattr(self.shell, "kernel"):  # a terminal shows no widget
+                from workbench.commands import follow
+
+                return follow(run, lambda text: print(text, end="", flush=True))
             from workbench.notebook.run_view import RunView
 
             return RunView(run)
