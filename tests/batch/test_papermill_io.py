@@ -67,6 +67,23 @@ def test_papermill_runs_a_template_of_the_workspace_and_leaves_the_output_there(
     assert ws.url in papermill_io.pretty_path("workbench://blur.ipynb")
 
 
+@pytest.mark.parametrize("scheme", ["memory://", "file://"])
+def test_papermill_takes_urls_of_fsspec(
+    papermill_io: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str
+) -> None:
+    import papermill
+
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    folder = f"{scheme}{tmp_path}"
+    papermill_io.write(nbformat.writes(template()), f"{folder}/in/blur.ipynb")
+    done = papermill.execute_notebook(
+        f"{folder}/in/blur.ipynb", f"{folder}/out/blur.ipynb", {"sigma": 2.5}, progress_bar=False
+    )
+    assert done.cells[2].outputs[0].text == "sigma is 2.5\n"
+    assert papermill_io.read(f"{folder}/out/blur.ipynb") == nbformat.writes(done)
+    assert [Path(url).name for url in papermill_io.listdir(f"{folder}/out")] == ["blur.ipynb"]
+
+
 def test_what_is_not_there_or_no_key_is_said_so(ws: workbench.Workspace, papermill_io: Any) -> None:
     with pytest.raises(NotFoundError):
         papermill_io.read("workbench://nothing.ipynb")

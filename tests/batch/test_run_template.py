@@ -119,6 +119,15 @@ def test_an_interpreter_that_crashes_ends_one_run_and_no_other(
     assert "SIGSEGV" in str(sweep.runs[1].error)
 
 
+def test_a_template_of_the_workspace_is_swept_by_its_name(ws: workbench.Workspace, tmp_path: Path) -> None:
+    ws.templates.put(write_template(tmp_path / "double.ipynb", *CELLS), "twice")
+    sweep = ws.sweeps.run("twice", {"x": [1, 2]})
+    assert [row["double"] for row in sweep.rows()] == [2.0, 4.0], sweep.rows()
+    assert ws.sweeps.get(sweep.id).resume().counts == {"COMPLETED": 2}
+    with pytest.raises(NotFoundError, match="no algorithm 'thrice'"):
+        ws.sweeps.run("thrice", {"x": [1]})
+
+
 def test_recorded_figures_and_arrays_are_thumbnails_or_a_few_words_in_tables(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:

@@ -1,5 +1,7 @@
 """``workbench://name.ipynb`` for papermill: templates and outputs in the current workspace (entry point ``papermill.io``).
 
+And URLs of fsspec that papermill does not know by itself; it keeps its own way to S3, Azure, Google, HDFS and HTTP.
+
 papermill imports this module whenever it is itself imported, so nothing heavy is imported here.
 """
 
@@ -49,6 +51,37 @@ class WorkbenchHandler:
     def pretty_path(path: str) -> str:
         """Return the path with the workspace it is in."""
         return f"{path} ({_store().url})"
+
+
+class UrlHandler:
+    """Reads and writes notebooks at any URL of fsspec."""
+
+    @staticmethod
+    def read(path: str) -> str:
+        """Return the text of a notebook."""
+        from workbench.batch.places import read_text
+
+        return read_text(path)
+
+    @staticmethod
+    def write(buf: str, path: str) -> str:
+        """Write a notebook, with the folders above it."""
+        from workbench.batch.places import write_text
+
+        return write_text(path, buf)
+
+    @staticmethod
+    def listdir(path: str) -> list[str]:
+        """Return the URLs in a folder."""
+        import fsspec
+
+        system, folder = fsspec.core.url_to_fs(path)
+        return [system.unstrip_protocol(name) for name in system.ls(folder, detail=False)]
+
+    @staticmethod
+    def pretty_path(path: str) -> str:
+        """Return the URL."""
+        return path
 
 
 def _store() -> Store:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from workbench.batch.each_input import each_of, names_of
 from workbench.batch.given import Axes, Given, refuse_too_many
 from workbench.batch.grid import SAMPLES, Points, check_points, make_points
+from workbench.batch.places import SCHEME
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_lock import SweepLock
 from workbench.batch.sweep_table import values_of
@@ -21,6 +23,7 @@ from workbench.errors import (
     InvalidInputError,
     NotFoundError,
     UnsupportedError,
+    WorkbenchError,
     did_you_mean,
 )
 from workbench.execution.active import ActiveRun
@@ -36,6 +39,7 @@ from workbench.storage.store import Store
 
 if TYPE_CHECKING:
     from workbench.algorithms.algorithms import Algorithms
+    from workbench.batch.template import Template
     from workbench.execution.reuse import Reuse
     from workbench.execution.runs import Runs
     from workbench.library.datasets import Datasets
@@ -123,7 +127,8 @@ class Sweeps:
         Parameters
         ----------
         what : str, path, Algorithm or Template
-            A reference such as ``"denoise@1"``, the folder of an algorithm, or a notebook (``.ipynb``).
+            A reference such as ``"denoise@1"``, the folder of an algorithm, a notebook (``.ipynb``), or the name of
+            a template of the workspace.
         grid, zip, table, sample, samples, seed, fixed
             The points; see `workbench.batch.grid.make_points`. ``grid={"sigma": [1, 2, 3]}`` is each with each, ``zip=`` side by side,
             ``table=`` a CSV file, DataFrame or list of dicts, ``sample={"sigma": (0.5, 4.0)}`` with ``samples=50`` is drawn.
@@ -305,7 +310,13 @@ class Sweeps:
         if isinstance(what, Target):
             return what
         if not is_template(what):
-            name, chosen = subject_of(self._algorithms, what)
+            try:
+                name, chosen = subject_of(self._algorithms, what)
+            except NotFoundError:
+                kept = self._kept_template(what)
+                if kept is None:
+                    raise
+                return self.target(kept)
             return AlgorithmTarget(name, chosen, self._run, self._reuse, self._datasets)
         if self._run_template is None:
             raise UnsupportedError(
@@ -318,6 +329,14 @@ class Sweeps:
                 )
             what = self._load_template(os.fspath(what))
         return TemplateTarget(what, self._run_template)
+
+    def _kept_template(self, name: Any) -> Template | None:
+        """Return the template that the workspace keeps under a name, or None."""
+        with suppress(WorkbenchError):
+            if isinstance(name, str) and self._load_template is not None:
+                found: Template = self._load_template(f"{SCHEME}{name}.ipynb")
+                return found
+        return None
 
     @property
     def workers(self) -> int:
