@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from workbench.catalog.conditions import Comparison, Condition, Group
 from workbench.catalog.engine import Database
-from workbench.catalog.family import chunks, count
+from workbench.catalog.family import chunks, count, distinct
 from workbench.catalog.search import checked, decode_cursor, encode_cursor, exact_or_pattern, like
 from workbench.catalog.tables import entries, entry_parents, entry_scopes, entry_values
 from workbench.errors import InvalidInputError
@@ -28,17 +28,29 @@ def key_of(record: EntryRecord) -> Key:
     return (record.application, record.domain, str(record.kind))
 
 
+# made once: it takes as long to make a statement as to execute it
+_S = entry_scopes.c
+_SCOPE = sa.select(_S.id, _S.last).where(
+    _S.application == sa.bindparam("a"), _S.domain == sa.bindparam("d"), _S.kind == sa.bindparam("k")
+)
+_RAISE = sa.update(entry_scopes).where(_S.id == sa.bindparam("scope")).values(last=sa.bindparam("given"))
+_ADD, _ADD_VALUES, _ADD_PARENTS = (sa.insert(table) for table in (entries, entry_values, entry_parents))
+_RECORDS = sa.select(entries.c.number, entries.c.record).where(
+    entries.c.number.in_(sa.bindparam("numbers", expanding=True))
+)
+
+
 class EntryChange:
     """A transaction that has the domains and kinds it changes for itself.
 
     Parameters
     ----------
     connection : Connection
-    scopes : dict
-        Key to the row's id; absent domains and kinds are not made before something is put there.
+    scopes : mapping
+        Key to its row, with id and last version; absent domains and kinds are not made before something is put there.
     """
 
-    def __init__(self, connection: sa.Connection, scopes: dict[Key, sa.Row[Any]]) -> None:
+    def __init__(self, connection: sa.Connection, scopes: Mapping[Key, Any]) -> None:
         self._connection = connection
         self._ids: dict[Key, int] = {key: row.id for key, row in scopes.items()}
         self._last: dict[Key, int] = {key: row.last for key, row in scopes.items()}
@@ -66,21 +78,22 @@ class EntryChange:
             )
             self._ids[key] = self._connection.execute(made).inserted_primary_key[0]  # type: ignore[index]
         elif version > self._last[key]:
-            self._connection.execute(
-                sa.update(entry_scopes).where(entry_scopes.c.id == self._ids[key]).values(last=version)
-            )
+            self._connection.execute(_RAISE, {"scope": self._ids[key], "given": version})
         self._last[key] = max(version, self.last(key))
 
     def add(self, records: Sequence[EntryRecord]) -> None:
         """Record new entries."""
+        highest: dict[Key, int] = {}
         for record in records:
-            self.note_version(key_of(record), record.version)
+            highest[key_of(record)] = max(record.version, highest.get(key_of(record), 0))
+        for key, version in highest.items():
+            self.note_version(key, version)
         for some in chunks(list(records)):
             rows = [self._row(record) for record in some]
             if len(some) == 1:
-                numbers = [self._connection.execute(sa.insert(entries), rows[0]).inserted_primary_key[0]]  # type: ignore[index]
+                numbers = [self._connection.execute(_ADD, rows[0]).inserted_primary_key[0]]  # type: ignore[index]
             else:
-                self._connection.execute(sa.insert(entries), rows)
+                self._connection.execute(_ADD, rows)
                 c = entries.c
                 by_id = dict(
                     self._connection.execute(
@@ -131,14 +144,14 @@ class EntryChange:
             if isinstance(value, (int, float, str))
         ]
         if values:
-            self._connection.execute(sa.insert(entry_values), values)
+            self._connection.execute(_ADD_VALUES, values)
         parents = [
             {"entry": number, "parent": parent}
             for number, record in records.items()
             for parent in dict.fromkeys(record.parents)
         ]
         if parents:
-            self._connection.execute(sa.insert(entry_parents), parents)
+            self._connection.execute(_ADD_PARENTS, parents)
 
 
 @dataclass(frozen=True)
@@ -190,10 +203,10 @@ class EntryCatalog:
             Whatever goes wrong inside; then the catalog is as it was.
         """
         with self._database.write() as connection:
-            scopes = {}
+            scopes: dict[Key, Any] = {}
             for key in sorted(set(keys)):  # everybody in one order, so that no two wait for each other
                 self._database.lock(connection, "entries " + "/".join(key))
-                row = connection.execute(_scope_of(), dict(zip("adk", key, strict=True))).first()
+                row = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
                 if row is not None:
                     scopes[key] = row
             for file in sorted(set(files)):
@@ -220,7 +233,7 @@ class EntryCatalog:
     def last_entry_version(self, key: Key) -> int:
         """Return the highest version that was ever given; 0 before the first."""
         with self._database.read() as connection:
-            row = connection.execute(_scope_of(), dict(zip("adk", key, strict=True))).first()
+            row = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
         return 0 if row is None else int(row.last)
 
     def entry_versions(self, key: Key) -> list[int]:
@@ -241,6 +254,15 @@ class EntryCatalog:
                 found.append(last)
                 last = connection.scalar(statement, {"last": last})
             return found
+
+    def entry_keys(self, application: str) -> list[str]:
+        """Return the keys of searchable metadata that entries of an application have, in order."""
+        c, found = entry_values.c, set()
+        with self._database.read() as connection:
+            scopes = sa.select(entry_scopes.c.id).where(entry_scopes.c.application == application)
+            for scope in connection.scalars(scopes).all():
+                found |= set(distinct(connection, c.key, [c.scope == scope]))
+        return sorted(found)
 
     def children_of_entry(self, id: str) -> list[str]:
         """Return the ids of entries that were made from this one."""
@@ -280,17 +302,9 @@ class EntryCatalog:
             numbers = [number for _, number in merged[:limit]]
             texts: dict[int, str] = {}
             for some in chunks(numbers):
-                picked = sa.select(entries.c.number, entries.c.record).where(entries.c.number.in_(some))
-                texts |= dict(connection.execute(picked).all())
+                texts |= dict(connection.execute(_RECORDS, {"numbers": some}).all())
         records = [EntryRecord.model_validate_json(texts[n]) for n in numbers if n in texts]
         return records, encode_cursor(order, merged[limit - 1]) if len(merged) > limit else None
-
-
-def _scope_of() -> sa.Select[Any]:
-    c = entry_scopes.c
-    return sa.select(c.id, c.last).where(
-        c.application == sa.bindparam("a"), c.domain == sa.bindparam("d"), c.kind == sa.bindparam("k")
-    )
 
 
 def _columns(value: float | str) -> dict[str, Any]:
