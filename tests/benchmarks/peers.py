@@ -90,6 +90,21 @@ def kosh(folder: Path) -> RunCatalog:
     )
 
 
+def kosh_files(folder: Path, file: Path) -> tuple[Callable[[dict[str, Any]], object], Callable[[float], int]]:
+    """Files with metadata as datasets of a Kosh store; found by a range of one key, the first 50 that come."""
+    import itertools
+
+    import kosh
+    from sina.utils import DataRange
+
+    store = kosh.connect(str(folder / "kosh-files.sqlite"))
+
+    def add(metadata: dict[str, Any]) -> None:
+        store.create(metadata=metadata).associate(str(file), "hdf5", absolute_path=True)
+
+    return add, lambda bound: len(list(itertools.islice(store.find(val_error=DataRange(max=bound)), 50)))
+
+
 # -- Compox -----------------------------------------------------------------------------------------------------------
 
 

@@ -14,12 +14,22 @@ import numpy as np
 import pytest
 
 import workbench
-from workbench.errors import AlreadyExistsError, InvalidDataError, InvalidInputError, NotFoundError
+from workbench.errors import (
+    AlreadyExistsError,
+    InvalidDataError,
+    InvalidInputError,
+    NotFoundError,
+    UnsupportedError,
+)
+
+CATALOGS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
-@pytest.fixture
-def ws(tmp_path: Path) -> Iterator[workbench.Workspace]:
-    with workbench.open(tmp_path / "project" / "ws") as found:
+@pytest.fixture(params=CATALOGS)
+def ws(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[workbench.Workspace]:
+    catalog = request.getfixturevalue("pg_url") if request.param == "postgresql" else None
+    with workbench.open(tmp_path / "project" / "ws", catalog=catalog) as found:
+        found.catalog.clear()
         yield found
 
 
@@ -178,6 +188,36 @@ def test_a_condition_that_is_not_understood_is_refused(ws: workbench.Workspace, 
         ws.entries.search(where)
 
 
+def test_a_misspelt_key_is_named_and_one_that_nobody_has_finds_nothing(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    add_models(ws, tmp_path, 2)
+    for asked in ({"where": "val_eror < 0.1"}, {"order": "-val_eror"}, {"metadata": {"val_eror": 1}}):
+        with pytest.raises(NotFoundError, match="Did you mean 'val_error'"):
+            ws.entries.search(**asked)
+    assert list(ws.entries.search("pressure > 1")) == []
+
+
+@pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=pytest.mark.s3)])
+def test_stores_without_folders_keep_entries_too(
+    request: pytest.FixtureRequest, tmp_path: Path, memory_url: str, kind: str
+) -> None:
+    s3 = request.getfixturevalue("s3") if kind == "s3" else None
+    url, options = (s3.new_url(), s3.storage_options) if s3 else (memory_url, None)
+    path = hdf5(tmp_path / "a.h5")
+    with workbench.open(url, storage_options=options) as ws:
+        (entry,) = ws.entries.add("eos", path)
+        entry.verify()
+        assert entry.export(tmp_path / "out.h5").read_bytes() == path.read_bytes()
+        with pytest.raises(UnsupportedError, match=r"\.open\(\)"):
+            entry.path
+        assert ws.entries.view("eos")[1:3].shape == (2, 3)
+        ws.reindex()
+        assert list(ws.entries.list()) == [entry]
+        ws.entries.purge(entry)
+        assert not list(ws.store.list("files"))
+
+
 def test_applications_do_not_see_each_other(ws: workbench.Workspace, tmp_path: Path) -> None:
     path = hdf5(tmp_path / "a.h5")
     solver = ws.entries.of("solver")
@@ -208,14 +248,14 @@ with workbench.open(url, catalog=catalog or None) as ws:
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("kind", CATALOGS)
 def test_eight_processes_allocate_a_hundred_versions_each(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:
     path = hdf5(tmp_path / "a.h5")
     catalog = request.getfixturevalue("pg_url") if kind == "postgresql" else ""
     with workbench.open(tmp_path / "ws", catalog=catalog or None) as ws:
-        assert ws.entries.domains() == []
+        ws.catalog.clear()
     command = [sys.executable, "-c", WRITER, str(tmp_path / "ws"), str(path), "100", catalog]
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
     got = [int(line) for writer in writers for line in writer.communicate()[0].split()]

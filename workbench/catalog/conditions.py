@@ -6,7 +6,7 @@ The text is read as a Python expression and never executed.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,15 @@ def equal(metadata: Mapping[str, Any]) -> list[Condition]:
             )
         found.append(Comparison(str(key), "==", value if isinstance(value, str) else float(value)))
     return found
+
+
+def keys_of(conditions: Iterable[Condition]) -> Iterator[str]:
+    """Yield the keys that conditions compare."""
+    for condition in conditions:
+        if isinstance(condition, Comparison):
+            yield condition.key
+        else:
+            yield from keys_of(condition.parts)
 
 
 def _read(node: ast.expr, text: str) -> Condition:

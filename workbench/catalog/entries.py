@@ -6,13 +6,14 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeGuard
 
 import sqlalchemy as sa
 
 from workbench.catalog.conditions import Comparison, Condition, Group
 from workbench.catalog.engine import Database
-from workbench.catalog.family import chunks, count
+from workbench.catalog.family import chunks, count, distinct
 from workbench.catalog.search import checked, decode_cursor, encode_cursor, exact_or_pattern, like
 from workbench.catalog.tables import entries, entry_parents, entry_scopes, entry_values
 from workbench.errors import InvalidInputError
@@ -28,17 +29,40 @@ def key_of(record: EntryRecord) -> Key:
     return (record.application, record.domain, str(record.kind))
 
 
+# made once: it takes as long to make a statement as to execute it
+_S = entry_scopes.c
+_SCOPE = sa.select(_S.id, _S.last).where(
+    _S.application == sa.bindparam("a"), _S.domain == sa.bindparam("d"), _S.kind == sa.bindparam("k")
+)
+_RAISE = sa.update(entry_scopes).where(_S.id == sa.bindparam("scope")).values(last=sa.bindparam("given"))
+_ADD, _ADD_VALUES, _ADD_PARENTS = (sa.insert(table) for table in (entries, entry_values, entry_parents))
+_RECORDS = sa.select(entries.c.number, entries.c.record).where(
+    entries.c.number.in_(sa.bindparam("numbers", expanding=True))
+)
+_SCOPE_ID: sa.BindParameter[int] = sa.bindparam("scope", type_=sa.Integer)
+_NEWEST = sa.select(sa.func.max(entries.c.version)).where(
+    entries.c.scope == _SCOPE_ID, entries.c.trashed == 0
+)
+_V = entry_values.c
+_HAS = {
+    name: sa.select(sa.literal(1))
+    .where(_V.scope == _SCOPE_ID, _V.key == sa.bindparam("key"), _V[name].is_not(None))
+    .limit(1)
+    for name in ("value", "text")
+}
+
+
 class EntryChange:
     """A transaction that has the domains and kinds it changes for itself.
 
     Parameters
     ----------
     connection : Connection
-    scopes : dict
-        Key to the row's id; absent domains and kinds are not made before something is put there.
+    scopes : mapping
+        Key to its row, with id and last version; absent domains and kinds are not made before something is put there.
     """
 
-    def __init__(self, connection: sa.Connection, scopes: dict[Key, sa.Row[Any]]) -> None:
+    def __init__(self, connection: sa.Connection, scopes: Mapping[Key, Any]) -> None:
         self._connection = connection
         self._ids: dict[Key, int] = {key: row.id for key, row in scopes.items()}
         self._last: dict[Key, int] = {key: row.last for key, row in scopes.items()}
@@ -66,21 +90,22 @@ class EntryChange:
             )
             self._ids[key] = self._connection.execute(made).inserted_primary_key[0]  # type: ignore[index]
         elif version > self._last[key]:
-            self._connection.execute(
-                sa.update(entry_scopes).where(entry_scopes.c.id == self._ids[key]).values(last=version)
-            )
+            self._connection.execute(_RAISE, {"scope": self._ids[key], "given": version})
         self._last[key] = max(version, self.last(key))
 
     def add(self, records: Sequence[EntryRecord]) -> None:
         """Record new entries."""
+        highest: dict[Key, int] = {}
         for record in records:
-            self.note_version(key_of(record), record.version)
+            highest[key_of(record)] = max(record.version, highest.get(key_of(record), 0))
+        for key, version in highest.items():
+            self.note_version(key, version)
         for some in chunks(list(records)):
             rows = [self._row(record) for record in some]
             if len(some) == 1:
-                numbers = [self._connection.execute(sa.insert(entries), rows[0]).inserted_primary_key[0]]  # type: ignore[index]
+                numbers = [self._connection.execute(_ADD, rows[0]).inserted_primary_key[0]]  # type: ignore[index]
             else:
-                self._connection.execute(sa.insert(entries), rows)
+                self._connection.execute(_ADD, rows)
                 c = entries.c
                 by_id = dict(
                     self._connection.execute(
@@ -131,14 +156,14 @@ class EntryChange:
             if isinstance(value, (int, float, str))
         ]
         if values:
-            self._connection.execute(sa.insert(entry_values), values)
+            self._connection.execute(_ADD_VALUES, values)
         parents = [
             {"entry": number, "parent": parent}
             for number, record in records.items()
             for parent in dict.fromkeys(record.parents)
         ]
         if parents:
-            self._connection.execute(sa.insert(entry_parents), parents)
+            self._connection.execute(_ADD_PARENTS, parents)
 
 
 @dataclass(frozen=True)
@@ -190,10 +215,10 @@ class EntryCatalog:
             Whatever goes wrong inside; then the catalog is as it was.
         """
         with self._database.write() as connection:
-            scopes = {}
+            scopes: dict[Key, Any] = {}
             for key in sorted(set(keys)):  # everybody in one order, so that no two wait for each other
                 self._database.lock(connection, "entries " + "/".join(key))
-                row = connection.execute(_scope_of(), dict(zip("adk", key, strict=True))).first()
+                row = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
                 if row is not None:
                     scopes[key] = row
             for file in sorted(set(files)):
@@ -220,7 +245,7 @@ class EntryCatalog:
     def last_entry_version(self, key: Key) -> int:
         """Return the highest version that was ever given; 0 before the first."""
         with self._database.read() as connection:
-            row = connection.execute(_scope_of(), dict(zip("adk", key, strict=True))).first()
+            row = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
         return 0 if row is None else int(row.last)
 
     def entry_versions(self, key: Key) -> list[int]:
@@ -242,6 +267,15 @@ class EntryCatalog:
                 last = connection.scalar(statement, {"last": last})
             return found
 
+    def entry_keys(self, application: str) -> list[str]:
+        """Return the keys of searchable metadata that entries of an application have, in order."""
+        c, found = entry_values.c, set()
+        with self._database.read() as connection:
+            scopes = sa.select(entry_scopes.c.id).where(entry_scopes.c.application == application)
+            for scope in connection.scalars(scopes).all():
+                found |= set(distinct(connection, c.key, [c.scope == scope]))
+        return sorted(found)
+
     def children_of_entry(self, id: str) -> list[str]:
         """Return the ids of entries that were made from this one."""
         c = entry_parents.c
@@ -262,7 +296,7 @@ class EntryCatalog:
             raise InvalidInputError(
                 f"limit is {limit!r}, expected a whole number of 1 or more, such as limit=50."
             )
-        start = None if question.after is None else decode_cursor(question.after, order, 2)
+        start = None if question.after is None else tuple(decode_cursor(question.after, order, 2))
         c = entry_scopes.c
         given = ((c.domain, question.domain), (c.kind, question.kind))
         where = [
@@ -272,25 +306,17 @@ class EntryCatalog:
         with self._database.read() as connection:
             found: list[list[tuple[Any, int]]] = []
             for scope in connection.scalars(sa.select(c.id).where(*where)).all():
-                statement = _walk(connection, question, scope, start)
+                statement = _statement(connection, question, scope, start)
                 if statement is not None:
-                    rows = connection.execute(statement.limit(limit + 1))
+                    rows = connection.execute(statement, {"scope": scope, "limit": limit + 1})
                     found.append([(value, number) for value, number in rows])
             merged = list(heapq.merge(*found, key=_sort_key, reverse=order.startswith("-")))[: limit + 1]
             numbers = [number for _, number in merged[:limit]]
             texts: dict[int, str] = {}
             for some in chunks(numbers):
-                picked = sa.select(entries.c.number, entries.c.record).where(entries.c.number.in_(some))
-                texts |= dict(connection.execute(picked).all())
+                texts |= dict(connection.execute(_RECORDS, {"numbers": some}).all())
         records = [EntryRecord.model_validate_json(texts[n]) for n in numbers if n in texts]
         return records, encode_cursor(order, merged[limit - 1]) if len(merged) > limit else None
-
-
-def _scope_of() -> sa.Select[Any]:
-    c = entry_scopes.c
-    return sa.select(c.id, c.last).where(
-        c.application == sa.bindparam("a"), c.domain == sa.bindparam("d"), c.kind == sa.bindparam("k")
-    )
 
 
 def _columns(value: float | str) -> dict[str, Any]:
@@ -301,87 +327,93 @@ def _sort_key(row: tuple[Any, int]) -> tuple[bool, Any, int]:
     return (isinstance(row[0], str), *row)
 
 
-def _walk(
-    connection: sa.Connection, question: EntryQuestion, scope: int, start: list[Any] | None
+def _statement(
+    connection: sa.Connection, question: EntryQuestion, scope: int, start: tuple[Any, ...] | None
 ) -> sa.Select[Any] | None:
     """Return the statement that gives (what is sorted by, number) of one domain and kind; None if there can be nothing."""
-    e, field = entries.c, question.order.removeprefix("-")
-    versions: Sequence[int] | None
-    if question.versions == "latest":
-        newest = sa.select(sa.func.max(e.version)).where(e.scope == scope, e.trashed == 0)
-        versions = [connection.scalar(newest) or 0]
-    else:
-        versions = question.versions  # type: ignore[assignment]
-    exact, pattern = exact_or_pattern(question.name)
+    field, descending = question.order.removeprefix("-"), question.order.startswith("-")
+    versions = question.versions
+    if versions == "latest":
+        versions = [connection.scalar(_NEWEST, {"scope": scope}) or 0]
+    column = None
+    if field not in ("created", "version"):
+        column = _sorted_column(connection, field, scope)
+        if column is None:
+            return None
+        if start is not None and isinstance(start[0], str) is not (column == "text"):
+            if isinstance(start[0], str) is not descending:
+                return None  # numbers come before texts, so these have all been
+            start = None
+    where = tuple(question.where)
+    is_range = all(_is_inline(part, field) for part in where)
+    few = None if is_range else _fewest(connection, where, scope)
+    chosen = None if versions is None else tuple(versions)
+    return _walk(where, question.order, question.trashed, question.name, chosen, few, column, start)
+
+
+def _is_inline(part: Condition, field: str) -> TypeGuard[Comparison]:
+    """Tell whether a condition is a range of the key that the list is sorted by."""
+    return isinstance(part, Comparison) and part.key == field and part.sign != "!=" and field not in _ON_ENTRY
+
+
+@lru_cache(256)  # the statement of one domain is that of all, and of the next search
+def _walk(
+    conditions: tuple[Condition, ...],
+    order: str,
+    trashed: bool,
+    name: str | None,
+    versions: tuple[Any, ...] | None,
+    few: Comparison | None,
+    column: str | None,
+    start: tuple[Any, ...] | None,
+) -> sa.Select[Any]:
+    e, field = entries.c, order.removeprefix("-")
+    exact, pattern = exact_or_pattern(name)
     on_entry: list[Sql] = []
     on_entry += [] if versions is None else [e.version.in_(versions)]
     on_entry += [] if exact is None else [e.name == exact]
     on_entry += [] if pattern is None else [e.name.like(like(pattern), escape="\\")]
-    few = _fewest(connection, question.where, scope)
-    source: sa.FromClause
-    if field in ("created", "version"):
-        where = [_sql(part, e.number, scope) for part in question.where if part is not few]
+    others = [part for part in conditions if part is not few]
+    source: sa.FromClause = entries
+    if column is None:
         sort: list[sa.ColumnElement[Any]] = [e.number if field == "created" else e.version, e.number]
-        source = entries
-        trashed = int(question.trashed)
+        where = [_sql(part, e.number) for part in others]
         if few is None:
-            where += [e.scope == scope, e.trashed == trashed, *on_entry]
+            where += [e.scope == _SCOPE_ID, e.trashed == int(trashed), *on_entry]
         elif field == "created" and not on_entry:  # all that is needed stands in the index of the values
             v = entry_values.alias().c
             source, sort = v.entry.table, [v.entry, v.entry]
-            where = [_sql(part, v.entry, scope) for part in question.where if part is not few]
-            where += _compared(v, few, scope)
+            where = [_sql(part, v.entry) for part in others]
+            where += _compared(v, few)
         else:
             v = entry_values.alias().c
-            where += [e.number.in_(sa.select(v.entry).where(*_compared(v, few, scope))), *on_entry]
+            where += [e.number.in_(sa.select(v.entry).where(*_compared(v, few))), *on_entry]
     else:
         v = entry_values.alias().c
-        source = v.entry.table
-        column = _sorted_column(connection, field, scope)
-        if column is None:
-            return None
-        sort = [v[column], v.entry]
-        inline = [
-            part
-            for part in question.where
-            if isinstance(part, Comparison) and part.key == field and part.sign != "!="
-        ]
-        where = [
-            _sql(part, v.entry, scope) for part in question.where if part not in inline and part is not few
-        ]
-        where += [_sign(v, part) for part in inline if part is not few]
-        if few is None or few in inline:
-            where += [v.scope == scope, v.key == field, v[column].is_not(None)]
+        source, sort = v.entry.table, [v[column], v.entry]
+        where = [_sign(v, part) if _is_inline(part, field) else _sql(part, v.entry) for part in others]
+        if few is None or _is_inline(few, field):
+            where += [v.scope == _SCOPE_ID, v.key == field, v[column].is_not(None)]
             where += [_sign(v, few)] if few is not None else []
         else:
             d = entry_values.alias().c
-            where += [v.entry.in_(sa.select(d.entry).where(*_compared(d, few, scope)))]
-            where += [v.key == field, checked(v.scope) == scope, v[column].is_not(None)]
+            where += [v.entry.in_(sa.select(d.entry).where(*_compared(d, few)))]
+            where += [v.key == field, checked(v.scope) == _SCOPE_ID, v[column].is_not(None)]
         if on_entry:
             where.append(sa.exists().where(e.number == v.entry, *on_entry))
-    descending = question.order.startswith("-")
+    descending = order.startswith("-")
     if start is not None:
-        if field not in ("created", "version") and isinstance(start[0], str) is not (column == "text"):
-            if isinstance(start[0], str) is descending:
-                start = None  # numbers come before texts, so all of these are still to come
-            else:
-                return None
-        if start is not None:
-            here, position = sa.tuple_(*sort), sa.tuple_(*start)
-            where.append(here < position if descending else here > position)
+        here, position = sa.tuple_(*sort), sa.tuple_(*start)
+        where.append(here < position if descending else here > position)
     by = sort[1:] if sort[0] is sort[1] else sort
     statement = sa.select(sort[0].label("a"), sort[1].label("b")).select_from(source).where(*where)
-    return statement.order_by(*(column.desc() if descending else column for column in by))
+    return statement.order_by(*(c.desc() if descending else c for c in by)).limit(sa.bindparam("limit"))
 
 
 def _sorted_column(connection: sa.Connection, key: str, scope: int) -> str | None:
     """Return the column that a key is sorted by: that of its numbers, or of its texts where it has none."""
-    c = entry_values.c
-    for name in ("value", "text"):
-        some = sa.select(sa.literal(1)).where(c.scope == scope, c.key == key, c[name].is_not(None)).limit(1)
-        if connection.scalar(some):
-            return name
-    return None
+    given = {"scope": scope, "key": key}
+    return next((name for name, some in _HAS.items() if connection.scalar(some, given)), None)
 
 
 def _fewest(connection: sa.Connection, where: Sequence[Condition], scope: int) -> Comparison | None:
@@ -389,25 +421,25 @@ def _fewest(connection: sa.Connection, where: Sequence[Condition], scope: int) -
     best, fewest = None, _FEW + 1
     for part in where:
         if isinstance(part, Comparison) and part.sign != "!=" and part.key not in _ON_ENTRY:
-            some = (
-                sa.select(sa.literal(1))
-                .where(*_compared(entry_values.c, part, scope))
-                .limit(fewest)
-                .subquery()
-            )
-            number = connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+            number = connection.scalar(_counted(part), {"scope": scope}) or 0
             if number < fewest:
                 best, fewest = part, number
     return best
 
 
+@lru_cache(256)
+def _counted(part: Comparison) -> sa.Select[Any]:
+    some = sa.select(sa.literal(1)).where(*_compared(entry_values.c, part)).limit(_FEW + 1).subquery()
+    return sa.select(sa.func.count()).select_from(some)
+
+
 _ON_ENTRY = ("version", "name")  # what a condition may name beside keys of the metadata
 
 
-def _sql(condition: Condition, entry: sa.ColumnElement[Any], scope: int) -> Sql:
+def _sql(condition: Condition, entry: sa.ColumnElement[Any]) -> Sql:
     """Return the condition on an entry, checked on the way."""
     if isinstance(condition, Group):
-        parts = [_sql(part, entry, scope) for part in condition.parts]
+        parts = [_sql(part, entry) for part in condition.parts]
         if condition.how == "not":
             return sa.not_(sa.and_(*parts))
         return sa.and_(*parts) if condition.how == "and" else sa.or_(*parts)
@@ -420,9 +452,9 @@ def _sql(condition: Condition, entry: sa.ColumnElement[Any], scope: int) -> Sql:
     return sa.exists().where(v.entry == entry, v.key == condition.key, _sign(v, condition))
 
 
-def _compared(columns: Any, comparison: Comparison, scope: int) -> list[Sql]:
+def _compared(columns: Any, comparison: Comparison) -> list[Sql]:
     """Return the comparison as a range of an index."""
-    return [columns.scope == scope, columns.key == comparison.key, _sign(columns, comparison)]
+    return [columns.scope == _SCOPE_ID, columns.key == comparison.key, _sign(columns, comparison)]
 
 
 def _sign(columns: Any, comparison: Comparison) -> Sql:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from workbench.catalog.conditions import equal, parse
+from workbench.catalog.conditions import equal, keys_of, parse
 from workbench.catalog.entries import EntryQuestion
 from workbench.errors import (
     AlreadyExistsError,
@@ -441,8 +441,6 @@ class Entries(EntryChanges):
         after: str | None,
         **more: Any,
     ) -> Page[Entry]:
-        if domain is not None:
-            self._check_domain(domain)
         question = EntryQuestion(
             application=self.application,
             domain=domain,
@@ -455,6 +453,8 @@ class Entries(EntryChanges):
             **more,
         )
         records, cursor = self._catalog.search_entries(question)
+        if not records and after is None:
+            self._check_words(domain, [*keys_of(conditions), order.removeprefix("-")])
         again = (conditions, domain, kind, version, order, limit)
         keys = list(dict.fromkeys(key for record in records for key in record.metadata))
         return Page(
@@ -464,6 +464,16 @@ class Entries(EntryChanges):
             "entries",
             "Add one: ws.entries.add('eos', 'run1.h5').",
         )
+
+    def _check_words(self, domain: str | None, keys: Iterable[str]) -> None:
+        """Raise if nothing was found because a word is misspelt."""
+        if domain is not None:
+            self._check_domain(domain)
+        known = self._catalog.entry_keys(self.application)
+        for key in keys:
+            hint = did_you_mean(key, known)
+            if hint and key not in {*known, "version", "name", "created"}:
+                raise NotFoundError(f"No entry has the key {key!r} in its metadata.{hint}")
 
     def _check_domain(self, domain: str) -> None:
         known = self.domains()

@@ -69,6 +69,8 @@ def digest_of(path: Path) -> str:
     """Return the BLAKE3 digest of a file's content."""
     import blake3
 
+    if path.stat().st_size < _BLOCK:  # threads and mappings would take longer
+        return str(blake3.blake3(path.read_bytes()).hexdigest())
     hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
     return str(hasher.update_mmap(path).hexdigest())
 
