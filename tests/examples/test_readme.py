@@ -38,7 +38,7 @@ def test_python_example_runs_as_written(tmp_path, monkeypatch):
 
 
 def test_the_parameters_cell_declares_what_the_text_says():
-    [cell] = [block for block in blocks("python") if block.startswith("sigma: float")]
+    [cell] = [block for block in blocks("python") if "sigma: float" in block]
     findings = Findings()
     sigma, method, limit, names = read_cell(cell, findings).specs
     assert findings.problems == findings.warnings == []

@@ -131,7 +131,12 @@ class HostClient:
         """
         content = record.model_dump_json().encode()
         if order["list"]:
-            self._runs.keep(record, content)
+            try:
+                self._runs.keep(record, content)
+            except StorageError as error:
+                raise type(error)(
+                    f"The run was not started, for it could not be recorded. {error}"
+                ) from error
             self._unfiled[record.id] = record
         remote = self._make(record)
         if listener is not None:
