@@ -50,8 +50,8 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
 
-def prepare(prefix: str) -> WarmKernelApp:
-    """Return a kernel with sockets at paths that begin so."""
+def prepare(prefix: str, *, ahead: bool) -> WarmKernelApp:
+    """Return a kernel with sockets at paths that begin so; ``ahead`` if nobody waits for it yet."""
     _quiet_signals()
     forget_prepared()
     app: WarmKernelApp = WarmKernelApp.instance(transport="ipc", ip=prefix)
@@ -59,9 +59,10 @@ def prepare(prefix: str) -> WarmKernelApp:
         Config({"HistoryManager": {"enabled": False}})
     )  # its file is for people who type in a terminal
     app.initialize([])
-    for extension in app.default_extensions:
-        app.shell.extension_manager.load_extension(extension)
-    app.shell.run_cell("None", silent=True)  # what the first cell would have to make
+    if ahead:  # what the first cell would have to make
+        for extension in app.default_extensions:
+            app.shell.extension_manager.load_extension(extension)
+        app.shell.run_cell("None", silent=True)
     make_random()
     return app
 

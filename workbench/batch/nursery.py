@@ -249,7 +249,7 @@ class _Nursery:
                 pass
         pid = os.fork()
         if pid == 0:
-            self._become(lambda: self._kernel(lambda: connection))
+            self._become(lambda: self._kernel(lambda: connection, ahead=False))
         self._children[pid] = connection
 
     def _make_spare(self) -> None:
@@ -258,14 +258,14 @@ class _Nursery:
         pid = os.fork()
         if pid == 0:
             ours.close()
-            self._become(lambda: self._kernel(lambda: _handed(theirs)))
+            self._become(lambda: self._kernel(lambda: _handed(theirs), ahead=True))
         theirs.close()
         self._spare = (pid, ours)
 
-    def _kernel(self, client: Callable[[], socket.socket | None]) -> int:
+    def _kernel(self, client: Callable[[], socket.socket | None], *, ahead: bool) -> int:
         from workbench.batch import kernel_child
 
-        app = kernel_child.prepare(str(self._path.parent / f"k{os.getpid()}"))
+        app = kernel_child.prepare(str(self._path.parent / f"k{os.getpid()}"), ahead=ahead)
         connection = client()
         order = _first(connection) if connection is not None else None
         if connection is not None and order is not None:
