@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from workbench.errors import InvalidPipelineError
 from workbench.names import check_name
 from workbench.pipelines.graph import Graph, nested_parameters, unfold, wire
 from workbench.pipelines.node import Node
+from workbench.registry import Registry
+
+if TYPE_CHECKING:
+    from workbench.execution.run import Run
 
 
 class Pipeline:
@@ -102,6 +106,23 @@ class Pipeline:
         raise NotFoundError(
             f"Pipeline {self.name!r} has no node {name!r}.{did_you_mean(name, names)} It has: {', '.join(names)}."
         )
+
+    def run(self, *inputs: Any, workspace: Any = None, **options: Any) -> Run:
+        """Run it; parameters and errors are those of ``ws.pipelines.run``.
+
+        Parameters
+        ----------
+        *inputs : array, Dataset, id, path, or whatever its functions read
+        workspace : Workspace, optional
+            Default: the current one.
+        **options
+            ``parameters``, ``executor``, ``reuse``, ``wait``, ``timeout_s``, ``debug``, ``tags``, ``echo``, ``on_event``.
+        """
+        where = (
+            workspace
+            or Registry("workspace", "", {"current": "workbench.workspace:current"}).get("current")()
+        )
+        return cast("Run", where.pipelines.run(self, *inputs, **options))
 
     def execute(self, *args: Any) -> Any:
         """Refuse: a pipeline is run, so that what it does is recorded."""
