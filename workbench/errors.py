@@ -15,6 +15,7 @@ The tree groups errors by what a caller would do about them; each class is also 
     ├── ConflictError                          it is there already, or something still needs it
     │   ├── AlreadyExistsError (FileExistsError)
     │   └── InUseError                         .users: what still needs it
+    ├── VersionError (ValueError)              train again; .node, .upstream, .version
     ├── DamagedError (OSError)                 stored bytes are not what they should be
     ├── StorageError (OSError)                 the place cannot take or give bytes
     │   ├── ReadOnlyError (PermissionError)
@@ -144,6 +145,18 @@ class InUseError(ConflictError):
 
     kind = "in_use"
     users: Sequence[str] = ()
+
+
+class VersionError(WorkbenchError, ValueError):
+    """A step that was trained with another major version of what it gets its input from.
+
+    ``node`` is what has to be trained again, ``upstream`` what changed, ``version`` its version now.
+    """
+
+    kind = "version"
+    node: str = ""
+    upstream: str = ""
+    version: str = ""
 
 
 class DamagedError(WorkbenchError, OSError):
