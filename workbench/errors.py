@@ -9,6 +9,7 @@ The tree groups errors by what a caller would do about them; each class is also 
     │   ├── InvalidDataError                   a dataset does not fit its schema; .key
     │   ├── InvalidAlgorithmError              a folder that cannot be deployed; .problems: list of messages
     │   ├── InvalidTemplateError               a notebook that is no template; .problems: list of messages
+    │   ├── InvalidPipelineError               nodes that are no graph to run; .problems: list of messages
     │   └── UnsupportedError                   a device, executor or file format that is not there
     ├── NotFoundError (KeyError)               name something that exists; .near: close names
     ├── ConflictError                          it is there already, or something still needs it
@@ -104,6 +105,13 @@ class InvalidTemplateError(InvalidInputError):
     """A notebook that cannot be used as a template; ``problems`` lists everything found at once."""
 
     kind = "invalid_template"
+    problems: Sequence[str] = ()
+
+
+class InvalidPipelineError(InvalidInputError):
+    """Nodes that make no pipeline; ``problems`` lists everything found at once."""
+
+    kind = "invalid_pipeline"
     problems: Sequence[str] = ()
 
 

@@ -196,10 +196,37 @@ class ErrorRecord(Record):
 
 
 class OutputRef(Record):
-    """One output of a run: a dataset, or a text that ``postprocess`` returned and that names no dataset."""
+    """One output of a run: a dataset, or a text that ``postprocess`` returned and that names no dataset.
+
+    A function of a pipeline also gives small plain values, and objects that only its process has; its outputs have names.
+    Several of one name belong together: the slices of a stack.
+    """
 
     dataset: str | None = None
     text: str | None = None
+    name: str = ""
+    value: Any = None  # a plain value
+    is_value: bool = False
+    is_dict: bool = False  # what was given is all keys of the dataset, not its one array
+    held: str = ""  # the class of an object that is kept nowhere
+
+
+class NodeRecord(Record):
+    """A step of a pipeline in the record of a run of it."""
+
+    name: str  # its path: ``outer/inner`` in a nested pipeline
+    kind: str  # algorithm, function or step
+    label: str  # what it does: name@major.minor, or the name of a function
+    version: str = ""  # of a function or step, as short as people read it
+    sources: tuple[
+        tuple[str, str], ...
+    ] = ()  # who gives what it reads (empty: the pipeline's input), and its name
+    outputs: tuple[str, ...] = ()
+    status: str = "PENDING"  # a RunStatus, or SKIPPED where something before it has failed
+    run: str = ""  # the id of its run, once there is one
+    reused: bool = False
+    seconds: float | None = None
+    error: str = ""
 
 
 class RunRecord(Record):
@@ -248,6 +275,12 @@ class RunRecord(Record):
     sweep: str | None = None  # the sweep it belongs to, and which of its points it computes
     point: int | None = None
     records: dict[str, Any] = Field(default_factory=dict)  # what it has recorded by name, beside its outputs
+    pipeline: str | None = None  # the run of the pipeline that it is a node of, and which of its nodes
+    node: str = ""
+    nodes: tuple[NodeRecord, ...] = ()  # of a run of a pipeline
+    pipeline_outputs: tuple[tuple[str, str], ...] = ()  # of such a run: which node gives each output
+    function: str = ""  # of a node's run: the function, ``module:name``; what its code means is ``content``
+    arguments: tuple[OutputRef, ...] = ()  # what it was called with; the name is the position
     priority: int = 0
     created: datetime
     started: datetime | None = None
