@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,16 @@ from workbench.errors import InvalidDataError
 from workbench.execution.capture import captured
 from workbench.execution.perform import settle_error
 from workbench.execution.seeds import Seeded
-from workbench.models import OutputRef, RunStatus
+from workbench.models import OutputRef, RunRecord, RunStatus
 from workbench.pipelines.values import Value, Values
 
 if TYPE_CHECKING:
     from workbench.execution.live import LiveRun
+    from workbench.library.datasets import Datasets
     from workbench.pipelines.node import Kind
 
 PHASE = "execute"
+STATE = "state"  # what a step has learned: the name of the record, and the key of the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def perform_call(
     *,
     has_user: bool = True,
     raise_errors: bool = False,
+    deliver: Callable[[tuple[Value, ...]], None] | None = None,
 ) -> tuple[Value, ...]:
     """Execute a call and bring its run to a final state; return what it gave, nothing if it did not complete.
 
@@ -77,6 +80,8 @@ def perform_call(
         Whether somebody else draws random numbers in this process.
     raise_errors : bool
         Raise what it raised, after the record is settled: for ``%debug``.
+    deliver : callable, optional
+        Called with what it gave before its end is told.
 
     Raises
     ------
@@ -103,6 +108,10 @@ def perform_call(
                 values.keep(name, value, run_id=live.record.id, parents=call.parents, key=key)
                 for name, value, key in zip(call.outputs, split(result, call), call.keys, strict=True)
             )
+            if trains(call.what):
+                _keep_state(live, call, values)
+            if deliver is not None:
+                deliver(given)
     except BaseException as error:
         seconds.setdefault(PHASE, round(time.perf_counter() - begin, 6))
         settle_error(live, error, PHASE, seconds, facts)
@@ -134,6 +143,32 @@ def execute(what: Any, kind: Kind, arguments: Sequence[Any], parameters: dict[st
         if after is not None:
             after(list(arguments), output) if hook is what else after(what, list(arguments), output)
     return output
+
+
+def trains(what: Any) -> bool:
+    """Tell whether executing a step changes what it knows: one that fits a model, unless it only predicts."""
+    return bool(getattr(what, "allow_version_change", False)) and hasattr(what, "serialize")
+
+
+def _keep_state(live: LiveRun, call: Call, values: Values) -> None:
+    """Keep what a step has learned as a dataset, so that this run can stand for a later one."""
+    try:
+        data = call.what.serialize()
+    except Exception as error:
+        live.write_log("WARNING", f"What {call.path!r} has learned was not kept: {error}")
+        live.change(reuse_key="")
+        return
+    kept = values.keep("state", {STATE: data}, run_id=live.record.id, parents=call.parents)
+    live.change(records={STATE: kept.refs[0].dataset})
+
+
+def restore(what: Any, record: RunRecord, datasets: Datasets) -> bool:
+    """Let a step know again what it had learned in a run; tell whether that was possible."""
+    try:
+        what.load(datasets.get(record.records[STATE])[STATE])
+    except Exception:  # its format is not loaded unasked, its package is gone: it is trained again
+        return False
+    return True
 
 
 def split(result: Any, call: Call) -> Sequence[Any]:

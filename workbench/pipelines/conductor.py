@@ -6,10 +6,12 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import NotFoundError, RunCancelledError, RunError, WorkbenchError
 from workbench.execution.events import RunEvent
+from workbench.execution.executor import Executor, Job
 from workbench.execution.log_file import LogFile
 from workbench.execution.perform import settle_error
 from workbench.execution.process_identity import this_process
@@ -18,9 +20,10 @@ from workbench.execution.run import Run
 from workbench.execution.seeds import new_seed
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.names import new_id
-from workbench.pipelines.call import Call, argument_refs, perform_call
+from workbench.pipelines.call import Call, argument_refs, perform_call, restore, trains
 from workbench.pipelines.callbacks import Callbacks
 from workbench.pipelines.graph import Port, Step
+from workbench.pipelines.handover import give, take_back, with_objects
 from workbench.pipelines.live import CallRun, PipelineRun
 from workbench.pipelines.meaning import meaning
 from workbench.pipelines.plan import Plan
@@ -39,11 +42,21 @@ LOOK_EVERY_S = 0.5  # whether the time is over
 class How:
     """How a pipeline is to run; see `Pipelines.run`."""
 
-    executor: str
+    place: Executor
     reuse: str
     echo: bool
     debug: bool
     tags: tuple[str, ...]
+
+    @property
+    def executor(self) -> str:
+        """The name of the executor."""
+        return self.place.name
+
+    @property
+    def is_here(self) -> bool:
+        """Whether nodes run one after the other, in the thread that conducts."""
+        return self.place.name == "kernel"
 
 
 class Conductor:
@@ -81,6 +94,7 @@ class Conductor:
         self._values = Values(services.datasets)
         self._inputs: list[Value] = []
         self._outputs: dict[str, tuple[Value, ...]] = {}
+        self._calls: dict[str, Path] = {}  # what was given to workers
         self._children: dict[str, str] = {}  # path -> run, of those under way
         self._fractions: dict[str, float] = {}
         self._kept: list[RunRecord] = []  # of calls that have ended and are not filed
@@ -125,9 +139,9 @@ class Conductor:
         while True:
             self._live.check()
             ready = self._ready()
-            for step in ready if self._how.executor != "kernel" else ready[:1]:
+            for step in ready if not self._how.is_here else ready[:1]:
                 self._start(step)
-            if ready and self._how.executor == "kernel":
+            if ready and self._how.is_here:
                 continue
             if not self._children and not self._ready():
                 return
@@ -237,7 +251,7 @@ class Conductor:
         def hear(event: RunEvent) -> None:
             self._hear(path, event)
 
-        waits = how.executor == "kernel"
+        waits = how.is_here
         run = self._run(
             code.runnable,
             inputs,
@@ -264,7 +278,7 @@ class Conductor:
         parents = sources_of(arguments)
         record = self._record_of(step, arguments, parents)
         mode = self._how.reuse if step.node.deterministic else NEVER
-        found = self._find(record.reuse_parts) if mode in (AUTO, ONLY) and not self._how.debug else None
+        found = self._find(step, record.reuse_parts) if mode in (AUTO, ONLY) and not self._how.debug else None
         if found is not None:
             record = reused(record, found)
             self._services.runs.keep(record, record.model_dump_json().encode())
@@ -286,7 +300,10 @@ class Conductor:
             keys=tuple(self._plan.key_of(Port(path, i, n)) for i, n in enumerate(step.node.outputs)),
             parents=parents,
         )
-        self._compute_call(step, record, call)
+        if self._how.is_here:
+            self._compute_call(step, record, call)
+        else:
+            self._give_call(step, record, call)
 
     def _compute_call(self, step: Step, record: RunRecord, call: Call) -> None:
         """Compute a call in this thread."""
@@ -310,6 +327,30 @@ class Conductor:
             raise
         self._settle_call(step, live.record, given, live.exception)
 
+    def _give_call(self, step: Step, record: RunRecord, call: Call) -> None:
+        """Give a call to a worker."""
+        path = give(call, record.id, self._services.settings.host_folder)
+        self._calls[step.path] = path
+        job = Job(record, None, False, listener=lambda event: self._hear(step.path, event), call=str(path))
+        self._children[step.path] = record.id
+        try:
+            self._how.place.submit(job)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _take_call(self, step: Step, record: RunRecord) -> None:
+        """Take what a call gave in a worker."""
+        path = self._calls.pop(step.path)
+        path.unlink(missing_ok=True)  # of one that never began
+        if record.status is not RunStatus.COMPLETED:
+            self._settle(step, record, (), None)
+            return
+        back = take_back(path)
+        if back.state is not None:
+            vars(step.node.what).update(back.state)
+        self._settle(step, record, with_objects(self._from_record(step, record), back), None)
+
     def _settle_call(
         self, step: Step, record: RunRecord, given: tuple[Value, ...], error: BaseException | None = None
     ) -> None:
@@ -322,6 +363,9 @@ class Conductor:
         """Take what a run that has ended gave."""
         record = run.record
         self._children.pop(step.path, None)
+        if step.path in self._calls:
+            self._take_call(step, record)
+            return
         if record.status is not RunStatus.COMPLETED:
             self._settle(step, record, (), run.error)
             return
@@ -404,6 +448,8 @@ class Conductor:
             reuse_parts=parts,
             debug=self._how.debug,
             seed=new_seed(),
+            timeout_s=step.node.options.get("timeout_s"),
+            priority=step.node.options.get("priority", 0),
             tags=self._how.tags,
             pipeline=self._live.record.id,
             node=step.path,
@@ -433,13 +479,15 @@ class Conductor:
             "inputs": digest_of([value.digest for value in arguments]),
         }
 
-    def _find(self, parts: dict[str, str]) -> RunRecord | None:
+    def _find(self, step: Step, parts: dict[str, str]) -> RunRecord | None:
         """Return the newest completed run of that key whose outputs can all be had."""
         if not parts:
             return None
         for record in self._catalog.runs_with_key(key_of(parts)):
             ids = [ref.dataset for ref in record.outputs if ref.dataset]
-            if not any(ref.held for ref in record.outputs) and self._services.datasets.are_whole(ids):
+            if any(ref.held for ref in record.outputs) or not self._services.datasets.are_whole(ids):
+                continue
+            if not trains(step.node.what) or restore(step.node.what, record, self._services.datasets):
                 return record
         return None
 
@@ -492,7 +540,7 @@ class Conductor:
         self._children.setdefault(path, event.run_id)
         self._fractions[path] = event.fraction
         if event.kind == "state" and event.status.is_final:
-            if self._how.executor != "kernel":
+            if not self._how.is_here:
                 self._ended.put((path, self._services.runs.get(event.run_id)))
         elif event.kind == "progress" or not self._live.node(path).run:
             self._set(path, run=event.run_id)

@@ -39,14 +39,14 @@ def meaning(what: Any) -> tuple[str, str]:
     from blake3 import blake3
 
     try:
-        reader = _Reader(_home(what))
+        reader = _Reader(home_of(what))
         text = "\n".join(reader.read(what, 0))
     except UnknownMeaningError as error:
         return "", str(error)
     return str(blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]), ""
 
 
-def _home(what: Any) -> str:
+def home_of(what: Any) -> str:
     """Return the package whose code is followed; none for what was installed, whose name and version say enough."""
     while isinstance(what, (functools.partial, types.MethodType)):
         what = what.func if isinstance(what, functools.partial) else what.__self__
@@ -128,6 +128,8 @@ class _Reader:
             yield f"builtin {getattr(value, '__module__', '')}.{value.__qualname__}"
         elif hasattr(value, "dtype") and hasattr(value, "tobytes"):
             yield from self._array(value)
+        elif hasattr(value, "dtype") and hasattr(value, "detach"):  # a tensor
+            yield from self._array(value.detach().cpu().numpy())
         elif callable(value) and hasattr(value, "__qualname__"):  # numpy's functions and the like
             yield f"callable {getattr(value, '__module__', '')}.{value.__qualname__}"
         elif type(value).__module__ == "numpy" and type(value).__name__ == "ufunc":
@@ -168,7 +170,9 @@ class _Reader:
         yield from self.read(list(cls.__bases__), depth)
         for name, member in sorted(vars(cls).items()):
             if name.startswith("__") and not callable(member):
-                continue  # __module__, __doc__, __dict__
+                continue  # __module__, __doc__, __dict__; the fields of a step count in its version
+            if name == "_abc_impl" or name.startswith("_workbench_"):
+                continue
             yield f"member {name}"
             if not inspect.isgetsetdescriptor(member) and not inspect.ismemberdescriptor(member):
                 yield from self._named(name, member, depth)
@@ -199,13 +203,13 @@ class _Reader:
     def _instance(self, value: Any, depth: int) -> Iterator[str]:
         """Read an object by its class and what it holds."""
         yield f"object {type(value).__module__}.{type(value).__qualname__}"
-        state = getattr(value, "__dict__", None)
-        if state is None or type(value).__module__ in ("builtins", "_io", "threading", "_thread", "socket"):
-            raise UnknownMeaningError(f"a {type(value).__name__}, whose state cannot be read")
         yield from self.read(type(value), depth)
-        for name in sorted(state):
-            yield f"attribute {name}"
-            yield from self._named(name, state[name], depth)
+        try:  # what pickle would keep is all there is to it
+            parts = value.__reduce_ex__(2)
+        except Exception as error:
+            raise UnknownMeaningError(f"a {type(value).__name__}, whose state cannot be read") from error
+        for part in parts if isinstance(parts, tuple) else (parts,):
+            yield from self.read(part if not isinstance(part, Iterator) else list(part), depth)
 
     def _is_ours(self, module: str | None) -> bool:
         return bool(self._home) and str(module).partition(".")[0] == self._home

@@ -19,7 +19,7 @@ PIPELINE_OUTPUT = "__pipeline_output__"
 
 Kind = Literal["algorithm", "function", "step", "pipeline"]
 _OPTIONS = ("device", "priority", "retries", "session", "timeout_s")  # of ``ws.run``, for one node
-_OF_CALLS = ("priority", "retries", "timeout_s")
+_OF_CALLS = ("priority", "timeout_s")
 
 
 class Node:

@@ -18,9 +18,10 @@ from workbench.links import SavedPipelines
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.pipelines.conductor import Conductor, How
+from workbench.pipelines.handover import dumps
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
-from workbench.pipelines.plan import make_plan
+from workbench.pipelines.plan import Plan, make_plan
 from workbench.pipelines.values import is_plain
 
 if TYPE_CHECKING:
@@ -120,13 +121,15 @@ class Pipelines(SavedPipelines):
             )
         labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
         how = How(
-            executor=place.name,
+            place=place,
             reuse=checked_word(reuse),
             echo=wait if echo is None else echo,
             debug=debug,
             tags=labels,
         )
         plan = make_plan(pipeline, inputs, parameters, self._algorithms, services.datasets)
+        if not how.is_here:
+            self._check_calls(plan, place)
         pid, pid_started, host, user = this_process()
         record = RunRecord(
             id=new_id(),
@@ -170,3 +173,14 @@ class Pipelines(SavedPipelines):
                 daemon=True,
             ).start()
         return Run(live.record, services.runs, live)
+
+    def _check_calls(self, plan: Plan, place: Executor) -> None:
+        """Refuse functions and steps that cannot go where the pipeline is to run."""
+        calls = [step for step in plan.graph.steps.values() if step.node.kind != "algorithm"]
+        if calls and not place.takes_calls:
+            raise UnsupportedError(
+                f"Executor {place.name!r} runs algorithms, and node {calls[0].path!r} is a {calls[0].node.kind}. "
+                "Use executor='process' or 'kernel'."
+            )
+        for step in calls:
+            dumps((step.node.what, plan.code[step.path].parameters), step.path, step.node.what)

@@ -12,11 +12,13 @@ from workbench.execution.inputs import Inputs
 from workbench.execution.reuse import digest_of
 from workbench.models import AlgorithmType, NodeRecord, OutputRef
 from workbench.names import is_id
+from workbench.pipelines.call import trains
 from workbench.pipelines.graph import Graph, Port, Step, nested_parameters
 from workbench.pipelines.meaning import meaning
 from workbench.pipelines.node import check_call
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.values import NOTHING, Value, Values
+from workbench.versions import version_of
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
@@ -218,11 +220,10 @@ def _code(step: Step, parameters: dict[str, Any], algorithms: Algorithms) -> Cod
     node = step.node
     if node.kind != "algorithm":
         check_call_of(step, parameters)
-        digest, unknown = meaning(node.what)
-        version = _version_of(node.what) or digest[:7]
+        digest, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
         if digest:
-            digest = digest_of([digest, _version_of(node.what), len(node.outputs)])
-        return Code(None, parameters, digest, unknown, version)
+            digest = digest_of([digest, len(node.outputs)])
+        return Code(None, parameters, digest, unknown, version_of_step(node.what) or digest[:7])
     try:
         runnable = resolve(algorithms, node.what)
         return Code(runnable, runnable.parameters.validate(parameters))
@@ -235,10 +236,36 @@ def check_call_of(step: Step, parameters: Mapping[str, Any]) -> None:
     check_call(step.node, parameters)
 
 
-def _version_of(what: Any) -> str:
-    """Return the version that a step says it has; it counts beside its code."""
-    found = getattr(what, "version", None)
-    return "" if found is None or callable(found) else str(found)
+def step_meaning(step: Any) -> tuple[str, str]:
+    """Return the digest of what a step does: its class, its version, and what it holds but for what it has learned.
+
+    What it has learned is in its version, by the time of training; a step that trains begins anew.
+    """
+    held = dict(getattr(step, "__dict__", {}))
+    held.pop("callbacks", None)
+    if trains(step) or held.get("train_time") is not None:
+        held = {name: value for name, value in held.items() if name not in ("model", "train_time")}
+    code, unknown = meaning(type(step))
+    state, unknown_state = meaning(held) if held else ("none", "")
+    if not code or not state:
+        return "", unknown or unknown_state
+    version = version_of(type(step)) if trains(step) else getattr(step, "version", "")
+    return digest_of([code, state, _digests(version)]), ""
+
+
+def version_of_step(what: Any) -> str:
+    """Return the version that a step says it has, as short as people read it."""
+    version = getattr(what, "version", None)
+    if version is None or callable(version):
+        return ""
+    return str(getattr(version, "short", version))
+
+
+def _digests(version: Any) -> str:
+    """Return what of a version counts: when it was made does not."""
+    if hasattr(version, "major") and hasattr(version, "patch"):
+        return f"{version.major}.{version.minor}.{version.patch}"
+    return str(version)
 
 
 def _at(parameters: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidDataError, InvalidInputError
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from workbench.library.dataset import Dataset
     from workbench.library.datasets import Datasets
 
-NOTHING: Any = object()
+
+class _Nothing(Enum):
+    """No value; the same in every process."""
+
+    NOTHING = 0
+
+
+NOTHING: Any = _Nothing.NOTHING
 LONGEST_PLAIN = 16 << 10  # characters of JSON: what is longer becomes a dataset
 COPIED = 1 << 20  # bytes: a larger array that several nodes read is mapped by each
 
