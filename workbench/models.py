@@ -384,3 +384,55 @@ class EntryVersion(Record):
     """All entries of one version. It stays when the last one is purged: no version is allocated twice."""
 
     entries: tuple[EntryRecord, ...] = ()
+
+
+class StepKind(StrEnum):
+    """What has versions that are counted from the newest."""
+
+    STEP = "step"
+    PIPELINE = "pipeline"
+
+
+class StepRecord(Record):
+    """A step or pipeline whose versions are kept: ``steps/<kind>/<name>.json``."""
+
+    name: str
+    kind: StepKind = StepKind.STEP
+    origin: str = ""  # module:Class of a step that has its name from its class
+    last_step: str = ""  # of a pipeline: the step that gives its result
+    created: datetime
+
+
+class FieldRecord(Record):
+    """One value that counted in a version."""
+
+    kind: str  # major, minor or patch
+    digest: str
+    shown: str
+
+
+class StepVersionRecord(Record):
+    """One version of a step or pipeline: ``steps/<kind>/<name>/<number>.json``."""
+
+    step: str
+    kind: StepKind = StepKind.STEP
+    number: tuple[int, int, int]
+    major: str  # the digests
+    minor: str
+    patch: str
+    made: float  # when the code was made or trained, in seconds since 1970
+    fields: dict[str, FieldRecord] | None = None  # None: only the digests are known
+    data: str = ""  # digest of its bytes, models/<step>/<digest>; empty where none are kept
+    size: int = 0
+    nodes: dict[str, str] = Field(default_factory=dict)  # of a pipeline: node -> step@number
+    created: datetime
+    deleted: datetime | None = None  # the number is not given again
+
+
+class LinkRecord(Record):
+    """What says that a step worked with a version of another: ``links/<downstream>/<upstream>/<number>.json``."""
+
+    downstream: str
+    upstream: str
+    number: tuple[int, int, int]
+    created: datetime

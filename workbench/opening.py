@@ -25,7 +25,8 @@ MARK = "workbench.json"
 COLLECTIONS = (
     *("objects", "datasets", "packages", "assets", "algorithms", "runs", "forms", "environments"),
     *("templates", "files"),
-    "entries",  # new ones at the end: the last one shows whether a workspace has all
+    *("entries", "steps", "models"),
+    "links",  # new ones at the end: the last one shows whether a workspace has all
 )
 
 

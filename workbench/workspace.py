@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from workbench.launcher import Launcher
     from workbench.library import Datasets
     from workbench.library.entries import Entries
+    from workbench.links import Links
     from workbench.pages import Page
     from workbench.pipelines import Pipeline
     from workbench.pipelines.pipelines import Pipelines
@@ -49,7 +50,8 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions``,
+    ``ws.links``, ``ws.pipelines`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -71,6 +73,7 @@ class Workspace:
         self._runners: RunnerCache | None = None
         self._sessions: Sessions | None = None
         self._sweeps: Sweeps | None = None
+        self._links: Links | None = None
         self._pipelines: Pipelines | None = None
         self._launcher: Launcher | None = None
         self._wired: Services | None = None
@@ -105,6 +108,17 @@ class Workspace:
 
                 self._entries = Entries(self.store, self.catalog, self.settings)
             return self._entries
+
+    @property
+    def links(self) -> Links:
+        """The versions of steps, their states, and which of them worked together."""
+        with self._lock:
+            self._check_open()
+            if self._links is None:
+                from workbench.links import Links
+
+                self._links = Links(self.store, self.catalog)
+            return self._links
 
     @property
     def url(self) -> str:
@@ -516,6 +530,7 @@ class Workspace:
             self.catalog.put_run(run)
             counts["runs"] += 1
         counts["entries"] = self.entries.reindex()
+        counts["versions of steps"] = self.links.reindex()
         return counts
 
     def close(self) -> None:

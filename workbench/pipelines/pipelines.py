@@ -14,6 +14,7 @@ from workbench.execution.log_file import LogFile
 from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import AUTO, checked_word
 from workbench.execution.run import Run
+from workbench.links import SavedPipelines
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.pipelines.conductor import Conductor, How
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from workbench.catalog import Catalog
 
 
-class Pipelines:
-    """Runs pipelines: ``ws.pipelines``.
+class Pipelines(SavedPipelines):
+    """Runs pipelines, and knows those that were saved: ``ws.pipelines``.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ class Pipelines:
         executor: Callable[[str], Executor],
         run: Callable[..., Run],
     ) -> None:
+        super().__init__(services.store, catalog)
         self._algorithms = algorithms
-        self._catalog = catalog
         self._services = services
         self._executor = executor
         self._run = run
