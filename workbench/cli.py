@@ -10,6 +10,7 @@ import click
 
 from workbench.entry_cli import OPEN, entries
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
+from workbench.pipeline_cli import pipeline
 from workbench.version import __version__
 
 if TYPE_CHECKING:
@@ -392,6 +393,7 @@ def template_rm(ctx: click.Context, name: str) -> None:
 
 
 main.add_command(entries)
+main.add_command(pipeline)
 
 
 @main.command()

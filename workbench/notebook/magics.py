@@ -41,9 +41,10 @@ NAMES = (
     "entries",
     "entryadd",
     "entrymove",
+    "pipe",
     "entryremove",
 )
-CELL_NAMES = ("algorithm", "algorun", "algobatch")
+CELL_NAMES = ("algorithm", "algorun", "algobatch", "pipe")
 
 
 def split_line(line: str) -> list[str]:
@@ -275,9 +276,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 from workbench.commands import follow
 
                 return follow(run, lambda text: print(text, end="", flush=True))
-            from workbench.notebook.run_view import RunView
-
-            return RunView(run)
+            return run.view()
         return run
 
     @magic_arguments()
@@ -374,8 +373,9 @@ def register(shell: Any) -> None:
     from workbench.notebook.batch_magics import BatchMagics
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
+    from workbench.notebook.pipeline_magics import PipelineMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, PipelineMagics)
     install(shell)
 
 
@@ -387,6 +387,6 @@ def unregister(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"):
+    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "PipelineMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
