@@ -547,6 +547,8 @@ class Workspace:
             self._closed = True
         for executor in self._executors.values():
             executor.shutdown()
+        if self._pipelines is not None:
+            self._pipelines.close()
         if self._runs is not None:
             self._runs.close()
         if self._runners is not None:

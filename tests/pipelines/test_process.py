@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,16 @@ class Model:
         self.mean = mean
 
 
+def meet(x, folder, mine, other):
+    """Return when the other arm has begun too."""
+    (Path(folder) / mine).touch()
+    end = time.monotonic() + 60
+    while not (Path(folder) / other).exists():
+        assert time.monotonic() < end, "the other arm does not run at the same time"
+        time.sleep(0.01)
+    return x
+
+
 def diamond(arm=rest) -> Pipeline:
     return Pipeline(
         [
@@ -40,21 +51,24 @@ def diamond(arm=rest) -> Pipeline:
     )
 
 
-def overlap(ws, run, a: str, b: str) -> bool:
+def overlap(run, a: str, b: str) -> bool:
     one, other = run.node(a).record, run.node(b).record
     return one.started < other.finished and other.started < one.finished
 
 
-def test_a_diamond_runs_its_arms_at_once(ws, image):
-    run = diamond().run(image, executor="process")
+def test_a_diamond_runs_its_arms_at_once(ws, image, tmp_path):
+    arms = {
+        "left": {"folder": str(tmp_path), "mine": "l", "other": "r"},
+        "right": {"folder": str(tmp_path), "mine": "r", "other": "l"},
+    }
+    run = diamond(meet).run(image, executor="process", parameters=arms)
     assert run.status == "COMPLETED", run.error
     np.testing.assert_array_equal(run.result(), 2 * (image + 1))
     left = run.node("left").record
-    assert left.worker_pid not in (None, ws.runs.get(run.id).record.pid)
-    assert left.worker_pid != run.node("right").record.worker_pid
-    assert overlap(ws, run, "left", "right")
-    assert not overlap(ws, run, "first", "left")
-    again = diamond().run(image, executor="process")
+    assert left.worker_pid not in (None, run.record.pid, run.node("right").record.worker_pid)
+    assert overlap(run, "left", "right")
+    assert not overlap(run, "first", "left")
+    again = diamond(meet).run(image, executor="process", parameters=arms)
     assert all(node.reused for node in again.nodes)
 
 

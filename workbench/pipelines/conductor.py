@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
 from workbench.names import new_id
 from workbench.pipelines.call import Call, argument_refs, perform_call, restore, trains
 from workbench.pipelines.callbacks import Callbacks
+from workbench.pipelines.filing import Filing
 from workbench.pipelines.graph import Port, Step
 from workbench.pipelines.handover import give, take_back, with_objects
 from workbench.pipelines.live import CallRun, PipelineRun
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from workbench.execution.executor import Services
 
 SKIPPED = "SKIPPED"
-FILE_EVERY_S = 1.0  # the records of calls that have ended
 LOOK_EVERY_S = 0.5  # whether the time is over
 
 
@@ -74,6 +73,7 @@ class Conductor:
     catalog : Catalog
     run : callable
         ``ws.run``.
+    filing : Filing
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Conductor:
         services: Services,
         catalog: Catalog,
         run: Callable[..., Run],
+        filing: Filing,
     ) -> None:
         self._plan = plan
         self._live = live
@@ -91,14 +92,14 @@ class Conductor:
         self._services = services
         self._catalog = catalog
         self._run = run
+        self._filing = filing
         self._values = Values(services.datasets)
         self._inputs: list[Value] = []
         self._outputs: dict[str, tuple[Value, ...]] = {}
         self._calls: dict[str, Path] = {}  # what was given to workers
+        self._kept: list[RunRecord] = []  # of calls that have ended: they lie in the journal
         self._children: dict[str, str] = {}  # path -> run, of those under way
         self._fractions: dict[str, float] = {}
-        self._kept: list[RunRecord] = []  # of calls that have ended and are not filed
-        self._filed = time.monotonic()
         self._ended: queue.SimpleQueue[tuple[str, Run] | None] = queue.SimpleQueue()
         self._errors: dict[str, BaseException] = {}
         self._callbacks = Callbacks(plan.pipeline, self._load)
@@ -120,6 +121,8 @@ class Conductor:
         if not live.advance(RunStatus.STARTED):
             return
         try:
+            self._filing.finish()  # what earlier pipelines have computed can be found then,
+            self._services.runs.take_in()  # and what those of other processes have
             self._inputs = [given.value(self._values) for given in self._plan.given]
             live.change(inputs=sources_of(self._inputs))
             live.advance(RunStatus.RUNNING, save=False)
@@ -129,10 +132,11 @@ class Conductor:
         except BaseException as error:
             self._cancel_children()
             self._skip_rest()
-            self._file()
             settle_error(live, error, "pipeline", self._seconds(), facts)
             if isinstance(error, KeyboardInterrupt) or self._how.debug:
                 raise
+        finally:
+            self._filing.add(self._kept)
 
     def _go(self) -> None:
         """Start what can start and settle what has ended, until nothing is left."""
@@ -174,7 +178,6 @@ class Conductor:
 
     def _finish(self, facts: dict[str, Any]) -> None:
         """Bring the run of the pipeline to its end."""
-        self._file()
         bad = [n for n in self._live.record.nodes if n.status in ("FAILED", "LOST", "CANCELLED")]
         if self._live.cancel_requested or (bad and all(n.status == "CANCELLED" for n in bad)):
             raise RunCancelledError(f"Run {self._live.record.id} was cancelled.", run_id=self._live.record.id)
@@ -355,8 +358,6 @@ class Conductor:
         self, step: Step, record: RunRecord, given: tuple[Value, ...], error: BaseException | None = None
     ) -> None:
         self._kept.append(record)
-        if time.monotonic() - self._filed > FILE_EVERY_S:
-            self._file()
         self._settle(step, record, given, error)
 
     def _settle_run(self, step: Step, run: Run) -> None:
@@ -498,14 +499,6 @@ class Conductor:
             self._values.found([r for r in record.outputs if r.name == name], record.inputs, name=here)
             for name, here in zip(names, step.node.outputs, strict=True)
         )
-
-    def _file(self) -> None:
-        """Bring the records of calls that have ended to their places."""
-        records, self._kept = self._kept, []
-        self._filed = time.monotonic()
-        if records:
-            self._services.runs.file(records)
-            self._services.runs.filed([record.id for record in records])
 
     # -- values, events, ends
 

@@ -57,6 +57,7 @@ def home_of(what: Any) -> str:
     return name.partition(".")[0]
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_installed(file: str) -> bool:
     paths = sysconfig.get_paths()
     return any(

@@ -19,6 +19,7 @@ from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.pages import Page, Row
 from workbench.pipelines.conductor import Conductor, How
+from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
@@ -61,6 +62,7 @@ class Pipelines(SavedPipelines):
         self._services = services
         self._executor = executor
         self._run = run
+        self._filing = Filing(services.runs)
 
     def run(
         self,
@@ -165,7 +167,7 @@ class Pipelines(SavedPipelines):
         if on_event is not None:
             live.subscribe(on_event)
         services.runs.add(live)
-        conductor = Conductor(plan, live, how, services, self._catalog, self._run)
+        conductor = Conductor(plan, live, how, services, self._catalog, self._run, self._filing)
         if wait:
             conductor.conduct()
         else:
@@ -178,6 +180,10 @@ class Pipelines(SavedPipelines):
                 daemon=True,
             ).start()
         return Run(live.record, services.runs, live)
+
+    def close(self) -> None:
+        """Return when all records lie in their places."""
+        self._filing.finish()
 
     def _check_calls(self, plan: Plan, place: Executor) -> None:
         """Refuse functions and steps that cannot go where the pipeline is to run."""
