@@ -61,7 +61,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
     @usage
     def pipe(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """List, show and run pipelines. As a cell magic the body holds parameters as YAML, by node."""
-        from workbench.pipeline_commands import find_pipeline, pipeline_rows
+        from workbench.pipeline_commands import find_pipeline, pipeline_rows, pipeline_run
         from workbench.workspace import current
 
         args = arguments_of(self.pipe, line)
@@ -77,9 +77,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.action == "show":
             return find_pipeline(args.what, namespace)
         if args.action == "cancel":
-            return current().runs.get(args.what).cancel()
+            return pipeline_run(current(), args.what).cancel()
         if args.action == "attach":
-            return current().runs.get(args.what).view()
+            return pipeline_run(current(), args.what).view()
         run = self._run(current(), args, cell, namespace)
         if args.output is not None:
             self.shell.user_ns[args.output] = run if args.background else run.result()
