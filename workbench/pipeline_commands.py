@@ -158,7 +158,7 @@ def run_pipeline_words(
     """
     names, assignments = split_node_words(words)
     parameters = read_node_parameters(workspace, pipeline, assignments, body)
-    given = read_inputs(workspace, names, namespace)
+    given = [_read_input(workspace, name, namespace) for name in names]
     if len(pipeline.inputs) == 1 and len(given) > 1:
         given = [given]
     return workspace.pipelines.run(pipeline, *given, parameters=parameters, **options)
@@ -267,6 +267,18 @@ def _read(workspace: Workspace, node: Node, name: str, text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any] | None) -> Any:
+    """Return what a word names as an input: a variable, a dataset, a file; or, for functions, a number or a quoted text."""
+    try:
+        return read_inputs(workspace, [word], namespace)[0]
+    except NotFoundError:
+        try:
+            return ast.literal_eval(word)
+        except (ValueError, SyntaxError):
+            pass
+        raise
 
 
 def _copied(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def test_a_pipeline_is_drawn_and_followed(tmp_path: Path, host_folder: Path, the
         [
             BEGIN,
             f"%pipe run pipe 1.5 -b -o run wait.go={go}",
-            f"run2 = %pipe run pipe 2.5 -b wait.go={go}-never",
+            f"pipe.run(2.5, wait=False, executor='process', parameters={{'wait': {{'go': '{go}-never'}}}})",
             "%pipe",
             f"%pipe run pipe 3.5 wait.go={go}",
         ],

@@ -84,6 +84,13 @@ def test_pipelines_of_the_notebook_are_listed_shown_and_run(shell: InteractiveSh
     assert "3 of 3, " in repr(do("pipe", "runs"))
 
 
+def test_functions_take_numbers_and_texts(shell: InteractiveShell) -> None:
+    shell.run_cell("from workbench import Node, Pipeline")
+    shell.run_cell("twice = Pipeline([Node(lambda x: x * 2, '__pipeline_input__', name='twice')], 'twice')")
+    assert shell.run_line_magic("pipe", "run twice 1.5").result() == 3.0
+    assert shell.run_line_magic("pipe", "run twice \"'ab'\"").result() == "abab"
+
+
 def test_background_and_attach(shell: InteractiveShell) -> None:
     shell.run_cell(SOURCE)
     run = shell.run_line_magic("pipe", "run pipe image.npy -b")

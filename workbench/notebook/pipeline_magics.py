@@ -86,8 +86,6 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         return run
 
     def _run(self, workspace: Workspace, args: Any, cell: str | None, namespace: dict[str, Any]) -> Any:
-        from IPython.display import display
-
         from workbench.commands import executor_of
         from workbench.notebook.live_picture import LivePicture
         from workbench.pipeline_commands import find_pipeline, run_pipeline_words
@@ -95,7 +93,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.background and args.debug:
             raise UsageError("--debug stops in the frame of a node, and -b does not wait for it. Keep one.")
         with LivePicture(self.shell, workspace.runs, enabled=not args.background) as picture:
-            run = run_pipeline_words(
+            return run_pipeline_words(
                 workspace,
                 find_pipeline(args.what, namespace),
                 args.words,
@@ -109,9 +107,6 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                 tags=args.tag,
                 on_event=picture.show,
             )
-        if args.background and hasattr(self.shell, "kernel"):
-            display(run.view())
-        return run
 
     def _runs(self, workspace: Workspace, what: str | None, namespace: dict[str, Any]) -> Any:
         from workbench.pages import Page
