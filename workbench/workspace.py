@@ -133,7 +133,13 @@ class Workspace:
             if self._algorithms is None:
                 from workbench.algorithms import Algorithms
 
-                self._algorithms = Algorithms(self.store, self.catalog, self.settings, run=self.run)
+                self._algorithms = Algorithms(
+                    self.store,
+                    self.catalog,
+                    self.settings,
+                    run=self.run,
+                    outdated=lambda name, version: self.links.outdated(name, version),
+                )
             return self._algorithms
 
     @property

@@ -206,6 +206,7 @@ class Description:
         )
         return (
             f"<p><strong>{html.escape(self.algorithm.ref)}</strong> {html.escape(self.algorithm.description)}</p>"
+            + (f"<p>{html.escape(self.algorithm.note)}</p>" if self.algorithm.note else "")
             + html_table(self.algorithm.parameters.rows(), "No parameters.")
             + f"<details><summary>Details</summary><table>{rows}</table></details>"
         )

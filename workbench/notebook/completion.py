@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove))\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove)|versions|links|retrain)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -100,6 +100,8 @@ def _candidates(
     positional = [w for w in earlier if not w.startswith("-")]
     if magic.startswith("entr"):
         return _entries(workspace, magic, positional, word)
+    if magic in ("versions", "links", "retrain"):
+        return _versions(workspace, magic, positional, word, namespace)
     if magic == "algojobs":
         return (
             ["show", "log", "cancel", "attach", "resume"] if positional else ["last", *workspace.runs.names()]
@@ -144,6 +146,21 @@ def _entries(workspace: Workspace, magic: str, positional: list[str], word: str)
         head, slash, _ = word.rpartition("/")
         base = Path(head or ("/" if slash else ".")).expanduser()
         yield from (f"{head}{slash}{path.name}" for path in (base.iterdir() if base.is_dir() else ()))
+
+
+def _versions(
+    workspace: Workspace, magic: str, positional: list[str], word: str, namespace: dict[str, Any]
+) -> Iterable[str]:
+    if magic == "retrain":
+        pipelines = [n for n, v in namespace.items() if hasattr(v, "retrain") and not n.startswith("_")]
+        yield from (_inputs(workspace, word, namespace) if positional else pipelines)
+        yield from ("--force", "--executor")
+        return
+    if magic == "links" or not positional:
+        yield from workspace.links.steps()
+    if magic == "versions" and not positional:
+        yield from workspace.algorithms.names()
+        yield from (pipeline.name for pipeline in workspace.pipelines.list())
 
 
 def _values_of(option: str) -> Sequence[str]:

@@ -42,6 +42,9 @@ NAMES = (
     "entryadd",
     "entrymove",
     "entryremove",
+    "versions",
+    "links",
+    "retrain",
 )
 CELL_NAMES = ("algorithm", "algorun", "algobatch")
 
@@ -372,21 +375,26 @@ def read_body(cell: str | None) -> dict[str, Any]:
 def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
     from workbench.notebook.batch_magics import BatchMagics
+    from workbench.notebook.class_changes import install as install_changes
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
+    from workbench.notebook.version_magics import VersionMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, VersionMagics)
     install(shell)
+    install_changes(shell)
 
 
 def unregister(shell: Any) -> None:
     """Take magics and completion away again."""
+    from workbench.notebook.class_changes import remove as remove_changes
     from workbench.notebook.completion import remove
 
     for name in NAMES:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"):
+    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "VersionMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
+    remove_changes(shell)
