@@ -11,6 +11,7 @@ import click
 from workbench.commands import OPEN
 from workbench.entry_cli import entries
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
+from workbench.pipeline_cli import pipeline
 from workbench.version import __version__
 from workbench.version_cli import links, versions
 
@@ -396,6 +397,7 @@ def template_rm(ctx: click.Context, name: str) -> None:
 main.add_command(entries)
 main.add_command(versions)
 main.add_command(links)
+main.add_command(pipeline)
 
 
 @main.command()

@@ -139,7 +139,7 @@ def test_versions_and_links_are_tables(shell) -> None:
 
 
 def test_only_pipelines_are_retrained(shell) -> None:
-    with pytest.raises(UsageError, match="'train' is no variable that is a pipeline"):
+    with pytest.raises(UsageError, match="There is no pipeline 'train' here"):
         shell.run_line_magic("retrain", "train x y")
     cell(shell, STEPS % 2)
     with pytest.raises(UsageError, match="There are: train"):

@@ -41,12 +41,13 @@ NAMES = (
     "entries",
     "entryadd",
     "entrymove",
+    "pipe",
     "entryremove",
     "versions",
     "links",
     "retrain",
 )
-CELL_NAMES = ("algorithm", "algorun", "algobatch")
+CELL_NAMES = ("algorithm", "algorun", "algobatch", "pipe")
 
 
 def split_line(line: str) -> list[str]:
@@ -278,9 +279,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 from workbench.commands import follow
 
                 return follow(run, lambda text: print(text, end="", flush=True))
-            from workbench.notebook.run_view import RunView
-
-            return RunView(run)
+            return run.view()
         return run
 
     @magic_arguments()
@@ -378,9 +377,10 @@ def register(shell: Any) -> None:
     from workbench.notebook.class_changes import install as install_changes
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
+    from workbench.notebook.pipeline_magics import PipelineMagics
     from workbench.notebook.version_magics import VersionMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, VersionMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, PipelineMagics, VersionMagics)
     install(shell)
     install_changes(shell)
 
@@ -394,7 +394,10 @@ def unregister(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "VersionMagics"):
+    for name in (
+        *(WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"),
+        *("PipelineMagics", "VersionMagics"),
+    ):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
     remove_changes(shell)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, output_can_be_silenced
 from IPython.core.magic_arguments import argument, magic_arguments
 
@@ -45,7 +44,7 @@ class VersionMagics(Magics):  # type: ignore[misc]
         return links_words(current(), args.downstream, args.upstream)
 
     @magic_arguments()
-    @argument("pipeline", help="A variable that is a pipeline which trains.")
+    @argument("pipeline", help="A pipeline that trains: a variable, its name, or pipelines.py:train.")
     @argument("words", nargs="*", help="Its inputs: variables, dataset ids or names, files.")
     @argument("--force", action="store_true", help="Train all of it again, whether it is stale or not.")
     @argument("-x", "--executor", default=None, help="kernel or process.")
@@ -55,21 +54,10 @@ class VersionMagics(Magics):  # type: ignore[misc]
     def retrain(self, line: str) -> Any:
         """Train again what is stale in a pipeline, in order, and save it."""
         from workbench.commands import read_inputs
-        from workbench.pipelines import Pipeline
+        from workbench.pipeline_commands import find_pipeline
         from workbench.workspace import current
 
         args = arguments_of(self.retrain, line)
-        names = self.shell.user_ns
-        pipeline = names.get(args.pipeline)
-        if not isinstance(pipeline, Pipeline):
-            known = [name for name, value in names.items() if isinstance(value, Pipeline) and name[0] != "_"]
-            raise UsageError(
-                f"{args.pipeline!r} is no variable that is a pipeline. "
-                + (
-                    f"There are: {', '.join(known)}."
-                    if known
-                    else "Make one: train = Pipeline([Node(...), ...])."
-                )
-            )
-        inputs = read_inputs(current(), args.words, names)
+        pipeline = find_pipeline(args.pipeline, self.shell.user_ns)
+        inputs = read_inputs(current(), args.words, self.shell.user_ns)
         return current().pipelines.retrain(pipeline, *inputs, force=args.force, executor=args.executor)

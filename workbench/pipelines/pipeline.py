@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import html
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.links import StepVersion
     from workbench.pages import Page, Row
+
+_WORKSPACE = Registry(
+    "workspace",
+    "workbench.workspaces",
+    {"current": "workbench.workspace:current", "opened": "workbench.workspace:opened"},
+)
 
 
 class Pipeline:
@@ -178,6 +185,24 @@ class Pipeline:
     def execute(self, *args: Any) -> Any:
         """Refuse: a pipeline is run, so that what it does is recorded."""
         raise InvalidPipelineError(f"Pipeline {self.name!r} is not executed but run: pipe.run(...).")
+
+    def missing_links(self) -> Collection[tuple[str, str]]:
+        """Return the edges (from, to) whose two steps were never validated together in these versions."""
+        return ()
+
+    def _repr_html_(self) -> str:
+        from workbench.pipelines.drawing import picture
+        from workbench.pipelines.plan import drawn_nodes
+
+        where = _WORKSPACE.get("opened")()
+        ends = [(port.step, name) for port, name in zip(self.graph.outputs, self.outputs, strict=True)]
+        drawn = picture(
+            drawn_nodes(self.graph, where.algorithms if where is not None else None),
+            ends,
+            missing=self.missing_links(),
+            title=f"pipeline {self.name}",
+        )
+        return f"<div><b>{html.escape(self.name)}</b></div>{drawn}"
 
     def __len__(self) -> int:
         return len(self.nodes)

@@ -159,6 +159,31 @@ class Plan:
         return "data"
 
 
+def drawn_nodes(graph: Graph, algorithms: Algorithms | None) -> tuple[NodeRecord, ...]:
+    """Return the nodes of a graph with their versions as they are now, as far as they are known.
+
+    Parameters
+    ----------
+    graph : Graph
+    algorithms : Algorithms or None
+        Where algorithms are looked up; those that are not deployed there say so.
+    """
+    code = {}
+    for path, step in graph.steps.items():
+        node = step.node
+        if node.kind != "algorithm":
+            version = (
+                version_of_step(node.what) or (meaning(node.what)[0] if node.kind == "function" else "")[:7]
+            )
+            code[path] = Code(None, {}, version=version)
+        elif algorithms is not None:
+            try:
+                code[path] = Code(resolve(algorithms, node.what), {})
+            except WorkbenchError:
+                code[path] = Code(None, {}, version="(not deployed)")
+    return node_records(graph, code)
+
+
 def node_records(graph: Graph, code: Mapping[str, Code]) -> tuple[NodeRecord, ...]:
     """Return the nodes of a graph as a record has them."""
     return tuple(
