@@ -6,15 +6,14 @@ import os
 import select
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
 from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.hosting.awake import look_awhile
 
 LOOK_EVERY_MS = 500
-AWAKE_S = 0.0004
 
 
 class Line:
@@ -51,7 +50,7 @@ class Line:
         self._number += 1
         with self._reading:
             while not self._orders:
-                self._stay_awake()
+                look_awhile(lambda: self._poll.poll(0))
                 self._read()
             return self._orders.popleft()
 
@@ -66,12 +65,6 @@ class Line:
         frame = encode(message, body)
         with self._sending, suppress(OSError):
             self._connection.sendall(frame)
-
-    def _stay_awake(self) -> None:
-        """Look a moment longer before sleeping: the next order often follows at once."""
-        until = time.monotonic() + AWAKE_S
-        while not self._poll.poll(0) and time.monotonic() < until:
-            os.sched_yield()
 
     def _listen(self) -> None:
         poll = select.poll()  # one for each thread
