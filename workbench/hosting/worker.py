@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 MOST_KNOWN = 256  # revisions
-FILE_AFTER_S = 0.02
+FILE_AFTER_S = 0.1
 FILE_AGAIN_S = 2.0  # on a full disk
 
 
@@ -195,9 +194,7 @@ class Worker:
             live.fail(error)
             return live.record
         # the facts of the kernel hold here: the same interpreter, and the folder it works in
-        task = replace(
-            Task.of(services, algorithm, record.device), facts=lambda: record.environment, has_user=False
-        )
+        task = Task.of(services, algorithm, record.device, facts=lambda: record.environment, has_user=False)
         with self._reporter.reporting(live), self._raw.of_run():
             live.before_end(lambda: self._log_raw(live))
             try:
