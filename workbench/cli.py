@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workbench.bundle_cli import bundle
 from workbench.entry_cli import OPEN, entries
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
 from workbench.version import __version__
@@ -392,6 +393,7 @@ def template_rm(ctx: click.Context, name: str) -> None:
 
 
 main.add_command(entries)
+main.add_command(bundle)
 
 
 @main.command()

@@ -38,6 +38,7 @@ NAMES = (
     "algolineage",
     "algosession",
     "algobatch",
+    "bundle",
     "entries",
     "entryadd",
     "entrymove",
@@ -372,10 +373,11 @@ def read_body(cell: str | None) -> dict[str, Any]:
 def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
     from workbench.notebook.batch_magics import BatchMagics
+    from workbench.notebook.bundle_magics import BundleMagics
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics)
     install(shell)
 
 
@@ -387,6 +389,6 @@ def unregister(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"):
+    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
