@@ -289,7 +289,12 @@ def compare(ctx: click.Context, a: str, b: str) -> None:
 @click.argument("ref", metavar="RUN|DATASET")
 @click.option("-n", "--generations", type=int, default=10, help="How many runs deep.")
 @click.option("--direction", type=click.Choice(["both", "up", "down"]), default="both")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .json file (W3C PROV) or .svg file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A .json file (W3C PROV), .svg file, .zip or folder (RO-Crate).",
+)
 @click.pass_context
 def lineage(ctx: click.Context, /, ref: str, generations: int, direction: str, output: Path | None) -> None:
     """Show what a run or dataset was made from, and what was made from it."""
