@@ -6,11 +6,12 @@ import builtins
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench.algorithms.algorithm import Algorithm, Description
 from workbench.algorithms.deploy import Deployer, DeployPlan
+from workbench.algorithms.exchange import Exchange
 from workbench.algorithms.folder import read_folder
 from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 KEPT_CODES = 256  # a few kB each
 
 
-class Algorithms:
+class Algorithms(Exchange):
     """The algorithms of a workspace.
 
     Parameters
@@ -247,12 +248,12 @@ class Algorithms:
             )
         self._change_aliases(name, {alias: None})
 
-    def _change_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+    def _change_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
         self._stored.prepare()
         with writing(self._store, RECORDS):
             self._write_aliases(name, changes)
 
-    def _write_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+    def _write_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
         changed = {**self._catalog.get_aliases(name), **changes}
         kept = {alias: target for alias, target in changed.items() if target is not None}
         self._stored.put_aliases(name, kept)

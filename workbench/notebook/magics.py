@@ -38,6 +38,8 @@ NAMES = (
     "algolineage",
     "algosession",
     "algobatch",
+    "algoexport",
+    "algoimport",
     "bundle",
     "entries",
     "entryadd",
@@ -376,8 +378,9 @@ def register(shell: Any) -> None:
     from workbench.notebook.bundle_magics import BundleMagics
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
+    from workbench.notebook.exchange_magics import ExchangeMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics, ExchangeMagics)
     install(shell)
 
 
@@ -389,6 +392,6 @@ def unregister(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics"):
+    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
