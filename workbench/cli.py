@@ -74,6 +74,7 @@ def deploy(ctx: click.Context, path: Path, dry_run: bool, no_check: bool) -> Non
 @click.option("--without-tag", "without_tags", multiple=True, help="Only without this tag.")
 @click.option("--type", "type_", help="Only of this type, such as Image2Image.")
 @click.option("--device", help="Only for this device: cpu, gpu, mps.")
+@click.option("--as-of", metavar="DATE", help="As it was then: 2026-03-01, or 2026-03-01T14:30.")
 @click.pass_context
 def list_algorithms(
     ctx: click.Context,
@@ -82,10 +83,11 @@ def list_algorithms(
     without_tags: tuple[str, ...],
     type_: str | None,
     device: str | None,
+    as_of: str | None,
 ) -> None:
     """List the deployed algorithms."""
     page = _open(ctx, looks=True).algorithms.list(
-        name=name, tags=tags, without_tags=without_tags, type=type_, device=device
+        name=name, tags=tags, without_tags=without_tags, type=type_, device=device, as_of=as_of
     )
     click.echo(repr(page))
 

@@ -119,7 +119,15 @@ def _candidates(
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
-        return [*workspace.algorithms.names(), "--tag", "--type", "--device", "--without-tag", "--any-tag"]
+        return [
+            *workspace.algorithms.names(),
+            "--tag",
+            "--type",
+            "--device",
+            "--without-tag",
+            "--any-tag",
+            "--as-of",
+        ]
     if not positional:
         templates = _notebooks(workspace, word) if magic in {"algoform", "algobatch"} else ()
         options = [f"--{option}" for option in _OPTIONS.get(magic, ())]

@@ -147,6 +147,9 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--without-tag", action="append", default=[], help="Only without this tag.")
     @argument("--type", default=None, help="Only of this type, such as Image2Image.")
     @argument("--device", default=None, help="Only for this device: cpu, gpu, mps.")
+    @argument(
+        "--as-of", default=None, metavar="DATE", help="As it was then: 2026-03-01, or 2026-03-01T14:30."
+    )
     @output_can_be_silenced
     @line_magic
     @usage
@@ -160,11 +163,13 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
             without_tags=args.without_tag,
             type=args.type,
             device=args.device,
+            as_of=args.as_of,
         )
 
     @magic_arguments()
     @argument(
-        "algorithm", help="name, name@1, name@1.2, name@alias, or the folder of one that is not deployed."
+        "algorithm",
+        help="name, name@1, name@1.2, name@alias, name@2026-03-01, or the folder of one that is not deployed.",
     )
     @argument(
         "words", nargs="*", help="Inputs (a variable, a dataset id or name, a file) and key=value parameters."
