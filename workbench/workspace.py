@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from workbench.execution.why import Why
     from workbench.launcher import Launcher
     from workbench.library import Datasets
+    from workbench.library.bundles import Bundles
     from workbench.library.entries import Entries
     from workbench.pages import Page
     from workbench.sessions import Session, Sessions
@@ -47,7 +48,7 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.bundles``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -63,6 +64,7 @@ class Workspace:
         self._catalog: Catalog | None = None
         self._datasets: Datasets | None = None
         self._entries: Entries | None = None
+        self._bundles: Bundles | None = None
         self._algorithms: Algorithms | None = None
         self._runs: Runs | None = None
         self._environment: Environment | None = None
@@ -102,6 +104,17 @@ class Workspace:
 
                 self._entries = Entries(self.store, self.catalog, self.settings)
             return self._entries
+
+    @property
+    def bundles(self) -> Bundles:
+        """The bundles: folders kept in step by checksum."""
+        with self._lock:
+            self._check_open()
+            if self._bundles is None:
+                from workbench.library.bundles import Bundles
+
+                self._bundles = Bundles(self.store, self.catalog)
+            return self._bundles
 
     @property
     def url(self) -> str:
@@ -464,6 +477,7 @@ class Workspace:
             self.catalog.put_run(run)
             counts["runs"] += 1
         counts["entries"] = self.entries.reindex()
+        counts["bundles"] = self.bundles.reindex()
         return counts
 
     def close(self) -> None:

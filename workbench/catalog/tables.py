@@ -191,3 +191,26 @@ entry_parents = Table(
     Index("ix_entry_parents_parent", "parent", "entry"),
     sqlite_with_rowid=False,
 )
+
+# A row for each version of a bundle, also for those that were deleted: no version is given twice.
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("number", Number, primary_key=True),
+    Column("name", Word, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("deleted", Integer, nullable=False),
+    Column("record", Text, nullable=False),  # without its files: they may be many, and are in the store
+    # every question about bundles
+    Index("ix_bundles_name", "name", "version", unique=True),
+)
+
+bundle_files = Table(
+    "bundle_files",
+    metadata,
+    Column("bundle", Number, ForeignKey("bundles.number", ondelete="CASCADE"), primary_key=True),
+    Column("digest", Word, primary_key=True),
+    # users_of
+    Index("ix_bundle_files_digest", "digest", "bundle"),
+    sqlite_with_rowid=False,
+)
