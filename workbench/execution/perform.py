@@ -205,7 +205,7 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
                     continue
                 except (WorkbenchError, KeyboardInterrupt) as stop:
                     error = stop
-            _settle_error(live, error, phases, task)
+            settle_error(live, error, phases.current, phases.seconds, task.facts())
             # sys.exit() in an algorithm ends its run, not the kernel
             if isinstance(error, KeyboardInterrupt) or (raise_errors and isinstance(error, Exception)):
                 raise
@@ -299,8 +299,22 @@ def _outputs(result: Any, task: Task) -> tuple[list[OutputRef], list[str]]:
     return outputs, warnings
 
 
-def _settle_error(live: LiveRun, error: BaseException, phases: _Phases, task: Task) -> None:
-    """Bring a run that raised to FAILED or CANCELLED, with the true error first."""
+def settle_error(
+    live: LiveRun, error: BaseException, phase: str, seconds: dict[str, float], facts: dict[str, Any]
+) -> None:
+    """Bring a run that raised to FAILED or CANCELLED, with the true error first.
+
+    Parameters
+    ----------
+    live : LiveRun
+    error : BaseException
+    phase : str
+        In which it was raised.
+    seconds : dict
+        What each phase took.
+    facts : dict
+        Of the environment.
+    """
     live.exception = error
     is_interrupt = isinstance(error, KeyboardInterrupt)
     cancelled = isinstance(error, RunCancelledError) or is_interrupt
@@ -315,12 +329,12 @@ def _settle_error(live: LiveRun, error: BaseException, phases: _Phases, task: Ta
         else ErrorRecord(
             type=type(error).__name__,
             message=_explained(error),
-            phase=phases.current,
+            phase=phase,
             traceback=_algorithm_traceback(error),
             kind=getattr(error, "kind", "run_failed"),
         ),
-        phases=phases.seconds,
-        environment=task.facts(),
+        phases=seconds,
+        environment=facts,
     )
 
 

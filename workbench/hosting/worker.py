@@ -188,6 +188,8 @@ class Worker:
             live.write_log("WARNING", warning)
         if order.get("notebook"):
             return self._run_notebook(live, services)
+        if order.get("call"):
+            return self._run_call(live, services, Path(order["call"]))
         try:
             algorithm = self._algorithm(workspace, record.revision, order.get("folder"))
         except Exception as error:
@@ -202,6 +204,38 @@ class Worker:
             except KeyboardInterrupt:
                 live.end(RunStatus.CANCELLED)  # unless it is settled already
             if live.kept is not None:  # what remains to be done here keeps nobody waiting
+                self._tell_end(live.record, live.kept)
+        return live.record
+
+    def _run_call(self, live: BackgroundRun, services: Services, path: Path) -> RunRecord:
+        """Call a function of a pipeline."""
+        from workbench.pipelines.call import perform_call, trains
+        from workbench.pipelines.handover import give_back, take
+        from workbench.pipelines.values import Value, Values
+
+        try:
+            call = take(path)
+        except Exception as error:
+            live.fail(error)
+            return live.record
+
+        def deliver(given: tuple[Value, ...]) -> None:
+            give_back(path, call, given, dict(vars(call.what)) if trains(call.what) else None)
+
+        with self._reporter.reporting(live), self._raw.of_run():
+            live.before_end(lambda: self._log_raw(live))
+            try:
+                perform_call(
+                    live,
+                    call,
+                    Values(services.datasets),
+                    live.record.environment,
+                    has_user=False,
+                    deliver=deliver,
+                )
+            except KeyboardInterrupt:
+                live.end(RunStatus.CANCELLED)  # unless it is settled already
+            if live.kept is not None:
                 self._tell_end(live.record, live.kept)
         return live.record
 
