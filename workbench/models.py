@@ -110,6 +110,14 @@ class ParameterSpec(Record):
     length: int | None = None  # of tuples
 
 
+class FieldRecord(Record):
+    """One value that counted in a version."""
+
+    kind: str  # major, minor or patch
+    digest: str
+    shown: str
+
+
 class Verdict(Record):
     """What the deploy gate found when it imported an algorithm in a clean process."""
 
@@ -120,6 +128,9 @@ class Verdict(Record):
     seconds: float = 0.0
     python: str = ""
     workbench: str = ""
+    fields: dict[str, FieldRecord] | None = (
+        None  # versioned fields of the Runner class; None: nobody has looked
+    )
 
 
 class Revision(Record):
@@ -429,14 +440,6 @@ class StepRecord(Record):
     created: datetime
 
 
-class FieldRecord(Record):
-    """One value that counted in a version."""
-
-    kind: str  # major, minor or patch
-    digest: str
-    shown: str
-
-
 class StepVersionRecord(Record):
     """One version of a step or pipeline: ``steps/<kind>/<name>/<number>.json``."""
 
@@ -456,9 +459,13 @@ class StepVersionRecord(Record):
 
 
 class LinkRecord(Record):
-    """What says that a step worked with a version of another: ``links/<downstream>/<upstream>/<number>.json``."""
+    """What says that a step worked with a version of another.
+
+    ``links/<downstream>/<upstream>/<number>.json``, and for one version of the step ``.../<number>/<downstream number>.json``.
+    """
 
     downstream: str
     upstream: str
-    number: tuple[int, int, int]
+    number: tuple[int, int, int]  # of the upstream step
+    downstream_number: tuple[int, int, int] | None = None  # None: whichever it has
     created: datetime

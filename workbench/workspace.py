@@ -219,7 +219,12 @@ class Workspace:
                 from workbench.pipelines.pipelines import Pipelines
 
                 self._pipelines = Pipelines(
-                    self.algorithms, self.catalog, self.services(), executor=self.executor, run=self.run
+                    self.algorithms,
+                    self.links,
+                    self.catalog,
+                    self.services(),
+                    executor=self.executor,
+                    run=self.run,
                 )
             return self._pipelines
 

@@ -166,7 +166,10 @@ class TestLinks:
         assert [v.number for v in ws.links.validated("forest", "pca")] == ["2.0.0", "1.0.0"]
         assert len(ws.links.list()) == 2  # no duplicates
         assert ws.links.steps() == ["forest", "pca"]
-        assert [row["version"] for row in ws.links.list("forest", "pca").rows()] == ["1.0.0", "2.0.0"]
+        assert [row["upstream version"] for row in ws.links.list("forest", "pca").rows()] == [
+            "1.0.0",
+            "2.0.0",
+        ]
         assert list(ws.links.validated("pca", "forest")) == []
 
     def test_a_link_to_a_version_that_is_not_registered_is_refused(self, ws):
@@ -193,6 +196,30 @@ class TestLinks:
         ws.links.register("pca", made(3), downstream="forest")
         ws.links.check("forest", "pca", made(3))
         ws.links.check("forest", "pca", made(2))  # the older one is still valid
+
+    def test_a_link_may_be_of_one_version_of_the_downstream_step(self, ws):
+        one, two = (ws.links.register("forest", made(n)) for n in (7, 8))
+        for n, version in ((2, one), (3, two)):
+            for _ in range(2):
+                ws.links.register("pca", made(n), downstream="forest", downstream_version=version)
+        assert len(ws.links.list()) == 2
+        assert [v.number for v in ws.links.validated("forest", "pca")] == ["2.0.0", "1.0.0"]
+        assert [v.number for v in ws.links.validated("forest", "pca", one)] == ["1.0.0"]
+        assert not ws.links.is_valid("forest", "pca", made(2), two)
+        with pytest.raises(VersionError):
+            ws.links.check("forest", "pca", made(2), "2.0.0")
+        ws.links.add("forest", "pca", "1.0.0")  # any version of it
+        assert ws.links.is_valid("forest", "pca", made(2), two)
+        ws.links.delete("forest", "2.0.0")
+        assert [(k.number, k.downstream_number) for k in ws.links.list()] == [
+            ((1, 0, 0), None),
+            ((1, 0, 0), (1, 0, 0)),
+        ]
+        before = repr(ws.links.list())
+        ws.reindex()
+        assert repr(ws.links.list()) == before
+        with pytest.raises(NotFoundError, match=r"no registered version 9\.0\.0"):
+            ws.links.add("forest", "pca", "1.0.0", downstream_version="9.0.0")
 
     def test_links_are_removed_one_or_all(self, ws):
         for n in (2, 3):

@@ -242,7 +242,7 @@ step_versions = Table(
     sqlite_with_rowid=False,
 )
 
-# Which version of a step another one worked with.
+# Which version of a step another one worked with, or one version of it; 0.0.0 is all of its versions.
 step_links = Table(
     "step_links",
     metadata,
@@ -251,6 +251,9 @@ step_links = Table(
     Column("major", Integer, primary_key=True),
     Column("minor", Integer, primary_key=True),
     Column("patch", Integer, primary_key=True),
+    Column("down_major", Integer, primary_key=True),
+    Column("down_minor", Integer, primary_key=True),
+    Column("down_patch", Integer, primary_key=True),
     Column("created", BigInteger, nullable=False),
     # step_links(upstream=...), also of one version
     Index("ix_step_links_upstream", "upstream", "major", "minor", "patch", "downstream"),

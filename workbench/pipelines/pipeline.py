@@ -14,6 +14,8 @@ from workbench.registry import Registry
 
 if TYPE_CHECKING:
     from workbench.execution.run import Run
+    from workbench.links import StepVersion
+    from workbench.pages import Page, Row
 
 
 class Pipeline:
@@ -118,11 +120,60 @@ class Pipeline:
         **options
             ``parameters``, ``executor``, ``reuse``, ``wait``, ``timeout_s``, ``debug``, ``tags``, ``echo``, ``on_event``.
         """
-        where = (
-            workspace
-            or Registry("workspace", "", {"current": "workbench.workspace:current"}).get("current")()
-        )
-        return cast("Run", where.pipelines.run(self, *inputs, **options))
+        return cast("Run", _pipelines(workspace).run(self, *inputs, **options))
+
+    def save(self, workspace: Any = None) -> StepVersion:
+        """Keep the states of all its steps, and say that these versions of them work together.
+
+        Returns
+        -------
+        StepVersion
+            Of the pipeline, with its number: ``1.0.0`` at first, then counted by what changed in its nodes.
+
+        Raises
+        ------
+        NotFoundError
+            If a step was never trained.
+        VersionError
+            If a step that only predicts was trained with another major version of what it reads from.
+        InvalidPipelineError
+            If two steps would be kept under one name.
+        """
+        return cast("StepVersion", _pipelines(workspace).save(self))
+
+    def load(self, version: str = "latest", workspace: Any = None, **options: Any) -> Pipeline:
+        """Give its steps the states that are kept, and return it; an error changes nothing.
+
+        Parameters
+        ----------
+        version : str
+            ``"latest"``: of each step the newest state that its code can use. A number, such as ``"1.2.0"``: exactly what was
+            saved as that version of the pipeline.
+        workspace : Workspace, optional
+            Default: the current one.
+        **options
+            For steps that are trained: ``trusted=[...]``, ``allow_pickle=True``.
+
+        Raises
+        ------
+        VersionError
+            "retrain": a step was never trained with the major version of what it now reads from. All such nodes are named.
+        NotFoundError, DamagedError, UnsupportedError
+            If there is no such version, or a state is damaged or of a type that is not trusted.
+        """
+        return cast("Pipeline", _pipelines(workspace).load(self, version, **options))
+
+    def versions(self, workspace: Any = None) -> Page[StepVersion]:
+        """Return the versions that were saved of it, newest first, with what changed."""
+        return cast("Page[StepVersion]", _pipelines(workspace).versions(self.name))
+
+    def retrain(self, *inputs: Any, workspace: Any = None, **options: Any) -> Page[Row]:
+        """Train again what is stale, in order, and save it; see ``ws.pipelines.retrain``."""
+        return cast("Page[Row]", _pipelines(workspace).retrain(self, *inputs, **options))
+
+    def validate(self, workspace: Any = None) -> None:
+        """Say by hand that all nodes work with what they read from."""
+        _pipelines(workspace).validate(self)
 
     def execute(self, *args: Any) -> Any:
         """Refuse: a pipeline is run, so that what it does is recorded."""
@@ -134,6 +185,11 @@ class Pipeline:
     def __repr__(self) -> str:
         names = ", ".join(node.name for node in self.wiring.order)
         return f"Pipeline({self.name!r}: {', '.join(self.inputs) or 'nothing'} -> [{names}] -> {', '.join(self.outputs) or 'nothing'})"
+
+
+def _pipelines(workspace: Any) -> Any:
+    current = Registry("workspace", "", {"current": "workbench.workspace:current"})
+    return (workspace or current.get("current")()).pipelines
 
 
 def _nested_problems(node: Node) -> list[str]:

@@ -12,17 +12,19 @@ from workbench.execution.events import RunEvent
 from workbench.execution.executor import Executor, Services, check_limits
 from workbench.execution.log_file import LogFile
 from workbench.execution.process_identity import this_process
-from workbench.execution.reuse import AUTO, checked_word
+from workbench.execution.reuse import AUTO, NEVER, checked_word
 from workbench.execution.run import Run
-from workbench.links import SavedPipelines
+from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
+from workbench.pages import Page, Row
 from workbench.pipelines.conductor import Conductor, How
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
+from workbench.pipelines.saving import LATEST, Saver
 from workbench.pipelines.values import is_plain
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Pipelines(SavedPipelines):
     Parameters
     ----------
     algorithms : Algorithms
+    links : Links
     catalog : Catalog
     services : Services
     executor : callable
@@ -47,6 +50,7 @@ class Pipelines(SavedPipelines):
     def __init__(
         self,
         algorithms: Algorithms,
+        links: Links,
         catalog: Catalog,
         services: Services,
         executor: Callable[[str], Executor],
@@ -54,6 +58,7 @@ class Pipelines(SavedPipelines):
     ) -> None:
         super().__init__(services.store, catalog)
         self._algorithms = algorithms
+        self._links = links
         self._services = services
         self._executor = executor
         self._run = run
@@ -190,3 +195,67 @@ class Pipelines(SavedPipelines):
             )
         for step in calls:
             dumps((step.node.what, plan.code[step.path].parameters), step.path, step.node.what)
+
+    # -- saving and loading
+
+    def save(self, pipeline: Pipeline) -> StepVersion:
+        """Keep a trained pipeline; see `Pipeline.save`."""
+        return self._saver.save(pipeline)
+
+    def load(self, pipeline: Pipeline, version: str = LATEST, **options: Any) -> Pipeline:
+        """Give the steps of a pipeline the states that are kept; see `Pipeline.load`."""
+        self._saver.load(pipeline, version, **options)
+        return pipeline
+
+    def validate(self, pipeline: Pipeline) -> None:
+        """Say by hand that all nodes work with what they read from, without having trained them together."""
+        self._saver.validate(pipeline)
+
+    def stale(self, pipeline: Pipeline) -> dict[str, str]:
+        """Return the nodes of a pipeline that have to be trained again, by path, and why."""
+        return self._saver.kept(pipeline).stale()
+
+    def valid_edges(self, pipeline: Pipeline) -> dict[tuple[str, str], bool]:
+        """Tell of each edge, as (path, path), whether the two nodes worked together as they are now."""
+        return self._saver.kept(pipeline).valid_edges()
+
+    def retrain(self, pipeline: Pipeline, *inputs: Any, force: bool = False, **options: Any) -> Page[Row]:
+        """Run a pipeline that trains, if something of it is stale, and save it.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        *inputs, **options
+            As for `run`.
+        force : bool
+            Train all of it again, whether it is stale or not.
+
+        Returns
+        -------
+        Page
+            One row for each node that was stale: why, and its version before and after.
+
+        Raises
+        ------
+        RunError
+            If a node failed; nothing is saved then.
+        """
+        why = dict.fromkeys(self._saver.trained(pipeline), "asked for") if force else self.stale(pipeline)
+        rows: list[Row] = []
+        if why:
+            before = {path: v.ref for path, v in self._saver.newest(pipeline).items()}
+            self.run(
+                pipeline, *inputs, **{**options, "wait": True, "reuse": NEVER if force else AUTO}
+            ).result()
+            after = self.save(pipeline).nodes
+            rows = [
+                {"node": path, "before": before.get(path), "after": after[path], "why": reason}
+                for path, reason in why.items()
+            ]
+        return Page(
+            rows, lambda row: row, None, "stale nodes", "Everything was trained with what it reads from."
+        )
+
+    @property
+    def _saver(self) -> Saver:
+        return Saver(self._links, self, self._algorithms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.versions.changes import FieldChange, changed_kind, changes, is_compatible
+from workbench.versions.changes import FieldChange, changed_kind, changes, is_compatible, what_changed
 from workbench.versions.fields import Versioned, VersionedDict, VersionedField, version_of
 from workbench.versions.version import FieldFacts, Version, VersionKind
 
@@ -18,4 +18,5 @@ __all__ = [
     "changes",
     "is_compatible",
     "version_of",
+    "what_changed",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workbench.versions.version import FieldFacts, Version, VersionKind
+from workbench.versions.version import TRAINED, FieldFacts, Version, VersionKind
 
 _ORDER = list(VersionKind)
 
@@ -31,6 +31,9 @@ class FieldChange:
     renamed: str = ""
 
     def __str__(self) -> str:
+        if self.name.endswith(TRAINED):
+            words = "trained" if self.before is None else "trained again"
+            return self.name.removesuffix(TRAINED).replace(".", " ") + words
         if self.renamed:
             return f"{self.name} is now called {self.renamed}"
         if self.before is None:
@@ -69,6 +72,14 @@ def changed_kind(before: Version, after: Version) -> VersionKind | None:
     """Return what the greatest change between two versions means; None if there is none."""
     found = changes(before, after)
     return found[0].kind if found else None
+
+
+def what_changed(before: Version, after: Version) -> str:
+    """Return the changes between two versions in words: ``major: n_components 2 -> 3; patch: verbose False -> True``."""
+    by_kind: dict[VersionKind, list[str]] = {}
+    for change in changes(before, after):
+        by_kind.setdefault(change.kind, []).append(str(change))
+    return "; ".join(f"{kind.value}: {', '.join(found)}" for kind, found in by_kind.items())
 
 
 def is_compatible(before: Version, after: Version) -> bool:
