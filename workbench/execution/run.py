@@ -18,7 +18,7 @@ from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.pace import Pace, duration
 from workbench.execution.reuse import origin
-from workbench.execution.run_html import run_html
+from workbench.execution.run_html import pace_html, run_html
 from workbench.models import RunRecord, RunStatus, now
 
 if TYPE_CHECKING:
@@ -304,7 +304,11 @@ class Run:
         return text
 
     def _repr_html_(self) -> str:
-        return run_html(self.record, self.outputs)
+        record = self.record
+        if record.status.is_final:
+            return run_html(record, self.outputs)
+        pace = pace_html(record, self.progress, self.message, eta_s=self.eta_s, silence_s=self.silence_s)
+        return run_html(record, (), pace)
 
 
 def combine(outputs: list[Any]) -> Any:

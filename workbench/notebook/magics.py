@@ -371,16 +371,19 @@ def read_body(cell: str | None) -> dict[str, Any]:
 
 def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
+    from workbench.notebook import live_display
     from workbench.notebook.batch_magics import BatchMagics
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
 
     shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics)
     install(shell)
+    live_display.install(shell)
 
 
 def unregister(shell: Any) -> None:
     """Take magics and completion away again."""
+    from workbench.notebook import live_display
     from workbench.notebook.completion import remove
 
     for name in NAMES:
@@ -390,3 +393,4 @@ def unregister(shell: Any) -> None:
     for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
+    live_display.remove(shell)
