@@ -87,7 +87,7 @@ def test_reindex_counts_what_it_found(call, tmp_path: Path) -> None:
     call("import", str(tmp_path / "scan.npy"))
     assert (
         call("reindex").output
-        == "reindexed 1 datasets, 0 algorithms, 0 runs, 0 entries, 0 versions of steps\n"
+        == "reindexed 1 datasets, 0 algorithms, 0 runs, 0 entries, 0 bundles, 0 versions of steps\n"
     )
 
 

@@ -87,6 +87,7 @@ def test_reindex_rebuilds_the_catalog_from_the_store(tmp_path: Path, stack: np.n
             "algorithms": 1,
             "runs": 1,
             "entries": 0,
+            "bundles": 0,
             "versions of steps": 0,
         }
         assert ws.runs.get(run.id).record == run.record

@@ -397,6 +397,32 @@ class EntryVersion(Record):
     entries: tuple[EntryRecord, ...] = ()
 
 
+class BundleFile(Record):
+    """A file of a bundle; its bytes are ``bundle-files/<digest>``."""
+
+    digest: str
+    size: int
+    mtime_ns: int  # nanoseconds since 1970, when it was last changed where it came from
+
+
+class BundleRecord(Record):
+    """One version of a bundle: ``bundles/<name>/<version>.json``. A deleted one stays, without files: no version is given twice."""
+
+    id: str
+    bundle: str  # the same for all its versions
+    name: str
+    version: int
+    files: dict[str, BundleFile] = Field(default_factory=dict)  # by path
+    count: int = 0  # of files
+    size: int = 0  # of all files, bytes
+    what: str = "all"  # what of the folder was pushed
+    message: str = ""
+    parents: tuple[str, ...] = ()  # ids of what it was made from
+    user: str = ""
+    created: datetime
+    deleted: datetime | None = None
+
+
 class StepKind(StrEnum):
     """What has versions that are counted from the newest."""
 

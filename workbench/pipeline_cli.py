@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.entry_cli import OPEN
+from workbench.commands import OPEN
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from workbench.execution.why import Why
     from workbench.launcher import Launcher
     from workbench.library import Datasets
+    from workbench.library.bundles import Bundles
     from workbench.library.entries import Entries
     from workbench.links import Links
     from workbench.pages import Page
@@ -50,7 +51,7 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions``,
+    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.bundles``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions``,
     ``ws.links``, ``ws.pipelines`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
@@ -67,6 +68,7 @@ class Workspace:
         self._catalog: Catalog | None = None
         self._datasets: Datasets | None = None
         self._entries: Entries | None = None
+        self._bundles: Bundles | None = None
         self._algorithms: Algorithms | None = None
         self._runs: Runs | None = None
         self._environment: Environment | None = None
@@ -110,6 +112,17 @@ class Workspace:
             return self._entries
 
     @property
+    def bundles(self) -> Bundles:
+        """The bundles: folders kept in step by checksum."""
+        with self._lock:
+            self._check_open()
+            if self._bundles is None:
+                from workbench.library.bundles import Bundles
+
+                self._bundles = Bundles(self.store, self.catalog)
+            return self._bundles
+
+    @property
     def links(self) -> Links:
         """The versions of steps, their states, and which of them worked together."""
         with self._lock:
@@ -133,7 +146,13 @@ class Workspace:
             if self._algorithms is None:
                 from workbench.algorithms import Algorithms
 
-                self._algorithms = Algorithms(self.store, self.catalog, self.settings, run=self.run)
+                self._algorithms = Algorithms(
+                    self.store,
+                    self.catalog,
+                    self.settings,
+                    run=self.run,
+                    outdated=lambda name, version: self.links.outdated(name, version),
+                )
             return self._algorithms
 
     @property
@@ -535,6 +554,7 @@ class Workspace:
             self.catalog.put_run(run)
             counts["runs"] += 1
         counts["entries"] = self.entries.reindex()
+        counts["bundles"] = self.bundles.reindex()
         counts["versions of steps"] = self.links.reindex()
         return counts
 

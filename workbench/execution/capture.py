@@ -56,6 +56,11 @@ def captured(sink: Sink) -> Iterator[None]:
         _current.reset(token)
 
 
+def keep_installed() -> None:
+    """Leave the capture in place between runs, for a process that does nothing but runs: putting it up costs each of them."""
+    _capture.keep()
+
+
 class _Stream:
     """Stands for sys.stdout or sys.stderr: lines of a run go to its log, everything else to the stream it replaces."""
 
@@ -145,24 +150,37 @@ class _Capture:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
+        self._is_kept = False
         self._undo: list[Callable[[], None]] = []
         self._streams: list[_Stream] = []
+        self._in_place: list[Callable[[], bool]] = []
         self._tqdm = TqdmFeed(_report_of_current)
 
     def enter(self) -> None:
         with self._lock:
             self._users += 1
-            if self._users == 1:
+            if self._users == 1 and not self._is_in_place():
+                self._remove()
                 self._install()
 
     def leave(self) -> None:
         with self._lock:
             self._users -= 1
-            if self._users == 0:
-                self._tqdm.remove()
-                while self._undo:
-                    self._undo.pop()()
-                self._streams = []
+            if self._users == 0 and not self._is_kept:
+                self._remove()
+
+    def keep(self) -> None:
+        self._is_kept = True
+
+    def _is_in_place(self) -> bool:
+        """Whether it is up, and no run has put something else there and left it."""
+        return bool(self._in_place) and all(is_there() for is_there in self._in_place)
+
+    def _remove(self) -> None:
+        self._tqdm.remove()
+        while self._undo:
+            self._undo.pop()()
+        self._streams, self._in_place = [], []
 
     def flush(self, sink: Sink) -> None:
         for stream in self._streams:
@@ -183,6 +201,7 @@ class _Capture:
         stream = _Stream(original, level)
         setattr(sys, name, stream)
         self._streams.append(stream)
+        self._in_place.append(lambda: getattr(sys, name) is stream)
 
         def undo() -> None:
             if getattr(sys, name) is stream:  # someone else may have replaced it meanwhile
@@ -201,6 +220,8 @@ class _Capture:
             for other in others:
                 other.addFilter(keep)
         root.addHandler(handler)
+        level = root.level
+        self._in_place.append(lambda: root.handlers == [*others, handler] and root.level == level)
 
         def undo() -> None:
             root.removeHandler(handler)
@@ -229,6 +250,7 @@ class _Capture:
                 sink.write_log("WARNING", f"{category.__name__}: {message} ({filename}:{lineno})")
 
         warnings.showwarning = show
+        self._in_place.append(lambda: warnings.showwarning is show)
 
         def undo() -> None:
             if warnings.showwarning is show:
@@ -253,6 +275,7 @@ class _Capture:
             original(thread)
 
         threading.Thread.start = start  # type: ignore[method-assign,assignment]
+        self._in_place.append(lambda: threading.Thread.start is start)
 
         def undo() -> None:
             if threading.Thread.start is start:

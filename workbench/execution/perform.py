@@ -75,15 +75,24 @@ class Task:
     has_user: bool = True
 
     @classmethod
-    def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
-        """Return the task of running an algorithm in this process."""
+    def of(
+        cls,
+        services: Services,
+        algorithm: Runnable,
+        device: str,
+        *,
+        facts: Callable[[], dict[str, Any]] | None = None,
+        has_user: bool = True,
+    ) -> Self:
+        """Return the task of running an algorithm in this process; the environment's facts are its own by default."""
         return cls(
             key=(algorithm.revision.content, device),
             runner_class=algorithm.runner_class,
             asset=algorithm.asset,
             device=device,
             datasets=services.datasets,
-            facts=services.environment.facts,
+            facts=facts or services.environment.facts,
+            has_user=has_user,
             runners=services.runners,
             session=services.session,
             retryable=algorithm.revision.settings.get("retryable", True),

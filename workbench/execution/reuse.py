@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NEVER, AUTO, ONLY = MODES = ("never", "auto", "only")
 _NO_ASSETS = ("pyproject.toml",)  # what it says is in the parts of the code and the parameters
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _ABOUT = ("readme", "license", "licence", "changelog")  # for people; with any suffix, beside pyproject.toml
 
 
@@ -142,8 +143,7 @@ def digest_of(value: Any) -> str:
     from blake3 import blake3
 
     # 1 and 1.0 differ, as checked values do only where their kinds do; NaN is equal to itself
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return str(blake3(text.encode()).hexdigest()[:40])  # 160 bits, as git has
+    return str(blake3(_to_json(value).encode()).hexdigest()[:40])  # 160 bits, as git has
 
 
 class Reuse:

@@ -20,7 +20,7 @@ from workbench.execution.events import RunEvent
 from workbench.execution.nodes import Nodes
 from workbench.execution.pace import Pace, duration
 from workbench.execution.reuse import origin
-from workbench.execution.run_html import run_html
+from workbench.execution.run_html import pace_html, run_html
 from workbench.models import OutputRef, RunRecord, RunStatus, now
 from workbench.registry import Registry
 
@@ -360,8 +360,13 @@ class Run:
 
     def _repr_html_(self) -> str:
         record = self.record
-        drawn = _DRAWINGS.get("nodes")(record) if record.nodes else ""
-        return run_html(record, self.outputs, drawn=drawn)
+        if record.status.is_final:
+            return run_html(record, self.outputs, drawn=self._drawn(record))
+        pace = pace_html(record, self.progress, self.message, eta_s=self.eta_s, silence_s=self.silence_s)
+        return run_html(record, (), pace, drawn=self._drawn(record))
+
+    def _drawn(self, record: RunRecord) -> str:
+        return str(_DRAWINGS.get("nodes")(record)) if record.nodes else ""
 
 
 def plain(ref: OutputRef) -> Any:

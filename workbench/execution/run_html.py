@@ -129,7 +129,27 @@ def _output_html(output: Any) -> str:
     return str(bundle.get("text/html") or f"<pre>{html.escape(str(bundle.get('text/plain', output)))}</pre>")
 
 
-def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = (), *, drawn: str = "") -> str:
+def pace_html(
+    record: RunRecord, fraction: float, message: str, *, eta_s: float | None, silence_s: float | None
+) -> str:
+    """Return how far a run is that goes on, as a line that needs no style sheet; empty for one that has ended or waits."""
+    if record.status.is_final or (record.started is None and not fraction):
+        return ""
+    percent = f"{max(0.0, min(1.0, fraction)):.0%}"
+    box = "display:inline-block;height:6px;border-radius:3px;vertical-align:middle"
+    bar = (
+        f'<span style="{box};width:160px;margin-right:8px;background:rgba(128,128,128,.25)">'
+        f'<span style="{box};vertical-align:top;width:{percent};background:{COLORS[record.status]}"></span></span>'
+    )
+    facts = [percent, "" if eta_s is None else f"about {duration(eta_s)} left", message]
+    if silence_s is not None:
+        facts[1] = f"⚠ no sign of life for {duration(silence_s)}"
+    return f"<div>{bar}{' · '.join(html.escape(fact) for fact in facts if fact)}</div>"
+
+
+def run_html(
+    record: RunRecord, outputs: Sequence[Dataset | str] = (), pace: str = "", *, drawn: str = ""
+) -> str:
     """Return a run as static HTML that needs no widgets and fits light and dark themes.
 
     Parameters
@@ -137,6 +157,8 @@ def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = (), *, drawn:
     record : RunRecord
     outputs : sequence of Dataset or str
         Shown with their thumbnails.
+    pace : str
+        How far it is, of `pace_html`.
     drawn : str
         Of a pipeline, its nodes as a picture.
     """
@@ -148,7 +170,7 @@ def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = (), *, drawn:
     return (
         f"<div style='line-height:1.5'><div><b>{html.escape(record.algorithm)}</b> {badge(record.status)} "
         f"<code>{record.id}</code></div><div style='color:{MUTED}'>{' · '.join(facts)}</div>"
-        f"{drawn}{error_html(record)}{warned}{outputs_html(outputs)}</div>"
+        f"{pace}{drawn}{error_html(record)}{warned}{outputs_html(outputs)}</div>"
     )
 
 

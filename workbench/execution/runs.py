@@ -191,7 +191,7 @@ class Runs:
         """Return what a run was made from and what was made from it; see `Dataset.lineage`."""
         from workbench.library.lineage import lineage
 
-        return lineage(self._catalog, self.get(id).id, "run", generations, direction)
+        return lineage(self._catalog, self.get(id).id, "run", generations, direction, self._store)
 
     def resume(self, id: str, **options: Any) -> Run:
         """Go on with a run that did not complete; see `Workspace.resume`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import queue
 import selectors
 import socket
@@ -14,9 +13,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from workbench.execution.wire import Outbox
+from workbench.hosting.awake import look_awhile
 
 Step = Callable[[], None]
-AWAKE_S = 0.0004
 
 
 class Peer(Protocol):
@@ -38,7 +37,7 @@ class Loop:
         self._wake_in.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ, self._woken)
         self._has_ended = False
-        self._awake_until = 0.0
+        self._was_ready = False
 
     def run(self) -> None:
         """Go on until `end`."""
@@ -49,16 +48,15 @@ class Loop:
                 heapq.heappop(self._timers)[2]()
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for sockets; after each that was ready, look a moment longer before sleeping: who answers is quick."""
-        while (now := time.monotonic()) < self._awake_until:
-            if ready := self._selector.select(0):
-                self._awake_until = now + AWAKE_S
-                return ready
-            os.sched_yield()
-        ready = self._selector.select(max(0.0, self._timers[0][0] - now) if self._timers else None)
-        if ready:
-            self._awake_until = time.monotonic() + AWAKE_S
+        """Wait for sockets; after each that was ready, look a moment longer before sleeping."""
+        ready = look_awhile(lambda: self._selector.select(0)) if self._was_ready else []
+        if not ready:
+            ready = self._selector.select(self._until_timer())
+        self._was_ready = bool(ready)
         return ready
+
+    def _until_timer(self) -> float | None:
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
 
     def end(self) -> None:
         """End after this step."""

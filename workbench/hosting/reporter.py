@@ -17,10 +17,19 @@ SLEEP_AFTER = 20  # looks that found no run
 
 
 class Reporter:
-    """Tells the host of log and progress at most so many times a second, in a thread that sleeps between runs."""
+    """Tells the host of log and progress at most so many times a second, in a thread that sleeps between runs.
 
-    def __init__(self, tell: Callable[..., None]) -> None:
+    Parameters
+    ----------
+    tell : callable
+        Sends a message.
+    lasts : callable
+        Called now and then while a run goes on.
+    """
+
+    def __init__(self, tell: Callable[..., None], lasts: Callable[[], None] = lambda: None) -> None:
         self._tell = tell
+        self._lasts = lasts
         self._lock = threading.Condition()
         self._live: Any = None
         self._saved = True
@@ -73,6 +82,7 @@ class Reporter:
                 self._is_asleep = False
                 idle = 0 if live is not None or self._live is not None else idle + 1
                 if live is not None and self._live is live:
+                    self._lasts()
                     self._report(live, final=False)
 
     def _report(self, live: Any, *, final: bool) -> None:

@@ -11,14 +11,15 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.execution.caches import states
+from workbench.execution.capture import keep_installed
 from workbench.execution.host_address import private_folder
-from workbench.execution.wire import Decoder, Message, encode, receive
+from workbench.execution.wire import Message
 from workbench.hosting.background_run import BackgroundRun
+from workbench.hosting.line import Line
 from workbench.hosting.raw_output import RawOutput, raw_path
 from workbench.hosting.reporter import Reporter
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 MOST_KNOWN = 256  # revisions
-FILE_AFTER_S = 0.02
+FILE_AFTER_S = 0.1
 FILE_AGAIN_S = 2.0  # on a full disk
 
 
 class Worker:
     """The loop of a worker.
 
-    Its main thread performs runs; a second one listens to the host, so that a cancel is heard and the end of the host ends the
-    worker; a third one tells of log and progress, a few times a second; a fourth one brings the records of ended runs to their places.
+    Its main thread takes orders and performs them; a second one listens to the host while a run lasts (see `Line`); a third one
+    tells of log and progress, a few times a second; a fourth one brings the records of ended runs to their places.
 
     Parameters
     ----------
@@ -52,13 +53,12 @@ class Worker:
     def __init__(
         self, connection: socket.socket, open_workspace: Callable[[], Workspace], raw: RawOutput
     ) -> None:
-        self._connection = connection
+        self._line = Line(connection, self._cancel)
+        self._tell = self._line.tell
         self._open_workspace = open_workspace
-        self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[RunRecord | None] = queue.SimpleQueue()
-        self._sending = threading.Lock()
         self._current: BackgroundRun | None = None
-        self._reporter: Reporter = Reporter(self._tell)
+        self._reporter: Reporter = Reporter(self._tell, self._line.listen)
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
         self._is_last = False
@@ -68,13 +68,12 @@ class Worker:
 
     def work(self) -> None:
         """Work until the host says so or ends."""
-        threading.Thread(target=self._listen, name="workbench-host", daemon=True).start()
         filing = threading.Thread(target=self._file, name="workbench-filing", daemon=True)
         filing.start()
         self._tell({"event": "ready", "pid": os.getpid()})
         with suppress(Exception):  # a spare worker has time for it; what is wrong is said by the first run
             self._workspace = self._open_workspace()
-        while (order := self._orders.get()) is not None:
+        while (order := self._line.next_order()) is not None:
             self._is_told = self._unkept = False
             final = self._perform(order)
             self._current = None
@@ -132,19 +131,7 @@ class Worker:
             "caches": [state.as_dict() for state in states(services, f"worker {os.getpid()}")],
         }
 
-    def _listen(self) -> None:
-        decoder = Decoder()
-        while (messages := receive(self._connection, decoder)) is not None:
-            for message in messages:
-                if message["op"] == "run":
-                    self._orders.put(message)
-                elif message["op"] == "cancel":
-                    self._cancel(message["run"], hard=message.get("hard", False))
-                elif message["op"] == "end":
-                    self._orders.put(None)
-        os._exit(1)  # the host is gone, and nobody would hear of what is done here
-
-    def _cancel(self, run_id: str, *, hard: bool) -> None:
+    def _cancel(self, run_id: str, hard: bool) -> None:
         live = self._current
         if live is None or live.record.id != run_id:
             return
@@ -209,9 +196,7 @@ class Worker:
             live.fail(error)
             return live.record
         # the facts of the kernel hold here: the same interpreter, and the folder it works in
-        task = replace(
-            Task.of(services, algorithm, record.device), facts=lambda: record.environment, has_user=False
-        )
+        task = Task.of(services, algorithm, record.device, facts=lambda: record.environment, has_user=False)
         with self._reporter.reporting(live), self._raw.of_run():
             live.before_end(lambda: self._log_raw(live))
             try:
@@ -282,11 +267,6 @@ class Worker:
             self._known[revision] = resolve(workspace.algorithms, revision)
         return self._known[revision]
 
-    def _tell(self, message: Message, body: bytes = b"") -> None:
-        frame = encode(message, body)
-        with self._sending, suppress(OSError):
-            self._connection.sendall(frame)
-
 
 def _enter(order: Message) -> None:
     """Be where the kernel was that started the run, with what it wants of the environment."""
@@ -324,6 +304,7 @@ def serve(connection: socket.socket, settings: dict[str, Any]) -> None:
 
         return open_(**settings)
 
+    keep_installed()
     raw = RawOutput(raw_path(private_folder(settings.get("host_folder")), os.getpid()))
     Worker(connection, open_workspace, raw).work()
     raw.close()

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove)|pipe)\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove)|bundle"
+    r"|versions|links|retrain|pipe)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -103,6 +104,10 @@ def _candidates(
         return _entries(workspace, magic, positional, word)
     if magic == "pipe":
         return _pipes(workspace, positional, word, namespace)
+    if magic in ("versions", "links", "retrain"):
+        return _versions(workspace, magic, positional, word, namespace)
+    if magic == "bundle":
+        return _bundles(workspace, positional, word)
     if magic == "algojobs":
         return (
             ["show", "log", "cancel", "attach", "resume"] if positional else ["last", *workspace.runs.names()]
@@ -120,7 +125,15 @@ def _candidates(
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
-        return [*workspace.algorithms.names(), "--tag", "--type", "--device", "--without-tag", "--any-tag"]
+        return [
+            *workspace.algorithms.names(),
+            "--tag",
+            "--type",
+            "--device",
+            "--without-tag",
+            "--any-tag",
+            "--as-of",
+        ]
     if not positional:
         templates = _notebooks(workspace, word) if magic in {"algoform", "algobatch"} else ()
         options = [f"--{option}" for option in _OPTIONS.get(magic, ())]
@@ -168,6 +181,37 @@ def _pipes(
         yield from (f"--{option}" for option in _PIPE_OPTIONS)
 
 
+def _versions(
+    workspace: Workspace, magic: str, positional: list[str], word: str, namespace: dict[str, Any]
+) -> Iterable[str]:
+    if magic == "retrain":
+        pipelines = [n for n, v in namespace.items() if hasattr(v, "retrain") and not n.startswith("_")]
+        yield from (_inputs(workspace, word, namespace) if positional else pipelines)
+        yield from ("--force", "--executor")
+        return
+    if magic == "links" or not positional:
+        yield from workspace.links.steps()
+    if magic == "versions" and not positional:
+        yield from workspace.algorithms.names()
+        yield from (pipeline.name for pipeline in workspace.pipelines.list())
+
+
+def _bundles(workspace: Workspace, positional: list[str], word: str) -> Iterable[str]:
+    from workbench.bundle_commands import ACTIONS
+
+    if not positional:
+        yield from ACTIONS
+        return
+    if len(positional) == 1:
+        for bundle in workspace.bundles.list():
+            yield bundle.name
+            if word.startswith(f"{bundle.name}@"):
+                yield from (older.ref for older in workspace.bundles.versions(bundle.name))
+    elif positional[0] in ("push", "pull", "diff"):
+        yield from _folders(word)
+        yield from ("--what", "--prefer", "--delete", "--dry-run", "--include", "--exclude", "--rehash")
+
+
 def _values_of(option: str) -> Sequence[str]:
     """Return what may follow an option."""
     if option in {"-d", "--device"}:
@@ -182,6 +226,10 @@ def _values_of(option: str) -> Sequence[str]:
         return MODES
     if option == "--kind":
         return ("data", "candidates", "models")
+    if option == "--what":
+        return ("all", "data", "model")
+    if option == "--prefer":
+        return ("mine", "theirs")
     if option == "--type":
         from workbench.models import AlgorithmType
 

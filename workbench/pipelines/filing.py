@@ -41,7 +41,7 @@ class Filing:
 
     def finish(self) -> None:
         """Return when all is filed."""
-        with self._lock:
+        with self._lock:  # it is started there
             thread = self._thread
         if thread is not None:
             thread.join()

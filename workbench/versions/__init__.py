@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from workbench.versions.changes import FieldChange, changed_kind, changes, is_compatible, what_changed
+from workbench.versions.changes import (
+    FieldChange,
+    change_note,
+    changed_kind,
+    changes,
+    is_compatible,
+    what_changed,
+)
 from workbench.versions.fields import Versioned, VersionedDict, VersionedField, version_of
 from workbench.versions.version import FieldFacts, Version, VersionKind
 
@@ -14,6 +21,7 @@ __all__ = [
     "Versioned",
     "VersionedDict",
     "VersionedField",
+    "change_note",
     "changed_kind",
     "changes",
     "is_compatible",
