@@ -14,6 +14,8 @@ from workbench.pipelines import Node, Pipeline
 from workbench.pipelines.drawing import BOX, picture, shape_of
 from workbench.pipelines.layers import place
 from workbench.pipelines.plan import drawn_nodes
+from workbench.steps import Step
+from workbench.versions import VersionedField
 
 IN, OUT = "__pipeline_input__", "__pipeline_output__"
 
@@ -165,3 +167,29 @@ def test_pipelines_and_their_runs_show_themselves(ws, image):
     assert page.count('data-status="COMPLETED"') == 2
     assert "2 nodes" in page
     assert "f                    COMPLETED" in run_text(done.record)
+
+
+def test_edges_without_a_validated_link_are_red_once_the_pipeline_was_saved(ws):
+    class Plain(Step):
+        by = VersionedField(1, "major")
+
+        def execute(self, x):
+            return x + self.by
+
+    class Other(Plain):
+        name = "plain"
+        by = VersionedField(2, "major")
+
+    class After(Step):
+        def execute(self, x):
+            return x
+
+    def pipe(step):
+        return Pipeline([Node(step, IN, name="plain"), Node(After(), "plain", name="after")], "linked")
+
+    pipe(Plain()).run(1)
+    assert "wb-missing" not in pipe(Plain())._repr_html_()
+    pipe(Plain()).save()
+    assert "wb-missing" not in pipe(Plain())._repr_html_()
+    assert pipe(Other()).missing_links() == [("plain", "after")]
+    assert pipe(Other())._repr_html_().count("wb-missing") == 1
