@@ -33,9 +33,10 @@ def pipeline_show(ctx: click.Context, what: str) -> None:
     """Show the nodes of a pipeline, or how those of a run stand (its id, or last)."""
     from workbench.names import LAST, is_id
     from workbench.pipeline_commands import described, find_pipeline
+    from workbench.pipeline_commands import pipeline_run as run_of
 
     if is_id(what) or what == LAST:
-        run = ctx.meta[OPEN](ctx, looks=True).runs.get(what)
+        run = run_of(ctx.meta[OPEN](ctx, looks=True), what)
         click.echo(f"{run!r}\n{run.nodes!r}")
     else:
         click.echo(described(find_pipeline(what)))

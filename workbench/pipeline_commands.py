@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import runpy
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.commands import read_inputs
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError, did_you_mean
+from workbench.names import LAST
 from workbench.pages import Page, Row
 from workbench.pipelines import Node, Pipeline
 
@@ -102,6 +104,29 @@ def pipeline_runs(workspace: Workspace, name: str | None = None) -> list[Run]:
     return [run for run in runs if run.record.nodes]
 
 
+def pipeline_run(workspace: Workspace, id: str) -> Run:
+    """Return the run of a pipeline by its id; ``last`` is the newest one.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError
+        If there is none, or it is of something else.
+    """
+    if id == LAST:
+        runs = pipeline_runs(workspace)
+        if not runs:
+            raise NotFoundError(
+                "No pipeline was run here yet. Run one: pipe.run(data), or %pipe run pipe data."
+            )
+        return runs[0]
+    run = workspace.runs.get(id)
+    if not run.record.nodes:
+        raise InvalidInputError(
+            f"Run {id} is of {run.algorithm!r}, which is no pipeline. See %algojobs {id}."
+        )
+    return run
+
+
 def run_pipeline_words(
     workspace: Workspace,
     pipeline: Pipeline,
@@ -133,7 +158,7 @@ def run_pipeline_words(
     """
     names, assignments = split_node_words(words)
     parameters = read_node_parameters(workspace, pipeline, assignments, body)
-    given = read_inputs(workspace, names, namespace)
+    given = [_read_input(workspace, name, namespace) for name in names]
     if len(pipeline.inputs) == 1 and len(given) > 1:
         given = [given]
     return workspace.pipelines.run(pipeline, *given, parameters=parameters, **options)
@@ -195,6 +220,31 @@ def read_node_parameters(
     return found
 
 
+def parameters_of(workspace: Workspace, pipeline: Pipeline) -> list[str]:
+    """Return the parameters that a line may set: ``node.parameter``, of algorithms as deployed, of functions by their signature."""
+    from workbench.algorithms.runnable import resolve
+
+    found: list[str] = []
+    for path, step in pipeline.graph.steps.items():
+        node, place = step.node, path.replace("/", ".")
+        if node.kind == "algorithm":
+            try:
+                found += [
+                    f"{place}.{name}" for name in resolve(workspace.algorithms, node.what).parameters.names
+                ]
+            except WorkbenchError:  # not deployed here
+                continue
+            continue
+        try:
+            arguments = list(inspect.signature(node.call).parameters.values())[len(node.inputs) :]
+        except (TypeError, ValueError):
+            continue
+        found += [
+            f"{place}.{a.name}" for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)
+        ]
+    return found
+
+
 def described(pipeline: Pipeline) -> str:
     """Return a pipeline as lines for a terminal: its nodes with what each does and reads."""
     lines = [repr(pipeline)]
@@ -217,6 +267,18 @@ def _read(workspace: Workspace, node: Node, name: str, text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any] | None) -> Any:
+    """Return what a word names as an input: a variable, a dataset, a file; or, for functions, a number or a quoted text."""
+    try:
+        return read_inputs(workspace, [word], namespace)[0]
+    except NotFoundError:
+        try:
+            return ast.literal_eval(word)
+        except (ValueError, SyntaxError):
+            pass
+        raise
 
 
 def _copied(body: Mapping[str, Any]) -> dict[str, Any]:

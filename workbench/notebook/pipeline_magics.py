@@ -61,7 +61,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
     @usage
     def pipe(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """List, show and run pipelines. As a cell magic the body holds parameters as YAML, by node."""
-        from workbench.pipeline_commands import find_pipeline, pipeline_rows
+        from workbench.pipeline_commands import find_pipeline, pipeline_rows, pipeline_run
         from workbench.workspace import current
 
         args = arguments_of(self.pipe, line)
@@ -77,17 +77,15 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.action == "show":
             return find_pipeline(args.what, namespace)
         if args.action == "cancel":
-            return current().runs.get(args.what).cancel()
+            return pipeline_run(current(), args.what).cancel()
         if args.action == "attach":
-            return current().runs.get(args.what).view()
+            return pipeline_run(current(), args.what).view()
         run = self._run(current(), args, cell, namespace)
         if args.output is not None:
             self.shell.user_ns[args.output] = run if args.background else run.result()
         return run
 
     def _run(self, workspace: Workspace, args: Any, cell: str | None, namespace: dict[str, Any]) -> Any:
-        from IPython.display import display
-
         from workbench.commands import executor_of
         from workbench.notebook.live_picture import LivePicture
         from workbench.pipeline_commands import find_pipeline, run_pipeline_words
@@ -95,7 +93,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.background and args.debug:
             raise UsageError("--debug stops in the frame of a node, and -b does not wait for it. Keep one.")
         with LivePicture(self.shell, workspace.runs, enabled=not args.background) as picture:
-            run = run_pipeline_words(
+            return run_pipeline_words(
                 workspace,
                 find_pipeline(args.what, namespace),
                 args.words,
@@ -109,9 +107,6 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                 tags=args.tag,
                 on_event=picture.show,
             )
-        if args.background and hasattr(self.shell, "kernel"):
-            display(run.view())
-        return run
 
     def _runs(self, workspace: Workspace, what: str | None, namespace: dict[str, Any]) -> Any:
         from workbench.pages import Page

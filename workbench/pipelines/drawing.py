@@ -14,13 +14,13 @@ from workbench.theme import ACCENT, COLORS, ERROR, LINE, MUTED, TEXT
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-BOX: Size = (164.0, 46.0)
+BOX: Size = (150.0, 44.0)
 PILL_HEIGHT = 24.0
-GAP_X, GAP_Y, EDGE = 38.0, 16.0, 10.0
-GAP_OF_NAMES = 62.0  # between columns, where lines have names
+GAP_X, GAP_Y, EDGE = 32.0, 14.0, 8.0
+GAP_OF_NAMES = 58.0  # between columns, where lines have names
 FRAME, TITLE = 12.0, 20.0  # around a nested pipeline, and for its name
-SMALLEST = 0.75  # a wide picture shrinks to this, and is scrolled from then on
-_LONGEST = 20
+SMALLEST = 0.7  # a wide picture shrinks to this, and is scrolled from then on
+_LONGEST = 18
 _MARKS = {
     "COMPLETED": "✓",
     "FAILED": "✗",
@@ -296,7 +296,7 @@ def _outer(path: str) -> str:
 
 
 def _line(edge: Edge, points: Sequence[Place], is_missing: bool, has_name: bool) -> str:
-    color = ERROR if is_missing else LINE
+    color = ERROR if is_missing else MUTED
     (x, y), *rest = points
     path = f"M{x:g} {y:g}"
     end = rest[-1]
@@ -321,8 +321,9 @@ def _line(edge: Edge, points: Sequence[Place], is_missing: bool, has_name: bool)
         )
     return (
         f'<g class="wb-edge{" wb-missing" if is_missing else ""}"><title>{html.escape(said)}</title>'
-        f'<path d="{path}" style="fill:none;stroke:{color};stroke-width:1.5{dash}"/>'
-        f'<path d="M{end[0]:g} {end[1]:g} l-7 -4 v8 z" style="fill:{color}"/>{name}</g>'
+        f'<g style="opacity:{1 if is_missing else 0.55}">'
+        f'<path d="{path}" style="fill:none;stroke:{color};stroke-width:1.3{dash}"/>'
+        f'<path d="M{end[0]:g} {end[1]:g} l-7 -4 v8 z" style="fill:{color}"/></g>{name}</g>'
     )
 
 
@@ -358,7 +359,7 @@ def _box(node: NodeRecord, corner: Place, with_state: bool) -> str:
     does = node.label if node.kind == "algorithm" or node.label != node.name else node.kind
     below = f"{does} {node.version}".strip()
     took = f"{node.seconds:.2f} s" if with_state and node.seconds is not None and not node.reused else ""
-    room = _LONGEST + 3 - (len(took) + 1 if took else 0)
+    room = _LONGEST + 4 - (len(took) + 1 if took else 0)
     lines = [
         f"{node.name} ({node.kind})",
         below,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from workbench.errors import InvalidPipelineError
+from workbench.errors import InvalidPipelineError, WorkbenchError
 from workbench.names import check_name
 from workbench.pipelines.graph import Graph, nested_parameters, unfold, wire
 from workbench.pipelines.node import Node
@@ -187,8 +187,17 @@ class Pipeline:
         raise InvalidPipelineError(f"Pipeline {self.name!r} is not executed but run: pipe.run(...).")
 
     def missing_links(self) -> Collection[tuple[str, str]]:
-        """Return the edges (from, to) whose two steps were never validated together in these versions."""
-        return ()
+        """Return the edges (from, to) whose two nodes never worked together in these versions, as far as the open workspace knows.
+
+        Of a pipeline that was never saved nothing is known, so none is missing.
+        """
+        where = _WORKSPACE.get("opened")()
+        if where is None or not where.pipelines.exists(self.name):
+            return ()
+        try:
+            return [edge for edge, is_valid in where.pipelines.valid_edges(self).items() if not is_valid]
+        except WorkbenchError:  # such as an algorithm that is not deployed there: its node says so
+            return ()
 
     def _repr_html_(self) -> str:
         from workbench.pipelines.drawing import picture
@@ -213,8 +222,7 @@ class Pipeline:
 
 
 def _pipelines(workspace: Any) -> Any:
-    current = Registry("workspace", "", {"current": "workbench.workspace:current"})
-    return (workspace or current.get("current")()).pipelines
+    return (workspace or _WORKSPACE.get("current")()).pipelines
 
 
 def _nested_problems(node: Node) -> list[str]:

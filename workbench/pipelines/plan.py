@@ -172,9 +172,8 @@ def drawn_nodes(graph: Graph, algorithms: Algorithms | None) -> tuple[NodeRecord
     for path, step in graph.steps.items():
         node = step.node
         if node.kind != "algorithm":
-            version = (
-                version_of_step(node.what) or (meaning(node.what)[0] if node.kind == "function" else "")[:7]
-            )
+            found, _ = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
+            version = version_of_step(node.what) or found[:7]
             code[path] = Code(None, {}, version=version)
         elif algorithms is not None:
             try:
@@ -245,10 +244,9 @@ def _code(step: Step, parameters: dict[str, Any], algorithms: Algorithms) -> Cod
     node = step.node
     if node.kind != "algorithm":
         check_call_of(step, parameters)
-        digest, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
-        if digest:
-            digest = digest_of([digest, len(node.outputs)])
-        return Code(None, parameters, digest, unknown, version_of_step(node.what) or digest[:7])
+        found, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
+        digest = digest_of([found, len(node.outputs)]) if found else ""
+        return Code(None, parameters, digest, unknown, version_of_step(node.what) or found[:7])
     try:
         runnable = resolve(algorithms, node.what)
         return Code(runnable, runnable.parameters.validate(parameters))
