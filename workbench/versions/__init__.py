@@ -10,7 +10,7 @@ from workbench.versions.changes import (
     is_compatible,
     what_changed,
 )
-from workbench.versions.fields import Versioned, VersionedDict, VersionedField, version_of
+from workbench.versions.fields import Versioned, VersionedDict, VersionedField, fields_of, version_of
 from workbench.versions.version import FieldFacts, Version, VersionKind
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "change_note",
     "changed_kind",
     "changes",
+    "fields_of",
     "is_compatible",
     "version_of",
     "what_changed",
