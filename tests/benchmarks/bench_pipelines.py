@@ -73,7 +73,7 @@ def pyiron(folder: Path) -> Callable[[Any], Any]:
     def run(x: Any) -> Any:
         project = Project(f"pyiron{next(made)}")
         for number in range(STEPS):
-            x = delayed(x, number, pyiron_project=project)
+            x = delayed(x=x, add=number, pyiron_project=project)
         return x.pull()
 
     return run

@@ -26,7 +26,7 @@ def test_python_example_runs_as_written(tmp_path, monkeypatch):
         ROOT / "notebooks" / "algorithms" / "denoise", tmp_path / "notebooks" / "algorithms" / "denoise"
     )
     monkeypatch.chdir(tmp_path)
-    first, session, _ = [block for block in blocks("python") if not block.startswith("%")]
+    first, session, *_ = [block for block in blocks("python") if not block.startswith("%")]
     names: dict[str, object] = {}
     exec(first, names)
     exec(session, names)
