@@ -11,7 +11,7 @@ import nbformat
 
 from workbench.batch.cells import CellError, Outcome, run_cells
 from workbench.batch.record import put_by
-from workbench.batch.records import records_of
+from workbench.library.recorded import records_of
 from workbench.models import ErrorRecord, OutputRef, RunStatus
 
 if TYPE_CHECKING:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import os
 import re
 from collections import Counter
@@ -15,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.batch import charts
 from workbench.batch.notebook_html import failing_cell, notebook_page, page, plain_text
 from workbench.batch.places import join, read_text, write_text
-from workbench.batch.records import kind_of, summary_of, thumbnail_of
+from workbench.library.picture import small
+from workbench.library.recorded import kind_of, summary_of, thumbnail_of
 from workbench.models import now
 from workbench.pages import cell_text
 
@@ -26,7 +25,6 @@ Row = Mapping[str, Any]
 
 _MOST_CHARTS = 6
 _FEW = 16  # words that an axis has room for
-_THUMBNAIL = (240, 160)  # px, twice what is shown, for sharp screens
 _MOST_THUMBNAILS = 4  # of one run, in the table
 _MOST_LINES = 40  # of a traceback
 
@@ -298,18 +296,6 @@ def _thumbnails(value: Any, page_: str | None, name: str) -> str:
         image = f'<img loading="lazy" alt="{text}" title="{text}" src="data:image/{kind};base64,{data}">'
         images.append(f'<a href="{html.escape(page_)}">{image}</a>' if page_ else image)
     return f'<div class="thumbs">{"".join(images)}</div>' if images else ""
-
-
-def small(png: bytes) -> tuple[str, str]:
-    """Return a picture small enough for a thousand of them on one page: its kind and base64."""
-    from PIL import Image, features
-
-    with Image.open(io.BytesIO(png)) as image:
-        image.thumbnail(_THUMBNAIL)
-        kind = "webp" if features.check("webp") else "png"
-        out = io.BytesIO()
-        image.convert("RGBA" if image.mode in {"RGBA", "LA", "P"} else "RGB").save(out, kind.upper())
-    return kind, base64.b64encode(out.getvalue()).decode()
 
 
 def _link(id: str, pages: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from workbench.batch.grid import SAMPLES, Points, check_points, make_points
 from workbench.batch.places import SCHEME
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_lock import SweepLock
-from workbench.batch.sweep_table import values_of
+from workbench.batch.sweep_table import live_rows, values_of
 from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
 from workbench.errors import (
     DamagedError,
@@ -381,6 +381,10 @@ class Sweeps:
     def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
         """Return what came out of runs that fits into cells of a table."""
         return values_of(records, self._datasets)
+
+    def live_rows(self, rows: Sequence[Row]) -> builtins.list[Row]:
+        """Return rows with recorded objects instead of what is kept of them."""
+        return live_rows(rows, self._datasets)
 
     def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None:
         """End the runs of a sweep that wait or run."""

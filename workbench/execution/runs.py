@@ -373,6 +373,12 @@ class Runs:
         """Return the handles of datasets that a run names; one that was deleted since is left out."""
         return self._datasets.find_many([*ids])
 
+    def live_record(self, value: Any) -> Any:
+        """Return the object that a recorded value stands for."""
+        from workbench.library.recorded import live_or_words
+
+        return live_or_words(value, self._datasets)
+
     def load(self, output: OutputRef) -> dict[str, Any]:
         """Return all keys of an output dataset."""
         return self._datasets.get(output.dataset or "")
