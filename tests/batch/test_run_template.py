@@ -115,10 +115,22 @@ def test_an_interpreter_that_crashes_ends_one_run_and_no_other(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:
     crash = "import ctypes\nif x > 1: ctypes.string_at(0)"
-    template = write_template(tmp_path / "crash.ipynb", crash, "x")
+    template = write_template(tmp_path / "crash.ipynb", "print('so far')", crash, "x")
     sweep = ws.sweeps.run(template, {"x": [0, 2, 1]})
     assert [run.status for run in sweep.runs] == ["COMPLETED", "LOST", "COMPLETED"]
-    assert "SIGSEGV" in str(sweep.runs[1].error)
+    lost = sweep.runs[1]
+    assert "SIGSEGV" in str(lost.error)
+    assert lost.record.error is not None
+    assert lost.record.error.traceback.startswith("Fatal Python error: Segmentation fault")
+    assert "<this cell or an earlier one>, line 2 in <module>" in lost.record.error.traceback
+    assert "interactiveshell" not in lost.log
+    cells = lost.notebook.cells
+    assert cells[2].outputs[0].text == "so far\n"
+    assert cells[3].outputs[0].ename == "ProcessGone"
+    page = Path(sweep.report(tmp_path / "report")).read_text()
+    assert ">cell 4</a>" in page
+    assert "if x &gt; 1: ctypes.string_at(0)" in page
+    assert "Fatal Python error: Segmentation fault" in page
 
 
 def test_a_template_of_the_workspace_is_swept_by_its_name(ws: workbench.Workspace, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 _MOST_CHARTS = 6
+_FEW_CHARACTERS = 20  # that stay on one line
 _FEW = 16  # words that an axis has room for
 _MOST_THUMBNAILS = 4  # of one run, in the table
 _MOST_LINES = 40  # of a traceback
@@ -173,7 +174,7 @@ def _table(rows: Sequence[Row], varying: Sequence[str], pages: Mapping[str, str]
         status = str(row["status"])
         cells = [
             ("run", _link(str(row["id"]), pages), str(row["id"])),
-            ("status", f'<span class="{html.escape(status)}">● {html.escape(status.lower())}</span>', status),
+            ("status", _status(status, str(row["id"]) if row.get("error") else ""), status),
         ]
         for name in varying:
             value = row.get("parameters", {}).get(name)
@@ -182,6 +183,7 @@ def _table(rows: Sequence[Row], varying: Sequence[str], pages: Mapping[str, str]
             value = _recorded(row, name)
             content = _thumbnails(value, pages.get(str(row["id"])), name) if has_pictures[name] else ""
             text = "" if value is None else html.escape(summary_of(value))
+            text = f'<span class="few">{text}</span>' if 0 < len(text) <= _FEW_CHARACTERS else text
             cells.append((name, content or text, _sort_key(value)))
         seconds = row.get("seconds")
         cells.append(("time", "" if seconds is None else _duration(seconds), _sort_key(seconds)))
@@ -222,7 +224,7 @@ def _errors(
             f"<details><summary>Traceback</summary><pre>{html.escape(chr(10).join(kept))}</pre></details>"
         )
         shown.append(
-            f'<div class="error"><p>{_link(id, pages)} <span class="muted">{html.escape(where)}</span></p>'
+            f'<div class="error" id="error-{html.escape(_file_name(id))}"><p>{_link(id, pages)} <span class="muted">{html.escape(where)}</span></p>'
             f"<p><b>{html.escape(said)}</b>{at}</p>{source}{details if trace else ''}</div>"
         )
     return f'<h2 id="errors">Errors</h2>{"".join(shown)}' if shown else ""
@@ -240,6 +242,8 @@ def _error_text(error: Any, found: tuple[int, NotebookNode, NotebookNode] | None
             else lambda name, default="": getattr(error, name, default)
         )
         type_, message = get("type", ""), get("message", "")
+        if found is not None:  # then the cell is named beside it
+            message = message.replace(f", at {get('phase', '')}", "", 1)
         said = f"{type_}: {message}" if type_ and message else str(type_ or message or error)
         return plain_text(said), plain_text(get("traceback", "") or "")
     if found is None:
@@ -296,6 +300,12 @@ def _thumbnails(value: Any, page_: str | None, name: str) -> str:
         image = f'<img loading="lazy" alt="{text}" title="{text}" src="data:image/{kind};base64,{data}">'
         images.append(f'<a href="{html.escape(page_)}">{image}</a>' if page_ else image)
     return f'<div class="thumbs">{"".join(images)}</div>' if images else ""
+
+
+def _status(status: str, id: str) -> str:
+    """Return the state of a run; of one with an error, a link to it."""
+    shown = f'<span class="status {html.escape(status)}">● {html.escape(status.lower())}</span>'
+    return f'<a href="#error-{html.escape(_file_name(id))}">{shown}</a>' if id else shown
 
 
 def _link(id: str, pages: Mapping[str, str]) -> str:

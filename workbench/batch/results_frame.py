@@ -17,7 +17,7 @@ _LONGEST = 80  # characters of a cell's text
 _PX = 160  # of an array's picture
 
 
-class ResultsFrame(pandas.DataFrame):
+class ResultsFrame(pandas.DataFrame):  # type: ignore[misc]
     """A DataFrame in all it does; shown in a notebook, its figures and arrays are thumbnails.
 
     What is chosen from it (``table[table.sigma > 1]``) is one too.
