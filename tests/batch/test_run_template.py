@@ -196,7 +196,7 @@ if x < 2: workbench.record("<b>", "a < b")
     np.testing.assert_array_equal(sweep.runs[0].records["line"], table["line"][0])
     shown = table._repr_html_()
     assert shown.count("<img ") == 8  # two each of picture, line, stack, seen
-    assert "2 rows x 1 column<" in shown
+    assert "2 rows x 1 column</span>" in shown
     assert "<b>" not in shown
     assert "a &lt; b" in shown
     assert table[table.x > 1]._repr_html_().count("<img ") == 4

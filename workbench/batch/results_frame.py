@@ -13,7 +13,8 @@ from workbench.library.picture import Picture, thumbnail_html
 from workbench.library.preview import picture
 from workbench.library.recorded import frame_text, shape_text
 
-_LONGEST = 80  # characters of a cell's text
+_LONGEST = 120  # characters of a cell's text
+_SHORT = 24  # that stay on one line
 _PX = 160  # of an array's picture
 
 
@@ -70,12 +71,18 @@ def cell_html(value: Any) -> str:
     if isinstance(value, np.ndarray):
         png = picture(value, size=_PX) if value.dtype.kind in "biuf" else None
         words = shape_text(value.shape, value.dtype)
-        return html.escape(words) if png is None else thumbnail_html(png, words)
+        return _text_html(words) if png is None else thumbnail_html(png, words)
     if isinstance(value, pandas.DataFrame):
-        return frame_text(len(value), len(value.columns))
+        return _text_html(frame_text(len(value), len(value.columns)))
     if isinstance(value, list) and value and isinstance(value[-1], (Picture, np.ndarray, pandas.DataFrame)):
         return "".join(cell_html(member) for member in value[-4:])
-    return _escaped("" if value is None else value)
+    return _text_html("" if value is None else str(value))
+
+
+def _text_html(text: str) -> str:
+    """Return a text that front ends do not squeeze for the columns beside it."""
+    style = "white-space:nowrap" if len(text) <= _SHORT else "display:block;min-width:18em;text-align:left"
+    return f'<span style="{style}">{_escaped(text)}</span>' if text else ""
 
 
 def _escaped(value: Any) -> str:

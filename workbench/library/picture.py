@@ -61,9 +61,7 @@ def thumbnail_html(png: bytes, text: str) -> str:
     """Return a picture small enough for a thousand of them on one page, as HTML of a table's cell."""
     kind, data = small(png)
     words = html.escape(text)
-    return (
-        f'<img alt="{words}" title="{words}" style="max-height:56px" src="data:image/{kind};base64,{data}">'
-    )
+    return f'<img alt="{words}" title="{words}" style="max-height:56px;max-width:110px" src="data:image/{kind};base64,{data}">'
 
 
 def small(png: bytes) -> tuple[str, str]:
