@@ -569,6 +569,7 @@ def _row(sweep: Sweep) -> Row:
         "varied": sweep.axes,
         "status": sweep.status,
         "points": len(sweep),
+        "waiting": counts.get("PENDING", 0),
         "completed": counts.get("COMPLETED", 0),
         "failed": counts.get("FAILED", 0) + counts.get("LOST", 0),
         "created": sweep.record.created,

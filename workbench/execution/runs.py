@@ -95,6 +95,8 @@ class Runs:
     ) -> Page[Run]:
         """Return a page of runs, newest first.
 
+        Points of a sweep are in it from their start on; how many wait for their turn is in ``ws.sweeps.list()``.
+
         Parameters
         ----------
         status : str or sequence of str, optional
@@ -218,7 +220,10 @@ class Runs:
             self._take_in()
         found = live.record if live is not None else self._catalog.get_run(id) or self._unlisted(id)
         if found is None:
-            raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
+            raise NotFoundError(
+                f"There is no run {id!r}. See ws.runs.list() or %algojobs; a point of a sweep that waits for its turn is in "
+                "ws.sweeps.get(ID).runs."
+            )
         return found
 
     def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
