@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from workbench.algorithms.algorithm import Algorithm
     from workbench.algorithms.deploy import Deployer
+    from workbench.algorithms.stored import StoredAlgorithms
     from workbench.algorithms.transfer import Imported
     from workbench.catalog import Catalog
     from workbench.storage.store import Store
@@ -26,6 +27,7 @@ class Exchange(ABC):
     _catalog: Catalog
     _lookup: Lookup
     _deployer: Deployer
+    _stored: StoredAlgorithms
 
     @abstractmethod
     def get(self, ref: str | Algorithm) -> Algorithm:
@@ -128,3 +130,67 @@ class Exchange(ABC):
                 [d.id for d in found.datasets],
                 notes,
             )
+
+    def checkout(
+        self,
+        ref: str | Algorithm,
+        folder: str | os.PathLike[str],
+        source: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Clone the repository that a revision was deployed from, go to its commit, and apply what was not committed then.
+
+        Parameters
+        ----------
+        ref : str or Algorithm
+        folder : path
+            Empty, or not there yet.
+        source : path or URL, optional
+            What to clone. Default: the checkout that it was deployed from, else its ``origin``.
+
+        Returns
+        -------
+        Path
+            The algorithm's folder in the clone.
+
+        Raises
+        ------
+        InvalidInputError
+            If it was not deployed from a checkout.
+        AlreadyExistsError
+            If the folder is not empty.
+        NotFoundError, UnsupportedError
+            If nothing can be cloned, or the commit is not there any more.
+        """
+        from pathlib import Path
+
+        from workbench.algorithms.git_source import check_known, checkout
+
+        revision = self._lookup.find(ref)
+        git = check_known(revision)
+        return checkout(git, self._stored.patch(revision), Path(folder).expanduser(), source)
+
+    def check_source(self, ref: str | Algorithm, source: str | os.PathLike[str] | None = None) -> str:
+        """Make the code of a revision anew from a fresh clone and its uncommitted changes; return what was found, in a sentence.
+
+        Raises
+        ------
+        UnsupportedError
+            If it is not the same, with the files; and as `checkout`.
+        """
+        import tempfile
+
+        from workbench.algorithms.git_source import check_known, what_differs
+        from workbench.errors import UnsupportedError
+
+        revision = self._lookup.find(ref)
+        git = check_known(revision)
+        with tempfile.TemporaryDirectory(prefix="workbench-clone-") as scratch:
+            differ = what_differs(self.checkout(revision.id, f"{scratch}/clone", source), revision)
+        if differ:
+            large = f" {len(git.left_out)} files were too large to be kept." if git.left_out else ""
+            raise UnsupportedError(
+                f"A fresh clone at {git.commit[:10]} with the uncommitted changes does not make {revision.ref} ({revision.id}): "
+                f"{', '.join(differ[:10])} differ.{large} Its package has the code as it was."
+            )
+        changes = f" and {git.files} uncommitted files" if git.files else ""
+        return f"A fresh clone at {git.commit[:10]}{changes} makes the same code, file by file."
