@@ -7,14 +7,18 @@ contestant run once, in an order that rotates, and the ratio is the median of th
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 
 Figures = dict[str, float]  # metric -> seconds (or MB for metrics that begin with "MB")
+Round = Callable[[], Figures]
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass
@@ -36,9 +40,37 @@ class Contest:
     targets: list[tuple[str, str, str, float]] = field(
         default_factory=list
     )  # contestant, metric, kind, at most
+    _ends: list[Callable[[], None]] = field(default_factory=list)
 
     def add(self, name: str, run: Callable[[], Figures]) -> None:
         """Add a contestant: a function that does one round and returns its figures."""
+        self.contestants[name] = run
+
+    def add_apart(self, name: str, contestant: Callable[[], AbstractContextManager[Round]]) -> None:
+        """Add a contestant in a process of its own, so that no threads or event loop of another are in its way.
+
+        ``contestant`` is a function of a module: a context in which the function that it gives does one round. One whose
+        packages are not installed is left out, by name.
+        """
+        ours, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=_perform, args=(theirs, contestant))
+        process.start()
+        theirs.close()
+        missing = ours.recv()
+        if missing:
+            self.absent[name] = missing
+            process.join()
+            return
+
+        def run() -> Figures:
+            ours.send("go")
+            return ours.recv()  # type: ignore[no-any-return]
+
+        def end() -> None:
+            ours.send("end")
+            process.join()
+
+        self._ends.append(end)
         self.contestants[name] = run
 
     @contextmanager
@@ -69,6 +101,8 @@ class Contest:
                 for metric, value in self.contestants[name]().items():
                     if number >= 0:
                         figures[name].setdefault(metric, []).append(value)
+        for end in self._ends:
+            end()
         self._print(figures)
         return figures
 
@@ -96,6 +130,20 @@ class Contest:
                 print(text)
         for name, why in self.absent.items():
             print(f"  {name}: left out ({why})")
+
+
+def _perform(connection: Connection, contestant: Callable[[], AbstractContextManager[Round]]) -> None:
+    """Do rounds in this process when told."""
+    with ExitStack() as stack:
+        try:
+            run = stack.enter_context(contestant())
+        except ImportError as error:
+            connection.send(str(error))
+            return
+        connection.send("")
+        while connection.recv() == "go":
+            gc.collect()
+            connection.send(run())
 
 
 def seconds(function: Callable[[], object]) -> float:

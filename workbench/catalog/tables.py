@@ -214,3 +214,48 @@ bundle_files = Table(
     Index("ix_bundle_files_digest", "digest", "bundle"),
     sqlite_with_rowid=False,
 )
+
+# What has versions of its own: steps, and pipelines of them.
+steps = Table(
+    "steps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Word, nullable=False),
+    Column("name", Word, nullable=False),
+    Column("record", Text, nullable=False),
+    # every question about steps begins here; step_names
+    Index("ix_steps_name", "kind", "name", unique=True),
+)
+
+step_versions = Table(
+    "step_versions",
+    metadata,
+    # in this order they are listed, and the newest is found
+    Column("step", Integer, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("major", Integer, primary_key=True),
+    Column("minor", Integer, primary_key=True),
+    Column("patch", Integer, primary_key=True),
+    Column("digest", Word, nullable=False),  # all three, with dots between them; of a deleted one empty
+    Column("record", Text, nullable=False),
+    # versions_with_digest
+    Index("ix_step_versions_digest", "step", "digest"),
+    sqlite_with_rowid=False,
+)
+
+# Which version of a step another one worked with, or one version of it; 0.0.0 is all of its versions.
+step_links = Table(
+    "step_links",
+    metadata,
+    Column("downstream", Integer, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("upstream", Integer, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("major", Integer, primary_key=True),
+    Column("minor", Integer, primary_key=True),
+    Column("patch", Integer, primary_key=True),
+    Column("down_major", Integer, primary_key=True),
+    Column("down_minor", Integer, primary_key=True),
+    Column("down_patch", Integer, primary_key=True),
+    Column("created", BigInteger, nullable=False),
+    # step_links(upstream=...), also of one version
+    Index("ix_step_links_upstream", "upstream", "major", "minor", "patch", "downstream"),
+    sqlite_with_rowid=False,
+)

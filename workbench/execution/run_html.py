@@ -117,8 +117,9 @@ def outputs_html(outputs: Sequence[Dataset | str]) -> str:
 
 
 def _output_html(output: Any) -> str:
-    if isinstance(output, str):
-        return f"<pre style='font-family:{MONO}'>{html.escape(output)}</pre>"
+    if not hasattr(output, "_repr_mimebundle_"):
+        text = output if isinstance(output, str) else repr(output)
+        return f"<pre style='font-family:{MONO}'>{html.escape(text)}</pre>"
     try:
         bundle = output._repr_mimebundle_()
     except Exception as error:  # a deleted or damaged dataset must not hide the others
@@ -128,7 +129,25 @@ def _output_html(output: Any) -> str:
     return str(bundle.get("text/html") or f"<pre>{html.escape(str(bundle.get('text/plain', output)))}</pre>")
 
 
-def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = ()) -> str:
+def pace_html(
+    record: RunRecord, fraction: float, message: str, *, eta_s: float | None, silence_s: float | None
+) -> str:
+    """Return how far a run is that goes on, as a line that needs no style sheet; empty for one that has ended or waits."""
+    if record.status.is_final or (record.started is None and not fraction):
+        return ""
+    percent = f"{max(0.0, min(1.0, fraction)):.0%}"
+    box = "display:inline-block;height:6px;border-radius:3px;vertical-align:middle"
+    bar = (
+        f'<span style="{box};width:160px;margin-right:8px;background:rgba(128,128,128,.25)">'
+        f'<span style="{box};vertical-align:top;width:{percent};background:{COLORS[record.status]}"></span></span>'
+    )
+    facts = [percent, "" if eta_s is None else f"about {duration(eta_s)} left", message]
+    if silence_s is not None:
+        facts[1] = f"⚠ no sign of life for {duration(silence_s)}"
+    return f"<div>{bar}{' · '.join(html.escape(fact) for fact in facts if fact)}</div>"
+
+
+def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = (), pace: str = "") -> str:
     """Return a run as static HTML that needs no widgets and fits light and dark themes.
 
     Parameters
@@ -136,6 +155,8 @@ def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = ()) -> str:
     record : RunRecord
     outputs : sequence of Dataset or str
         Shown with their thumbnails.
+    pace : str
+        How far it is, of `pace_html`.
     """
     values = ", ".join(f"{name}={value!r}" for name, value in record.parameters.items())
     where = (origin(record),) if record.reused_from else (elapsed(record), f"on {record.device}")
@@ -144,7 +165,7 @@ def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = ()) -> str:
     return (
         f"<div style='line-height:1.5'><div><b>{html.escape(record.algorithm)}</b> {badge(record.status)} "
         f"<code>{record.id}</code></div><div style='color:{MUTED}'>{' · '.join(facts)}</div>"
-        f"{error_html(record)}{warned}{outputs_html(outputs)}</div>"
+        f"{pace}{error_html(record)}{warned}{outputs_html(outputs)}</div>"
     )
 
 
@@ -154,7 +175,10 @@ def run_text(record: RunRecord) -> str:
     if record.status is RunStatus.COMPLETED:
         lines[0] += "  " + (origin(record) or f"{elapsed(record)} on {record.device}")
     lines += [f"  {name} = {value!r}" for name, value in record.parameters.items()]
-    lines += [f"  → {output.dataset or output.text}" for output in record.outputs]
+    lines += [
+        f"  → {output.dataset or (repr(output.value) if output.is_value else output.text or output.held)}"
+        for output in record.outputs
+    ]
     if record.error is not None:
         lines.append(f"  {record.error.type}: {record.error.message}")
     return "\n".join(lines)

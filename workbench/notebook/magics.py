@@ -385,6 +385,7 @@ def read_body(cell: str | None) -> dict[str, Any]:
 
 def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
+    from workbench.notebook import live_display
     from workbench.notebook.batch_magics import BatchMagics
     from workbench.notebook.bundle_magics import BundleMagics
     from workbench.notebook.completion import install
@@ -393,10 +394,12 @@ def register(shell: Any) -> None:
 
     shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics, ExchangeMagics)
     install(shell)
+    live_display.install(shell)
 
 
 def unregister(shell: Any) -> None:
     """Take magics and completion away again."""
+    from workbench.notebook import live_display
     from workbench.notebook.completion import remove
 
     for name in NAMES:
@@ -406,3 +409,4 @@ def unregister(shell: Any) -> None:
     for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
+    live_display.remove(shell)
