@@ -293,11 +293,13 @@ def checkout(ctx: click.Context, algorithm: str, folder: str, source: str | None
 
 @main.command()
 @click.argument("a")
-@click.argument("b", default="last")
+@click.argument("b", required=False)
 @click.pass_context
-def compare(ctx: click.Context, a: str, b: str) -> None:
-    """Show what differs between two runs (ids, or last)."""
-    click.echo(repr(_open(ctx, looks=True).runs.compare(a, b)))
+def compare(ctx: click.Context, a: str, b: str | None) -> None:
+    """Show what differs between two runs (ids, or last: the default), or two versions (default: the one before)."""
+    from workbench.commands import compare as side_by_side
+
+    click.echo(repr(side_by_side(_open(ctx, looks=True), a, b)))
 
 
 @main.command()

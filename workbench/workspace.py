@@ -18,6 +18,7 @@ from workbench.storage.store import Store
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
+    from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.runnable import Runnable
     from workbench.batch import Templates
     from workbench.batch.sweeps import Sweeps
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
     from workbench.execution.caches import CacheState
-    from workbench.execution.comparison import Comparison
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services

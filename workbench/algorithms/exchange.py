@@ -1,4 +1,4 @@
-"""Algorithms to and from other workspaces: part of what ``ws.algorithms`` is."""
+"""Algorithms to and from other places, and beside each other: part of what ``ws.algorithms`` is."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workbench.algorithms.algorithm import Algorithm
+    from workbench.algorithms.code_digest import Code
+    from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.deploy import Deployer
     from workbench.algorithms.stored import StoredAlgorithms
     from workbench.algorithms.transfer import Imported
     from workbench.catalog import Catalog
+    from workbench.models import Revision
     from workbench.storage.store import Store
 
 
 class Exchange(ABC):
-    """Export to a file, and import from one."""
+    """Export to a file and import from one, clone what was deployed, compare revisions."""
 
     _store: Store
     _catalog: Catalog
@@ -32,6 +35,14 @@ class Exchange(ABC):
     @abstractmethod
     def get(self, ref: str | Algorithm) -> Algorithm:
         """Return an algorithm."""
+
+    @abstractmethod
+    def sources(self, revision: Revision) -> dict[str, bytes]:
+        """Return path to content."""
+
+    @abstractmethod
+    def code(self, revision: Revision) -> Code:
+        """Return what the code means."""
 
     @abstractmethod
     def _change_aliases(self, name: str, changes: Mapping[str, str | None]) -> None: ...
@@ -130,6 +141,27 @@ class Exchange(ABC):
                 [d.id for d in found.datasets],
                 notes,
             )
+
+    def compare(self, a: str | Algorithm, b: str | Algorithm | None = None) -> Comparison:
+        """Return two revisions side by side: what they declare, parameters, assets, code.
+
+        Parameters
+        ----------
+        a, b : str or Algorithm
+            Versions, dates (``denoise@2026-03-01``) or revision ids, of one algorithm or of two. Without ``b``, the revision before
+            ``a`` and ``a``.
+
+        Raises
+        ------
+        NotFoundError
+            If one is not there, or there is none before.
+        """
+        from workbench.algorithms.comparison import compare_revisions
+
+        new = self._lookup.find(a)
+        if b is None:
+            return compare_revisions(self._lookup.before(new), new, self)
+        return compare_revisions(new, self._lookup.find(b), self)
 
     def checkout(
         self,

@@ -39,6 +39,7 @@ NAMES = (
     "algosession",
     "algobatch",
     "algocheckout",
+    "algodiff",
     "algoexport",
     "algoimport",
     "bundle",
