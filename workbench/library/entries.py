@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workbench.catalog.conditions import equal, keys_of, parse
-from workbench.catalog.entries import EntryQuestion
+from workbench.catalog.entry_search import EntryQuestion
 from workbench.errors import (
     AlreadyExistsError,
     DamagedError,
@@ -452,14 +452,19 @@ class Entries(EntryChanges):
             after=after,
             **more,
         )
-        records, cursor = self._catalog.search_entries(question)
-        if not records and after is None:
+        texts, cursor = self._catalog.search_entries(question)
+        if not texts and after is None:
             self._check_words(domain, [*keys_of(conditions), order.removeprefix("-")])
         again = (conditions, domain, kind, version, order, limit)
-        keys = list(dict.fromkeys(key for record in records for key in record.metadata))
+        found = [Entry(text, self) for text in texts]
+
+        @cache  # a page that is only counted or walked needs no columns
+        def keys() -> Names:
+            return list(dict.fromkeys(key for entry in found for key in entry.record.metadata))
+
         return Page(
-            [Entry(record, self) for record in records],
-            lambda entry: _row(entry, keys),
+            found,
+            lambda entry: _row(entry, keys()),
             (lambda: self._page(*again, cursor, **more)) if cursor else None,
             "entries",
             "Add one: ws.entries.add('eos', 'run1.h5').",
