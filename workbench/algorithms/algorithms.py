@@ -110,6 +110,10 @@ class Algorithms(Exchange):
             return plan
         deployed = self._algorithm(self._deployer.carry_out(plan))
         deployed.note = plan.note
+        git = deployed.revision.git
+        if git is not None and git.left_out and plan.state != "unchanged":
+            lost = f"{len(git.left_out)} too large to keep: {', '.join(git.left_out[:5])}"
+            deployed.note = "; ".join(filter(None, [plan.note, f"of what is not committed, {lost}"]))
         return deployed
 
     # -- finding

@@ -36,7 +36,7 @@ from workbench.storage.failures import translate
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
-    from workbench.execution.comparison import Comparison
+    from workbench.algorithms.comparison import Comparison
     from workbench.execution.replay import Replay
     from workbench.library.dataset import Dataset
     from workbench.library.datasets import Datasets

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove)|bundle)\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session|diff|export|import|checkout)|entr(?:ies|yadd|ymove|yremove)|bundle)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -116,6 +116,13 @@ def _candidates(
         return [] if positional else ["last", *workspace.runs.names()]
     if magic == "algolineage":
         return [] if positional else ["last", *workspace.runs.names(), *workspace.datasets.names(word)]
+    if magic == "algodiff":
+        return ["last", *workspace.runs.names(), *workspace.algorithms.complete(word)]
+    if magic == "algoimport":
+        return [*_files(word, ".wbalg"), "--dry-run", "--no-check"]
+    if magic in {"algoexport", "algocheckout"}:
+        options = ["--source"] if magic == "algocheckout" else ["--data", "--no-lineage", "--overwrite"]
+        return [*(_folders(word) if positional else workspace.algorithms.complete(word)), *options]
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
@@ -226,10 +233,15 @@ def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Itera
 def _notebooks(workspace: Workspace, word: str) -> Iterable[str]:
     """Return the templates of the workspace and the notebooks that continue a path."""
     yield from (info.key for info in workspace.templates.list())
+    yield from _files(word, ".ipynb")
+
+
+def _files(word: str, suffix: str) -> Iterable[str]:
+    """Return files with a suffix that continue a path."""
     head, slash, tail = word.rpartition("/")
     base = Path(head or ("/" if slash else ".")).expanduser()
     if base.is_dir():
-        yield from (f"{head}{slash}{path.name}" for path in base.glob(f"{tail}*.ipynb"))
+        yield from (f"{head}{slash}{path.name}" for path in base.glob(f"{tail}*{suffix}"))
 
 
 def _folders(word: str) -> Iterable[str]:
