@@ -37,7 +37,7 @@ from workbench.models import AlgorithmType, Revision
 from workbench.pages import Page, Row
 from workbench.settings import Settings
 from workbench.storage.store import Store
-from workbench.versions import Version, change_note
+from workbench.versions import FieldChange, Version, change_note, change_table
 
 if TYPE_CHECKING:
     from workbench.algorithms.code_digest import Code
@@ -156,6 +156,10 @@ class Algorithms(Exchange):
         if not found:
             self.get(name)  # says what there is
         return revision_table(found)
+
+    def compare(self, before: str, after: str) -> Page[FieldChange]:
+        """Return what differs between two versions or revisions of algorithms, field by field: ``compare("blur@1.0", "blur@1.1")``."""
+        return change_table(*(version_of_revision(self.get(ref).revision) for ref in (before, after)))
 
     # -- finding
 
