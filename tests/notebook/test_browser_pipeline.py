@@ -44,7 +44,7 @@ def test_a_pipeline_is_drawn_and_followed(tmp_path: Path, host_folder: Path, the
         [
             BEGIN,
             f"%pipe run pipe 1.5 -b -o run wait.go={go}",
-            f"pipe.run(2.5, wait=False, executor='process', parameters={{'wait': {{'go': '{go}-never'}}}})",
+            f"other = %pipe run pipe 2.5 -b wait.go={go}-never\nother.view()",
             "%pipe",
             f"%pipe run pipe 3.5 wait.go={go}",
         ],
@@ -61,7 +61,7 @@ def test_a_pipeline_is_drawn_and_followed(tmp_path: Path, host_folder: Path, the
         expect(drawn.locator(".wb-frame")).to_have_count(1)
         page.screenshot(path=shots / f"pipeline-{name}-drawn.png")
         lab.run_cell(page, 1)
-        view = page.locator(".wb-view").first
+        view = page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea")
         expect(view.locator('[data-node="inner/again"][data-status="COMPLETED"]')).to_be_visible(
             timeout=90_000
         )
@@ -72,11 +72,12 @@ def test_a_pipeline_is_drawn_and_followed(tmp_path: Path, host_folder: Path, the
         expect(view).to_contain_text("COMPLETED", timeout=30_000)
         expect(view.locator('[data-status="COMPLETED"]')).to_have_count(5)
         lab.run_cell(page, 2)
-        second = page.locator(".wb-view").nth(1)
+        second = page.locator(".wb-view").first
         expect(second.locator('[data-node="wait"][data-status="RUNNING"]')).to_be_visible(timeout=60_000)
         second.get_by_role("button", name="Cancel").click()
         expect(second).to_contain_text("CANCELLED", timeout=30_000)
         expect(second.locator('[data-node="join"][data-status="SKIPPED"]')).to_be_visible()
+        page.screenshot(path=shots / f"pipeline-{name}-cancelled.png")
         lab.run_cell(page, 3)
         lab.run_cell(page, 4)
         last = page.locator(".jp-Cell").nth(4).locator("svg[role=img]")

@@ -36,7 +36,6 @@ _VIEWS = Registry(
     {
         "run": "workbench.notebook.run_view:RunView",
         "pipeline": "workbench.notebook.pipeline_view:PipelineView",
-        "live": "workbench.notebook.pipeline_view:live_view",
     },
 )
 _DRAWINGS = Registry("drawing", "workbench.drawings", {"nodes": "workbench.pipelines.drawing:run_picture"})
@@ -352,11 +351,6 @@ class Run:
                 else ""
             )
         return text
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        """In a notebook a pipeline that goes on shows itself as a live view; all else as HTML."""
-        record = self.record
-        return _VIEWS.get("live")(self) if record.nodes and not record.status.is_final else {}
 
     def _repr_html_(self) -> str:
         record = self.record

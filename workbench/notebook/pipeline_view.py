@@ -10,7 +10,6 @@ import ipywidgets as widgets
 
 from workbench.execution.run_html import error_html, head_html, outputs_html, run_text
 from workbench.models import RunRecord, RunStatus
-from workbench.notebook import where
 from workbench.notebook.painter import PAINTER, Painter
 from workbench.notebook.style import CSS
 from workbench.notebook.widget_tree import close_below
@@ -114,10 +113,3 @@ class PipelineView(widgets.VBox):  # type: ignore[misc]
         except Exception as error:
             self._result.value = f"<span class='wb-bad'>{html.escape(str(error))}</span>"
             self._cancel.disabled = False
-
-
-def live_view(run: Run) -> Any:
-    """Return how a view of a run shows itself; nothing outside of a notebook."""
-    if not hasattr(where.shell(), "kernel"):
-        return {}
-    return PipelineView(run)._repr_mimebundle_()
