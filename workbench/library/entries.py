@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
     from workbench.storage.store import Store
 
+SMALL = 1 << 20  # bytes of a file that is read once: hashed, and written if it is not there
 APPLICATION = "workspace"  # what entries belong to where no application is named
 Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Names = list[str]
@@ -424,6 +426,14 @@ class Entries(EntryChanges):
 
     def _copy(self, path: Path) -> str:
         """Keep a copy of a file and return its digest: that of the copy, should somebody write to the file meanwhile."""
+        if path.stat().st_size <= SMALL:
+            content = path.read_bytes()
+            digest = entry_files.digest_of_bytes(content)
+            key = f"{digest}{path.suffix.lower()}"
+            if not self._store.exist(FILES, [key])[0]:
+                with contextlib.suppress(AlreadyExistsError):  # from somebody else in this moment
+                    self._store.put(FILES, key, content, overwrite=False)
+            return digest
         with self._store.stage(FILES) as staged:
             shutil.copyfile(path, staged.path)
             digest = entry_files.digest_of(staged.path)
