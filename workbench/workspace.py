@@ -38,8 +38,12 @@ if TYPE_CHECKING:
     from workbench.execution.why import Why
     from workbench.launcher import Launcher
     from workbench.library import Datasets
+    from workbench.library.bundles import Bundles
     from workbench.library.entries import Entries
+    from workbench.links import Links
     from workbench.pages import Page
+    from workbench.pipelines import Pipeline
+    from workbench.pipelines.pipelines import Pipelines
     from workbench.sessions import Session, Sessions
 
 _current: Workspace | None = None
@@ -47,7 +51,8 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.bundles``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions``,
+    ``ws.links``, ``ws.pipelines`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -63,12 +68,15 @@ class Workspace:
         self._catalog: Catalog | None = None
         self._datasets: Datasets | None = None
         self._entries: Entries | None = None
+        self._bundles: Bundles | None = None
         self._algorithms: Algorithms | None = None
         self._runs: Runs | None = None
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
         self._sessions: Sessions | None = None
         self._sweeps: Sweeps | None = None
+        self._links: Links | None = None
+        self._pipelines: Pipelines | None = None
         self._launcher: Launcher | None = None
         self._wired: Services | None = None
 
@@ -102,6 +110,28 @@ class Workspace:
 
                 self._entries = Entries(self.store, self.catalog, self.settings)
             return self._entries
+
+    @property
+    def bundles(self) -> Bundles:
+        """The bundles: folders kept in step by checksum."""
+        with self._lock:
+            self._check_open()
+            if self._bundles is None:
+                from workbench.library.bundles import Bundles
+
+                self._bundles = Bundles(self.store, self.catalog)
+            return self._bundles
+
+    @property
+    def links(self) -> Links:
+        """The versions of steps, their states, and which of them worked together."""
+        with self._lock:
+            self._check_open()
+            if self._links is None:
+                from workbench.links import Links
+
+                self._links = Links(self.store, self.catalog)
+            return self._links
 
     @property
     def url(self) -> str:
@@ -180,6 +210,24 @@ class Workspace:
                 )
             return self._sweeps
 
+    @property
+    def pipelines(self) -> Pipelines:
+        """The pipelines: graphs of algorithms, functions and steps that run as one."""
+        with self._lock:
+            self._check_open()
+            if self._pipelines is None:
+                from workbench.pipelines.pipelines import Pipelines
+
+                self._pipelines = Pipelines(
+                    self.algorithms,
+                    self.links,
+                    self.catalog,
+                    self.services(),
+                    executor=self.executor,
+                    run=self.run,
+                )
+            return self._pipelines
+
     def session(self, name: str) -> Session:
         """Return the session of this name; made on first use.
 
@@ -191,7 +239,7 @@ class Workspace:
 
     def run(
         self,
-        algorithm: str | os.PathLike[str] | Algorithm | Runnable,
+        algorithm: str | os.PathLike[str] | Algorithm | Runnable | Pipeline,
         inputs: Any = (),
         parameters: Mapping[str, Any] | None = None,
         *,
@@ -210,13 +258,15 @@ class Workspace:
         _resumed: RunRecord | None = None,
         _replays: RunRecord | None = None,
         _member: Member | None = None,
+        _part: tuple[str, str] | None = None,
     ) -> Run:
         """Run an algorithm on inputs.
 
         Parameters
         ----------
-        algorithm : str, path or Algorithm
+        algorithm : str, path, Algorithm or Pipeline
             ``name``, ``name@1``, ``name@1.2``, ``name@alias``, a revision id, or the folder of one that is not deployed.
+            A pipeline is run as by ``ws.pipelines.run``.
         inputs : array, str, Dataset, path, or a sequence of them
             Ids, names, Datasets, files, arrays or a mix; may be empty. An array becomes a dataset under the key of the
             algorithm's type; for image types a 3-D array of shape (n, H, W) is a stack of n slices. An array of shape (3, H, W)
@@ -264,6 +314,26 @@ class Workspace:
         from workbench.launcher import Options
 
         self._check_open()
+        if hasattr(algorithm, "wiring"):  # a Pipeline, which nothing here has imported
+            return self._run_pipeline(
+                algorithm,
+                inputs,
+                parameters,
+                {
+                    "device": device,
+                    "session": session,
+                    "retries": retries or None,
+                    "priority": priority or None,
+                },
+                executor=executor,
+                reuse="auto" if reuse is None else reuse,
+                wait=wait,
+                timeout_s=timeout_s,
+                debug=debug,
+                tags=tags,
+                echo=echo,
+                on_event=on_event,
+            )
         options = Options(
             executor=executor,
             device=device,
@@ -280,8 +350,22 @@ class Workspace:
             resumed=_resumed,
             replays=_replays,
             member=_member,
+            part=_part,
         )
         return self._launches.run(algorithm, inputs, parameters, options)
+
+    def _run_pipeline(
+        self, pipeline: Any, inputs: Any, parameters: Any, of_nodes: Mapping[str, Any], **options: Any
+    ) -> Run:
+        """Run a pipeline by `run`: several inputs are a sequence, or a mapping by name."""
+        given = [name for name, value in of_nodes.items() if value is not None]
+        if given:
+            raise UnsupportedError(
+                f"{given[0]!r} is an option of a node, not of a whole pipeline: Node(..., {given[0]}={of_nodes[given[0]]!r})."
+            )
+        is_one = len(pipeline.inputs) == 1 or isinstance(inputs, Mapping)
+        several = [inputs] if is_one else list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        return self.pipelines.run(pipeline, *several, parameters=parameters, **options)
 
     def load_template(self, ref: str | os.PathLike[str]) -> Template:
         """Return the template at a path, an fsspec URL, or ``workbench://name.ipynb`` in this workspace."""
@@ -464,6 +548,8 @@ class Workspace:
             self.catalog.put_run(run)
             counts["runs"] += 1
         counts["entries"] = self.entries.reindex()
+        counts["bundles"] = self.bundles.reindex()
+        counts["versions of steps"] = self.links.reindex()
         return counts
 
     def close(self) -> None:
@@ -475,6 +561,8 @@ class Workspace:
             self._closed = True
         for executor in self._executors.values():
             executor.shutdown()
+        if self._pipelines is not None:
+            self._pipelines.close()
         if self._runs is not None:
             self._runs.close()
         if self._runners is not None:

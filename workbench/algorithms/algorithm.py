@@ -15,6 +15,9 @@ from workbench.models import AlgorithmType, Revision
 from workbench.pages import cell_text, html_table, text_table
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
     from workbench.runners import BaseRunner
 
 
@@ -41,6 +44,18 @@ class Code(Protocol):
 
     def asset(self, revision: Revision, path: str) -> bytes:
         """Return an asset's bytes."""
+        ...
+
+    def export(
+        self,
+        ref: Algorithm,
+        path: str | os.PathLike[str],
+        *,
+        lineage: bool = True,
+        data: bool = False,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a version to a file."""
         ...
 
 
@@ -109,6 +124,10 @@ class Algorithm:
     def asset(self, path: str) -> bytes:
         """Return the bytes of an asset by its path in the folder."""
         return self._code.asset(self.revision, path)
+
+    def export(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write its version to one file, with all revisions and the records of its runs; see `Algorithms.export`."""
+        return self._code.export(self, path, **options)
 
     def __call__(self, *inputs: Any, run_options: dict[str, Any] | None = None, **parameters: Any) -> Any:
         """Run it and return the Run.

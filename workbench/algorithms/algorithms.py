@@ -6,16 +6,18 @@ import builtins
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench.algorithms.algorithm import Algorithm, Description
 from workbench.algorithms.deploy import Deployer, DeployPlan
+from workbench.algorithms.exchange import Exchange
 from workbench.algorithms.folder import read_folder
 from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
 from workbench.algorithms.manifest import DEVICES
-from workbench.algorithms.refs import asset_key, check_alias, parse_ref
+from workbench.algorithms.refs import asset_key, check_alias, parse_ref, parse_time
 from workbench.algorithms.stored import RECORDS, StoredAlgorithms
 from workbench.catalog import Catalog
 from workbench.errors import (
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 KEPT_CODES = 256  # a few kB each
 
 
-class Algorithms:
+class Algorithms(Exchange):
     """The algorithms of a workspace.
 
     Parameters
@@ -122,6 +124,7 @@ class Algorithms:
         any_tags: Sequence[str] | str = (),
         without_tags: Sequence[str] | str = (),
         device: str | None = None,
+        as_of: str | date | None = None,
         order: str = "-created",
         limit: int | None = None,
     ) -> Page[Algorithm]:
@@ -139,6 +142,8 @@ class Algorithms:
             Has all of them, at least one, none.
         device : str, optional
             Supports ``cpu``, ``gpu`` (or ``cuda``), ``mps``.
+        as_of : str, date or datetime, optional
+            The registry as it was then: ``"2026-03-01"`` (the end of that day) or ``"2026-03-01T14:30"``, in local time.
         order : {"-created", "created", "name", "-name"}
         limit : int, optional
             Items on a page; default: the setting ``page_size``.
@@ -157,6 +162,7 @@ class Algorithms:
             "any_tags": _words(any_tags),
             "without_tags": _words(without_tags),
             "device": _device(device),
+            "as_of": None if as_of is None else parse_time(as_of),
             "order": order,
             "limit": self._settings.page_size if limit is None else limit,
         }
@@ -183,12 +189,13 @@ class Algorithms:
         Parameters
         ----------
         ref : str or Algorithm
-            ``name``, ``name@1``, ``name@1.2``, ``name@alias``, or a revision id.
+            ``name``, ``name@1``, ``name@1.2``, ``name@alias``, a revision id, or ``name@2026-03-01``: what the name stood for at the
+            end of that day, in local time; or ``name@2026-03-01T14:30``.
 
         Raises
         ------
         NotFoundError
-            With the nearest names or versions.
+            With the nearest names or versions, or the date of the first deploy.
         """
         return ref if isinstance(ref, Algorithm) else self._algorithm(self._lookup.find(ref))
 
@@ -247,12 +254,12 @@ class Algorithms:
             )
         self._change_aliases(name, {alias: None})
 
-    def _change_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+    def _change_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
         self._stored.prepare()
         with writing(self._store, RECORDS):
             self._write_aliases(name, changes)
 
-    def _write_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+    def _write_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
         changed = {**self._catalog.get_aliases(name), **changes}
         kept = {alias: target for alias, target in changed.items() if target is not None}
         self._stored.put_aliases(name, kept)

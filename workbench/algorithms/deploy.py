@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -202,6 +203,19 @@ class Deployer:
                 )
             self._record(revision)
         return revision
+
+    def store_imported(self, made: Sequence[tuple[AlgorithmFolder, Revision]]) -> None:
+        """Store revisions that were made elsewhere, under the ids that they have there."""
+        from workbench.algorithms.locks import writing
+
+        self._stored.prepare()
+        for folder, _ in made:
+            self._put_files(folder)
+        with writing(self._store, RECORDS):
+            for folder, revision in made:
+                if self._store.is_local:
+                    self._put_files(folder)
+                self._record(revision)
 
     def _put_files(self, folder: AlgorithmFolder) -> None:
         assets = {

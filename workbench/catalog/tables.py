@@ -210,3 +210,71 @@ entry_parents = Table(
     Index("ix_entry_parents_parent", "parent", "entry"),
     sqlite_with_rowid=False,
 )
+
+# A row for each version of a bundle, also for those that were deleted: no version is given twice.
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("number", Number, primary_key=True),
+    Column("name", Word, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("deleted", Integer, nullable=False),
+    Column("record", Text, nullable=False),  # without its files: they may be many, and are in the store
+    # every question about bundles
+    Index("ix_bundles_name", "name", "version", unique=True),
+)
+
+bundle_files = Table(
+    "bundle_files",
+    metadata,
+    Column("bundle", Number, ForeignKey("bundles.number", ondelete="CASCADE"), primary_key=True),
+    Column("digest", Word, primary_key=True),
+    # users_of
+    Index("ix_bundle_files_digest", "digest", "bundle"),
+    sqlite_with_rowid=False,
+)
+
+# What has versions of its own: steps, and pipelines of them.
+steps = Table(
+    "steps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Word, nullable=False),
+    Column("name", Word, nullable=False),
+    Column("record", Text, nullable=False),
+    # every question about steps begins here; step_names
+    Index("ix_steps_name", "kind", "name", unique=True),
+)
+
+step_versions = Table(
+    "step_versions",
+    metadata,
+    # in this order they are listed, and the newest is found
+    Column("step", Integer, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("major", Integer, primary_key=True),
+    Column("minor", Integer, primary_key=True),
+    Column("patch", Integer, primary_key=True),
+    Column("digest", Word, nullable=False),  # all three, with dots between them; of a deleted one empty
+    Column("record", Text, nullable=False),
+    # versions_with_digest
+    Index("ix_step_versions_digest", "step", "digest"),
+    sqlite_with_rowid=False,
+)
+
+# Which version of a step another one worked with, or one version of it; 0.0.0 is all of its versions.
+step_links = Table(
+    "step_links",
+    metadata,
+    Column("downstream", Integer, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("upstream", Integer, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True),
+    Column("major", Integer, primary_key=True),
+    Column("minor", Integer, primary_key=True),
+    Column("patch", Integer, primary_key=True),
+    Column("down_major", Integer, primary_key=True),
+    Column("down_minor", Integer, primary_key=True),
+    Column("down_patch", Integer, primary_key=True),
+    Column("created", BigInteger, nullable=False),
+    # step_links(upstream=...), also of one version
+    Index("ix_step_links_upstream", "upstream", "major", "minor", "patch", "downstream"),
+    sqlite_with_rowid=False,
+)

@@ -16,6 +16,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.execution.reuse import is_deterministic
+from workbench.execution.run import plain
 from workbench.execution.sameness import CLOSE, DIFFERENT, GONE, IDENTICAL, Match, match_trees
 from workbench.models import Revision, RunRecord, RunStatus
 from workbench.pages import html_table, text_table
@@ -162,8 +163,8 @@ def compare_outputs(
             continue
         before, after = old.outputs[number], new.outputs[number]
         if before.dataset is None or after.dataset is None:
-            same = before.dataset is after.dataset and before.text == after.text
-            text = "" if same else f"{before.text or before.dataset} -> {after.text or after.dataset}"
+            same = before.dataset is after.dataset and plain(before) == plain(after)
+            text = "" if same else f"{before.dataset or plain(before)} -> {after.dataset or plain(after)}"
             found.append((number, "", Match(IDENTICAL if same else DIFFERENT, text=text)))
             continue
         one, other = known.get(before.dataset), known.get(after.dataset)

@@ -117,8 +117,9 @@ def outputs_html(outputs: Sequence[Dataset | str]) -> str:
 
 
 def _output_html(output: Any) -> str:
-    if isinstance(output, str):
-        return f"<pre style='font-family:{MONO}'>{html.escape(output)}</pre>"
+    if not hasattr(output, "_repr_mimebundle_"):
+        text = output if isinstance(output, str) else repr(output)
+        return f"<pre style='font-family:{MONO}'>{html.escape(text)}</pre>"
     try:
         bundle = output._repr_mimebundle_()
     except Exception as error:  # a deleted or damaged dataset must not hide the others
@@ -174,7 +175,10 @@ def run_text(record: RunRecord) -> str:
     if record.status is RunStatus.COMPLETED:
         lines[0] += "  " + (origin(record) or f"{elapsed(record)} on {record.device}")
     lines += [f"  {name} = {value!r}" for name, value in record.parameters.items()]
-    lines += [f"  → {output.dataset or output.text}" for output in record.outputs]
+    lines += [
+        f"  → {output.dataset or (repr(output.value) if output.is_value else output.text or output.held)}"
+        for output in record.outputs
+    ]
     if record.error is not None:
         lines.append(f"  {record.error.type}: {record.error.message}")
     return "\n".join(lines)

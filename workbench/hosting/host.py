@@ -45,7 +45,7 @@ FAILED_STARTS = 3  # of workers, in a row: what waits is then given up
 PAUSE_S = 0.1  # before the next start after one that was killed; doubled each time
 LONGEST_PAUSE_S = 10.0
 #: what of an order the worker needs, beside the record
-FOR_THE_WORKER = ("folder", "notebook", "cwd", "env")
+FOR_THE_WORKER = ("folder", "notebook", "call", "cwd", "env")
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove))\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove)|bundle)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -100,6 +100,8 @@ def _candidates(
     positional = [w for w in earlier if not w.startswith("-")]
     if magic.startswith("entr"):
         return _entries(workspace, magic, positional, word)
+    if magic == "bundle":
+        return _bundles(workspace, positional, word)
     if magic == "algojobs":
         return (
             ["show", "log", "cancel", "attach", "resume"] if positional else ["last", *workspace.runs.names()]
@@ -117,7 +119,15 @@ def _candidates(
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
-        return [*workspace.algorithms.names(), "--tag", "--type", "--device", "--without-tag", "--any-tag"]
+        return [
+            *workspace.algorithms.names(),
+            "--tag",
+            "--type",
+            "--device",
+            "--without-tag",
+            "--any-tag",
+            "--as-of",
+        ]
     if not positional:
         templates = _notebooks(workspace, word) if magic in {"algoform", "algobatch"} else ()
         options = [f"--{option}" for option in _OPTIONS.get(magic, ())]
@@ -146,6 +156,22 @@ def _entries(workspace: Workspace, magic: str, positional: list[str], word: str)
         yield from (f"{head}{slash}{path.name}" for path in (base.iterdir() if base.is_dir() else ()))
 
 
+def _bundles(workspace: Workspace, positional: list[str], word: str) -> Iterable[str]:
+    from workbench.bundle_commands import ACTIONS
+
+    if not positional:
+        yield from ACTIONS
+        return
+    if len(positional) == 1:
+        for bundle in workspace.bundles.list():
+            yield bundle.name
+            if word.startswith(f"{bundle.name}@"):
+                yield from (older.ref for older in workspace.bundles.versions(bundle.name))
+    elif positional[0] in ("push", "pull", "diff"):
+        yield from _folders(word)
+        yield from ("--what", "--prefer", "--delete", "--dry-run", "--include", "--exclude", "--rehash")
+
+
 def _values_of(option: str) -> Sequence[str]:
     """Return what may follow an option."""
     if option in {"-d", "--device"}:
@@ -160,6 +186,10 @@ def _values_of(option: str) -> Sequence[str]:
         return MODES
     if option == "--kind":
         return ("data", "candidates", "models")
+    if option == "--what":
+        return ("all", "data", "model")
+    if option == "--prefer":
+        return ("mine", "theirs")
     if option == "--type":
         from workbench.models import AlgorithmType
 

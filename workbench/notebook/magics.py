@@ -38,6 +38,9 @@ NAMES = (
     "algolineage",
     "algosession",
     "algobatch",
+    "algoexport",
+    "algoimport",
+    "bundle",
     "entries",
     "entryadd",
     "entrymove",
@@ -144,6 +147,9 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--without-tag", action="append", default=[], help="Only without this tag.")
     @argument("--type", default=None, help="Only of this type, such as Image2Image.")
     @argument("--device", default=None, help="Only for this device: cpu, gpu, mps.")
+    @argument(
+        "--as-of", default=None, metavar="DATE", help="As it was then: 2026-03-01, or 2026-03-01T14:30."
+    )
     @output_can_be_silenced
     @line_magic
     @usage
@@ -157,11 +163,13 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
             without_tags=args.without_tag,
             type=args.type,
             device=args.device,
+            as_of=args.as_of,
         )
 
     @magic_arguments()
     @argument(
-        "algorithm", help="name, name@1, name@1.2, name@alias, or the folder of one that is not deployed."
+        "algorithm",
+        help="name, name@1, name@1.2, name@alias, name@2026-03-01, or the folder of one that is not deployed.",
     )
     @argument(
         "words", nargs="*", help="Inputs (a variable, a dataset id or name, a file) and key=value parameters."
@@ -373,10 +381,12 @@ def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
     from workbench.notebook import live_display
     from workbench.notebook.batch_magics import BatchMagics
+    from workbench.notebook.bundle_magics import BundleMagics
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
+    from workbench.notebook.exchange_magics import ExchangeMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics, ExchangeMagics)
     install(shell)
     live_display.install(shell)
 
@@ -390,7 +400,7 @@ def unregister(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"):
+    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
     live_display.remove(shell)
