@@ -9,12 +9,17 @@ from workbench.commands import OPEN
 
 @click.command()
 @click.argument("name", required=False)
+@click.argument("before", required=False)
+@click.argument("after", required=False)
 @click.pass_context
-def versions(ctx: click.Context, name: str | None) -> None:
-    """List the versions of an algorithm, step or pipeline, and what changed; without NAME, all that have some."""
+def versions(ctx: click.Context, name: str | None, before: str | None, after: str | None) -> None:
+    """List the versions of an algorithm, step or pipeline, and what changed; without NAME, all that have some.
+
+    With BEFORE, and perhaps AFTER: what differs between two versions.
+    """
     from workbench.version_commands import versions_words
 
-    click.echo(repr(versions_words(ctx.meta[OPEN](ctx, looks=True), name)))
+    click.echo(repr(versions_words(ctx.meta[OPEN](ctx, looks=True), name, before, after)))
 
 
 @click.command()

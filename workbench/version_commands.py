@@ -8,11 +8,16 @@ from workbench.errors import NotFoundError, did_you_mean, nearest
 from workbench.pages import Page, Row
 
 if TYPE_CHECKING:
+    from workbench.links import Links, SavedPipelines
     from workbench.workspace import Workspace
 
 
-def versions_words(workspace: Workspace, name: str | None = None) -> Page[Any]:
+def versions_words(
+    workspace: Workspace, name: str | None = None, before: str | None = None, after: str | None = None
+) -> Page[Any]:
     """Return the versions of an algorithm, step or pipeline, newest first; without a name, what has versions.
+
+    With one version, what changed since then; with two, between them: field by field.
 
     Raises
     ------
@@ -22,11 +27,13 @@ def versions_words(workspace: Workspace, name: str | None = None) -> Page[Any]:
     if name is None:
         return _overview(workspace)
     if name in workspace.algorithms.names():
-        return workspace.algorithms.history(name)
-    if name in workspace.links.steps():
-        return workspace.links.versions(name)
-    if workspace.pipelines.exists(name):
-        return workspace.pipelines.versions(name)
+        if before is None:
+            return workspace.algorithms.history(name)
+        refs = [name if version is None else f"{name}@{version}" for version in (before, after)]
+        return workspace.algorithms.field_changes(*refs)
+    kept = _keeper(workspace, name)
+    if kept is not None:
+        return kept.versions(name) if before is None else kept.compare(name, before, after or "latest")
     known = [row["name"] for row in _overview(workspace).rows()]
     raise NotFoundError(
         f"Nothing that has versions is called {name!r}.{did_you_mean(name, known)} See: %versions, without a name.",
@@ -52,6 +59,13 @@ def links_words(
                 near=nearest(name, known),
             )
     return workspace.links.list(downstream, upstream)
+
+
+def _keeper(workspace: Workspace, name: str) -> Links | SavedPipelines | None:
+    """Return what keeps the versions of a step or pipeline."""
+    if name in workspace.links.steps():
+        return workspace.links
+    return workspace.pipelines if name in [p.name for p in workspace.pipelines.list()] else None
 
 
 def _overview(workspace: Workspace) -> Page[Row]:

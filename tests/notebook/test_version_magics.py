@@ -128,6 +128,22 @@ def test_versions_and_links_are_tables(shell) -> None:
         ("1.0.0", "1.0.0"),
         ("1.0.1", "2.0.0"),
     ]
+    (row, trained) = do("versions", "reduce 1.0.0").rows()
+    assert row == {
+        "change": "major",
+        "field": "model_parameters['n_components']",
+        "before": "2",
+        "after": "3",
+    }
+    assert trained["field"] == "(trained)"
+    assert "The two versions are the same" in repr(do("versions", "reduce 2.0.0 2.0.0"))
+    assert [row["change"] for row in do("versions", "train 1.0.0 2.0.0").rows()] == [
+        "major",
+        "patch",
+        "patch",
+    ]
+    with pytest.raises(UsageError, match="no number of a version"):
+        do("versions", "reduce one")
     with pytest.raises(UsageError, match="Did you mean 'reduce'"):
         do("versions", "reduse")
     with pytest.raises(UsageError, match="There is no step 'train'"):
@@ -159,6 +175,9 @@ def test_an_algorithm_shows_the_version_of_its_fields(shell, capsys) -> None:
     assert rows[1]["changed"].startswith("major: sigma 2.0 -> 3.0; patch: code ")
     assert rows[2]["changed"] == "first version"
     assert len({row["digest"] for row in rows}) == 3
+    changed = shell.run_line_magic("versions", "blur 1.0").rows()
+    assert [(row["field"], row["after"]) for row in changed] == [("algorithm minor", "1")]
+    assert "sigma=3.0 (major)" in repr(second._repr_mimebundle_()["text/plain"])
 
 
 def test_an_algorithm_in_a_pipeline_tells_what_depends_on_it(shell) -> None:

@@ -12,7 +12,7 @@ from workbench.links.step_version import StepVersion, version_table
 from workbench.models import StepKind, StepRecord, StepVersionRecord, now
 from workbench.names import check_name
 from workbench.pages import Page
-from workbench.versions import Version
+from workbench.versions import FieldChange, Version, change_table
 
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
@@ -50,6 +50,15 @@ class RegisteredSteps:
             For a text that is no version.
         """
         return self._version(self._found(name_of(step), version))
+
+    def compare(
+        self,
+        step: str | Step,
+        before: str | Version | StepVersion,
+        after: str | Version | StepVersion = LATEST,
+    ) -> Page[FieldChange]:
+        """Return what differs between two versions of a step, field by field, the greatest changes first."""
+        return change_table(self.get(step, before).version, self.get(step, after).version)
 
     def steps(self) -> list[str]:
         """Return the names of all steps."""

@@ -16,6 +16,8 @@ class VersionMagics(Magics):  # type: ignore[misc]
 
     @magic_arguments()
     @argument("name", nargs="?", help="An algorithm, step or pipeline, or a variable that is one.")
+    @argument("before", nargs="?", help="Show what changed since this version, such as 1.0.0.")
+    @argument("after", nargs="?", help="Show what changed up to this one; default: the newest.")
     @output_can_be_silenced
     @line_magic
     @usage
@@ -27,7 +29,9 @@ class VersionMagics(Magics):  # type: ignore[misc]
         args = arguments_of(self.versions, line)
         found = self.shell.user_ns.get(args.name)
         name = getattr(found, "name", None)
-        return versions_words(current(), name if isinstance(name, str) else args.name)
+        return versions_words(
+            current(), name if isinstance(name, str) else args.name, args.before, args.after
+        )
 
     @magic_arguments()
     @argument("downstream", nargs="?", help="Only of this step.")

@@ -11,6 +11,7 @@ from workbench.versions.changes import (
     what_changed,
 )
 from workbench.versions.fields import Versioned, VersionedDict, VersionedField, fields_of, version_of
+from workbench.versions.table import change_table
 from workbench.versions.version import FieldFacts, Version, VersionKind
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "VersionedDict",
     "VersionedField",
     "change_note",
+    "change_table",
     "changed_kind",
     "changes",
     "fields_of",
