@@ -18,9 +18,10 @@ from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.pages import Page, Row
-from workbench.pipelines.conductor import Conductor, How
+from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
+from workbench.pipelines.how import How
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
@@ -166,6 +167,7 @@ class Pipelines(SavedPipelines):
             services.runs,
             LogFile(services.store, record.id),
             lowest_level=services.settings.log_level,
+            echo=how.echo,
         )
         if on_event is not None:
             live.subscribe(on_event)
