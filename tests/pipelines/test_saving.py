@@ -377,7 +377,7 @@ class TestDrawing:
         assert pipe._repr_html_().count(" 1.0.0</text>") == 3
         assert predict().missing_links() == []
         assert predict(scale=Scale3).missing_links() == [("scale", "reduce")]
-        assert predict(reduce=Wider).missing_links() == [("scale", "reduce"), ("reduce", "classify")]
+        assert predict(reduce=Wider).missing_links() == [("reduce", "classify")]
         again = train()
         again.run(X, Y, reuse="never").result()
         assert again.missing_links() == [("scale", "reduce"), ("reduce", "classify")]  # not saved yet
