@@ -89,6 +89,15 @@ def bundle_verify(ctx: click.Context, name: str) -> None:
     _do(ctx, "verify", name=name)
 
 
+@bundle.command("restore")
+@click.argument("name", metavar="NAME@VERSION")
+@click.option("-m", "--message", default="", help="What this version is.")
+@click.pass_context
+def bundle_restore(ctx: click.Context, name: str, message: str) -> None:
+    """Make a new version with the files of an older one."""
+    _do(ctx, "restore", name=name, message=message)
+
+
 @bundle.command("rm")
 @click.argument("name", metavar="NAME[@VERSION]")
 @click.option("--yes", is_flag=True, help="Delete without asking.")

@@ -270,6 +270,9 @@ def why(ctx: click.Context, run_id: str) -> None:
 @click.option("--atol", type=float, default=0.0, help="Absolute tolerance for numbers.")
 @click.option("-x", "--executor", help="Where it runs: kernel or process; default: as the first time.")
 @click.option("-s", "--session", help="For a run that worked in a session: where to work now.")
+@click.option(
+    "--from-source", is_flag=True, help="First make its code anew from a fresh clone and the kept changes."
+)
 @click.pass_context
 def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
     """Compute a run (its id, or last) again and compare its outputs; exit with 1 if they differ."""
@@ -282,12 +285,24 @@ def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("a")
-@click.argument("b", default="last")
+@click.argument("algorithm")
+@click.argument("folder")
+@click.option("--source", help="What to clone; default: where it was deployed from, else its origin.")
 @click.pass_context
-def compare(ctx: click.Context, a: str, b: str) -> None:
-    """Show what differs between two runs (ids, or last)."""
-    click.echo(repr(_open(ctx, looks=True).runs.compare(a, b)))
+def checkout(ctx: click.Context, algorithm: str, folder: str, source: str | None) -> None:
+    """Clone the repository of a deployed algorithm, at its commit, with what was not committed then."""
+    click.echo(f"made {_open(ctx, looks=True).algorithms.checkout(algorithm, folder, source)}")
+
+
+@main.command()
+@click.argument("a")
+@click.argument("b", required=False)
+@click.pass_context
+def compare(ctx: click.Context, a: str, b: str | None) -> None:
+    """Show what differs between two runs (ids, or last: the default), or two versions (default: the one before)."""
+    from workbench.commands import compare as side_by_side
+
+    click.echo(repr(side_by_side(_open(ctx, looks=True), a, b)))
 
 
 @main.command()

@@ -30,7 +30,7 @@ def versions_words(
         if before is None:
             return workspace.algorithms.history(name)
         refs = [name if version is None else f"{name}@{version}" for version in (before, after)]
-        return workspace.algorithms.compare(*refs)
+        return workspace.algorithms.field_changes(*refs)
     kept = _keeper(workspace, name)
     if kept is not None:
         return kept.versions(name) if before is None else kept.compare(name, before, after or "latest")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from workbench.algorithms.parameters import Parameters
 from workbench.algorithms.revision_versions import fields_of, version_of_revision
 from workbench.errors import InvalidParameterError, WorkspaceError
-from workbench.models import AlgorithmType, Revision
+from workbench.models import AlgorithmType, GitSource, Revision
 from workbench.pages import cell_text, html_table, text_table
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ class Code(Protocol):
         overwrite: bool = False,
     ) -> Path:
         """Write a version to a file."""
+        ...
+
+    def checkout(
+        self, ref: Algorithm, folder: str | os.PathLike[str], source: str | os.PathLike[str] | None = None
+    ) -> Path:
+        """Clone the repository of a revision."""
         ...
 
 
@@ -129,6 +135,10 @@ class Algorithm:
     def export(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write its version to one file, with all revisions and the records of its runs; see `Algorithms.export`."""
         return self._code.export(self, path, **options)
+
+    def checkout(self, folder: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> Path:
+        """Clone the repository that it was deployed from, with what was not committed then; see `Algorithms.checkout`."""
+        return self._code.checkout(self, folder, source)
 
     def __call__(self, *inputs: Any, run_options: dict[str, Any] | None = None, **parameters: Any) -> Any:
         """Run it and return the Run.
@@ -212,6 +222,7 @@ class Description:
             "deployed": cell_text(revision.created),
             "note": self.algorithm.note,
             "from": revision.source or "",
+            "git": _git_text(revision.git) if revision.git else "",
             "revision": revision.id,
         }
         return {key: value for key, value in facts.items() if value}
@@ -232,3 +243,13 @@ class Description:
             + html_table(self.algorithm.parameters.rows(), "No parameters.")
             + f"<details><summary>Details</summary><table>{rows}</table></details>"
         )
+
+
+def _git_text(git: GitSource) -> str:
+    """Return what is known of a checkout, in a line."""
+    kept = f"{git.files} uncommitted file{'' if git.files == 1 else 's'} kept"
+    changes = f", {kept}" if git.files else ", all committed" if not git.dirty else ""
+    missing = (
+        f", {len(git.left_out)} too large to keep: {', '.join(git.left_out[:5])}" if git.left_out else ""
+    )
+    return f"{git.commit[:10]} ({git.branch}){changes}{missing}"

@@ -125,7 +125,12 @@ class Algorithms(Exchange):
             return plan
         before = self._catalog.find_revision(plan.name)
         deployed = self._algorithm(self._deployer.carry_out(plan))
-        deployed.note = "; ".join(filter(None, (plan.note, self._change_note(before, deployed.revision))))
+        git, lost = deployed.revision.git, ""
+        if git is not None and git.left_out and plan.state != "unchanged":
+            names = ", ".join(git.left_out[:5])
+            lost = f"of what is not committed, {len(git.left_out)} too large to keep: {names}"
+        change = self._change_note(before, deployed.revision)
+        deployed.note = "; ".join(filter(None, (plan.note, change, lost)))
         return deployed
 
     def _change_note(self, before: Revision | None, after: Revision) -> str:
@@ -157,8 +162,8 @@ class Algorithms(Exchange):
             self.get(name)  # says what there is
         return revision_table(found)
 
-    def compare(self, before: str, after: str) -> Page[FieldChange]:
-        """Return what differs between two versions or revisions of algorithms, field by field: ``compare("blur@1.0", "blur@1.1")``."""
+    def field_changes(self, before: str, after: str) -> Page[FieldChange]:
+        """Return what differs between two versions or revisions of algorithms, field by field: ``field_changes("blur@1.0", "blur@1.1")``."""
         return change_table(*(version_of_revision(self.get(ref).revision) for ref in (before, after)))
 
     # -- finding

@@ -41,7 +41,7 @@ PARTS = {
     "objects": (rf"objects/{_DIGEST}\.h5", False),
     "runs": (rf"runs/{_ID}\.(json|log)", True),
     "datasets": (rf"datasets/{_ID}\.json", True),
-    "environments": (r"environments/[0-9a-f]{32}\.json", True),
+    "environments": (r"environments/[0-9a-f]{32}\.(json|patch)", True),
 }
 
 

@@ -175,8 +175,8 @@ class Run:
 
     @property
     def records(self) -> dict[str, Any]:
-        """What the notebook recorded with ``workbench.record(name, value)``, by name."""
-        return dict(self.record.records)
+        """What the notebook recorded with ``workbench.record(name, value)``, by name: as it was; figures are a `Picture`."""
+        return {name: self._runs.live_record(value) for name, value in self.record.records.items()}
 
     @property
     def error(self) -> RunError | None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.execution.host_address import made_at
 from workbench.execution.host_client import PROTOCOL
 from workbench.execution.process_identity import this_process
 from workbench.execution.slots import Needs
@@ -101,6 +102,7 @@ class Host:
         self._slots = Slots(0)
         self._clerk: Clerk | None = None
         self._is_retired = False
+        self._made: str | None = None
         self._last_work = time.monotonic()
         self._completed = 0
         self._failed_starts = 0
@@ -158,8 +160,10 @@ class Host:
 
     def _greet(self, client: Client, message: Message) -> None:
         pid, started, _, _ = this_process()
-        if message["protocol"] != PROTOCOL or message["version"] != __version__:
-            # a package of another version is asking: leave the address to its host and end after what is left
+        is_other = message["protocol"] != PROTOCOL or message["version"] != __version__
+        if is_other or (self._settings is not None and made_at(self._settings.url) != self._made):
+            # a package of another version is asking, or a new workspace has come to the place of the one that this host is for:
+            # leave the address to its host and end after what is left
             self._clients.tell(client, {"welcome": False, "pid": pid, "version": __version__})
             self._leave_address()
             self._end_if_idle(0.0)
@@ -173,6 +177,7 @@ class Host:
         from workbench.settings import Settings
 
         self._settings = Settings(**settings)
+        self._made = made_at(self._settings.url)
         total = self._settings.memory_budget or _machine_memory()
         self._slots = Slots(total)
         self._crew = Crew(
@@ -355,7 +360,7 @@ class Host:
         moment = time.monotonic()
         for run in self._runs.values():
             if run.worker is not None and run.ending is None and moment > run.deadline:
-                run.ending = Ending.timed_out(run.timeout_s or 0.0)
+                run.ending = Ending.timed_out(run.timeout_s or 0.0, _doing(run))
                 run.worker.kill()
 
     def _settle(self, run: HostedRun, ending: Ending) -> None:
@@ -530,8 +535,7 @@ class Host:
         run = self._runs.get(worker.run_id or "")
         if run is not None:
             self._slots.give_back(run.needs)
-            doing = "" if run.progress is None else run.progress[1]
-            self._settle(run, run.ending or Ending.lost(worker, doing))
+            self._settle(run, run.ending or Ending.lost(worker, _doing(run)))
         elif not worker.is_ready and not worker.is_leaving:
             threading.Thread(target=self._start_ended, args=(worker,), daemon=True).start()
             return
@@ -551,8 +555,7 @@ class Host:
             self._clerk.look()
         if self._settings is not None:
             self._end_if_idle(0.0 if self._is_retired else self._settings.host_idle_s)
-            url = self._settings.url or ""
-            if "://" not in url and not (Path(url) / "workbench.json").exists():
+            if made_at(self._settings.url) != self._made:
                 self._loop.end()  # the workspace was deleted, and what runs in it
         elif moment - self._last_work > 60:
             self._loop.end()  # nobody ever said hello
@@ -561,6 +564,11 @@ class Host:
     def _end_if_idle(self, seconds: float) -> None:
         if not self._runs and time.monotonic() - self._last_work >= seconds:
             self._loop.end()
+
+
+def _doing(run: HostedRun) -> str:
+    """Return what a run has said that it does."""
+    return "" if run.progress is None else run.progress[1]
 
 
 def _machine_memory() -> int:

@@ -6,10 +6,10 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from workbench.errors import DamagedError, InvalidInputError, InvalidNameError, NotFoundError, did_you_mean
 from workbench.models import BundleFile
@@ -25,6 +25,7 @@ MEMORY = ".workbench-bundle.json"
 PARTS = {"data": ("data", "config"), "model": ("output", "config")}
 WHAT = ("all", *PARTS)
 _IGNORED = frozenset({"__pycache__"})
+T = TypeVar("T")
 _BLOCK = 4 << 20
 _SETTLED_NS = 2_000_000_000  # a file written later could be written again under the same time stamp
 Progress = Callable[[int], Any]
@@ -113,13 +114,10 @@ class BundleFolder:
         known: dict[str, Any] = {} if rehash else self._memory["digests"]
         fresh = [path for path, state in found.items() if known.get(path, [])[:3] != list(state)]
         begun = time.time_ns()
-        digests = dict(
-            zip(
-                fresh,
-                in_threads(os.cpu_count() or 1, lambda p: self._digest(p, found[p], progress), fresh),
-                strict=True,
-            )
+        hashed = in_batches(
+            os.cpu_count() or 1, lambda path: self._digest(path, found[path], progress), fresh
         )
+        digests = dict(zip(fresh, hashed, strict=True))
         cached = {}
         for path, (size, mtime, inode) in found.items():
             digests.setdefault(path, known.get(path, ["", "", "", ""])[3])
@@ -233,6 +231,14 @@ class BundleFolder:
         except FileNotFoundError:
             pass
         raise self.changing([path])
+
+
+def in_batches(workers: int, call: Callable[[str], T], items: Sequence[str]) -> list[T]:
+    """Return what ``call`` gives for each item, some at a time: an error or an interrupt need not wait for the rest."""
+    found: list[T] = []
+    for start in range(0, len(items), 8 * workers):
+        found += in_threads(workers, call, items[start : start + 8 * workers])
+    return found
 
 
 def copy_and_hash(source: Any, target: BinaryIO | None, progress: Progress | None = None) -> str:

@@ -16,7 +16,7 @@ class BundleMagics(Magics):  # type: ignore[misc]
     """The magic for bundles; ``%bundle?`` shows its help."""
 
     @magic_arguments()
-    @argument("action", choices=["push", "pull", "diff", "ls", "verify", "rm"], help="What to do.")
+    @argument("action", choices=["push", "pull", "diff", "ls", "verify", "restore", "rm"], help="What to do.")
     @argument("name", nargs="?", help="Of the bundle; NAME@VERSION for an older version.")
     @argument("folder", nargs="?", help="For push, pull and diff.")
     @argument("--what", default="all", help="all (default), data or model.")

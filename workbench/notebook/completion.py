@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove)|bundle"
-    r"|versions|links|retrain|pipe)\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session|diff|export|import|checkout)"
+    r"|entr(?:ies|yadd|ymove|yremove)|bundle|versions|links|retrain|pipe)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -122,6 +122,13 @@ def _candidates(
         return [] if positional else ["last", *workspace.runs.names()]
     if magic == "algolineage":
         return [] if positional else ["last", *workspace.runs.names(), *workspace.datasets.names(word)]
+    if magic == "algodiff":
+        return ["last", *workspace.runs.names(), *workspace.algorithms.complete(word)]
+    if magic == "algoimport":
+        return [*_files(word, ".wbalg"), "--dry-run", "--no-check"]
+    if magic in {"algoexport", "algocheckout"}:
+        options = ["--source"] if magic == "algocheckout" else ["--data", "--no-lineage", "--overwrite"]
+        return [*(_folders(word) if positional else workspace.algorithms.complete(word)), *options]
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
@@ -266,10 +273,15 @@ def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Itera
 def _notebooks(workspace: Workspace, word: str) -> Iterable[str]:
     """Return the templates of the workspace and the notebooks that continue a path."""
     yield from (info.key for info in workspace.templates.list())
+    yield from _files(word, ".ipynb")
+
+
+def _files(word: str, suffix: str) -> Iterable[str]:
+    """Return files with a suffix that continue a path."""
     head, slash, tail = word.rpartition("/")
     base = Path(head or ("/" if slash else ".")).expanduser()
     if base.is_dir():
-        yield from (f"{head}{slash}{path.name}" for path in base.glob(f"{tail}*.ipynb"))
+        yield from (f"{head}{slash}{path.name}" for path in base.glob(f"{tail}*{suffix}"))
 
 
 def _folders(word: str) -> Iterable[str]:

@@ -38,6 +38,8 @@ NAMES = (
     "algolineage",
     "algosession",
     "algobatch",
+    "algocheckout",
+    "algodiff",
     "algoexport",
     "algoimport",
     "bundle",
@@ -327,6 +329,11 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--atol", type=float, default=0.0, help="Absolute tolerance for numbers.")
     @argument("-x", "--executor", default=None, help="Where it runs; default: as the first time.")
     @argument("-s", "--session", default=None, help="For a run that worked in a session: where to work now.")
+    @argument(
+        "--from-source",
+        action="store_true",
+        help="First make its code anew from a fresh clone and the kept changes.",
+    )
     @output_can_be_silenced
     @line_magic
     @usage
