@@ -18,9 +18,10 @@ from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.pages import Page, Row
-from workbench.pipelines.conductor import Conductor, How
+from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
+from workbench.pipelines.how import How
 from workbench.pipelines.kept import KeptVersions
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
