@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from workbench.entry_cli import OPEN
+from workbench.commands import OPEN
 
 Command = Callable[..., Any]
 

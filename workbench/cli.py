@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.bundle_cli import bundle
-from workbench.entry_cli import OPEN, entries
+from workbench.commands import OPEN
+from workbench.entry_cli import entries
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
+from workbench.pipeline_cli import pipeline
 from workbench.version import __version__
+from workbench.version_cli import links, versions
 
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
@@ -441,6 +444,9 @@ def template_rm(ctx: click.Context, name: str) -> None:
 
 main.add_command(entries)
 main.add_command(bundle)
+main.add_command(versions)
+main.add_command(links)
+main.add_command(pipeline)
 
 
 @main.command()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from workbench.sessions.listing import SessionInfo
     from workbench.workspace import Workspace
 
+#: where `workbench.cli` leaves the function that opens the workspace, for commands in other modules
+OPEN = "workbench.open"
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _EXPRESSION = re.compile(r"([A-Za-z_]\w*)\s*[\[.(]")
 

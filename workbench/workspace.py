@@ -146,7 +146,13 @@ class Workspace:
             if self._algorithms is None:
                 from workbench.algorithms import Algorithms
 
-                self._algorithms = Algorithms(self.store, self.catalog, self.settings, run=self.run)
+                self._algorithms = Algorithms(
+                    self.store,
+                    self.catalog,
+                    self.settings,
+                    run=self.run,
+                    outdated=lambda name, version: self.links.outdated(name, version),
+                )
             return self._algorithms
 
     @property
@@ -571,10 +577,10 @@ class Workspace:
             if self._closed:
                 return
             self._closed = True
-        for executor in self._executors.values():
-            executor.shutdown()
         if self._pipelines is not None:
             self._pipelines.close()
+        for executor in self._executors.values():
+            executor.shutdown()
         if self._runs is not None:
             self._runs.close()
         if self._runners is not None:
@@ -768,3 +774,9 @@ def current() -> Workspace:
     """Return the workspace that was opened last and is not closed; open the default one if there is none."""
     with _lock:
         return _current if _current is not None else open()
+
+
+def opened() -> Workspace | None:
+    """Return the workspace that was opened last and is not closed; None if there is none."""
+    with _lock:
+        return _current

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.algorithms.parameters import Parameters
+from workbench.algorithms.revision_versions import fields_of, version_of_revision
 from workbench.errors import InvalidParameterError, WorkspaceError
 from workbench.models import AlgorithmType, GitSource, Revision
 from workbench.pages import cell_text, html_table, text_table
@@ -212,6 +213,8 @@ class Description:
             "type": revision.type.value,
             "devices": ", ".join(devices if len(devices) > 1 else revision.supported_devices),
             "tags": ", ".join(revision.tags),
+            "version": version_of_revision(revision).short if fields_of(revision) else "",
+            "counts": ", ".join(f"{n}={f.shown} ({f.kind})" for n, f in fields_of(revision).items()),
             "settings": ", ".join(f"{k}={v}" for k, v in revision.settings.items()),
             "assets": ", ".join(revision.assets),
             "check": said,
@@ -236,6 +239,7 @@ class Description:
         )
         return (
             f"<p><strong>{html.escape(self.algorithm.ref)}</strong> {html.escape(self.algorithm.description)}</p>"
+            + (f"<p>{html.escape(self.algorithm.note)}</p>" if self.algorithm.note else "")
             + html_table(self.algorithm.parameters.rows(), "No parameters.")
             + f"<details><summary>Details</summary><table>{rows}</table></details>"
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from workbench.catalog.engine import Database
 from workbench.catalog.entry_search import EntryQuestion, page
-from workbench.catalog.family import chunks, count, distinct
+from workbench.catalog.family import Compiled, chunks, compiled, count, distinct
 from workbench.catalog.tables import entries, entry_parents, entry_scopes, entry_values
 from workbench.models import EntryRecord
 
@@ -27,8 +29,9 @@ _S = entry_scopes.c
 _SCOPE = sa.select(_S.id, _S.last).where(
     _S.application == sa.bindparam("a"), _S.domain == sa.bindparam("d"), _S.kind == sa.bindparam("k")
 )
+_QUICK_SCOPE = "SELECT id, last FROM entry_scopes WHERE application = ? AND domain = ? AND kind = ?"
 _RAISE = sa.update(entry_scopes).where(_S.id == sa.bindparam("scope")).values(last=sa.bindparam("given"))
-_ADD, _ADD_VALUES, _ADD_PARENTS = (sa.insert(table) for table in (entries, entry_values, entry_parents))
+_INSERT = {table: sa.insert(table) for table in (entries, entry_values, entry_parents)}
 
 
 class EntryChange:
@@ -37,14 +40,23 @@ class EntryChange:
     Parameters
     ----------
     connection : Connection
-    scopes : mapping
-        Key to its row, with id and last version; absent domains and kinds are not made before something is put there.
+    keys : iterable
+        Domains and kinds; absent ones are not made before something is put there.
     """
 
-    def __init__(self, connection: sa.Connection, scopes: Mapping[Key, Any]) -> None:
+    def __init__(self, connection: sa.Connection, keys: Iterable[Key]) -> None:
         self._connection = connection
-        self._ids: dict[Key, int] = {key: row.id for key, row in scopes.items()}
-        self._last: dict[Key, int] = {key: row.last for key, row in scopes.items()}
+        driver = connection.connection.driver_connection
+        self._raw = driver if isinstance(driver, sqlite3.Connection) else None  # for many small statements
+        self._ids: dict[Key, int] = {}
+        self._last: dict[Key, int] = {}
+        for key in keys:
+            if self._raw is None:
+                row: Any = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
+            else:
+                row = self._raw.execute(_QUICK_SCOPE, key).fetchone()
+            if row is not None:
+                self._ids[key], self._last[key] = row
 
     def last(self, key: Key) -> int:
         """Return the highest version that was ever given; 0 before the first."""
@@ -69,7 +81,10 @@ class EntryChange:
             )
             self._ids[key] = self._connection.execute(made).inserted_primary_key[0]  # type: ignore[index]
         elif version > self._last[key]:
-            self._connection.execute(_RAISE, {"scope": self._ids[key], "given": version})
+            if self._raw is None:
+                self._connection.execute(_RAISE, {"scope": self._ids[key], "given": version})
+            else:
+                self._raw.execute("UPDATE entry_scopes SET last = ? WHERE id = ?", [version, self._ids[key]])
         self._last[key] = max(version, self.last(key))
 
     def add(self, records: Sequence[EntryRecord]) -> None:
@@ -81,17 +96,15 @@ class EntryChange:
             self.note_version(key, version)
         for some in chunks(list(records)):
             rows = [self._row(record) for record in some]
-            if len(some) == 1:
-                numbers = [self._connection.execute(_ADD, rows[0]).inserted_primary_key[0]]  # type: ignore[index]
+            self._insert(entries, rows)
+            c = entries.c
+            if self._raw is not None and len(some) == 1:
+                numbers = [self._raw.execute("SELECT last_insert_rowid()").fetchone()[0]]
             else:
-                self._connection.execute(_ADD, rows)
-                c = entries.c
-                by_id = dict(
-                    self._connection.execute(
-                        sa.select(c.id, c.number).where(c.id.in_([record.id for record in some]))
-                    ).all()
-                )
-                numbers = [by_id[record.id] for record in some]
+                ids = [record.id for record in some]
+                found = self._connection.execute(sa.select(c.id, c.number).where(c.id.in_(ids)))
+                by_id = {row.id: row.number for row in found}
+                numbers = [by_id[id_] for id_ in ids]
             self._index(dict(zip(numbers, some, strict=True)))
 
     def replace(self, records: Sequence[EntryRecord]) -> None:
@@ -135,14 +148,21 @@ class EntryChange:
             if isinstance(value, (int, float, str))
         ]
         if values:
-            self._connection.execute(_ADD_VALUES, values)
+            self._insert(entry_values, values)
         parents = [
             {"entry": number, "parent": parent}
             for number, record in records.items()
             for parent in dict.fromkeys(record.parents)
         ]
         if parents:
-            self._connection.execute(_ADD_PARENTS, parents)
+            self._insert(entry_parents, parents)
+
+    def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self._raw is None:
+            self._connection.execute(_INSERT[table], rows)
+        else:
+            statement = _quick_insert(table, tuple(rows[0]))
+            self._raw.executemany(statement.text, [[row[n] for n in statement.parameters] for row in rows])
 
 
 class EntryCatalog:
@@ -160,15 +180,12 @@ class EntryCatalog:
             Whatever goes wrong inside; then the catalog is as it was.
         """
         with self._database.write() as connection:
-            scopes: dict[Key, Any] = {}
-            for key in sorted(set(keys)):  # everybody in one order, so that no two wait for each other
+            mine = sorted(set(keys))  # everybody in one order, so that no two wait for each other
+            for key in mine:
                 self._database.lock(connection, "entries " + "/".join(key))
-                row = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
-                if row is not None:
-                    scopes[key] = row
             for file in sorted(set(files)):
                 self._database.lock(connection, f"file {file}")
-            yield EntryChange(connection, scopes)
+            yield EntryChange(connection, mine)
 
     def get_entries(self, ids: Iterable[str]) -> dict[str, EntryRecord]:
         """Return the entries that are there, by id, also those in the trash."""
@@ -239,6 +256,11 @@ class EntryCatalog:
         """
         with self._database.read() as connection:
             return page(connection, question)
+
+
+@cache
+def _quick_insert(table: sa.Table, columns: tuple[str, ...]) -> Compiled:
+    return compiled(_INSERT[table], table, columns)
 
 
 def _columns(value: float | str) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class Runs:
     ) -> Page[Run]:
         """Return a page of runs, newest first.
 
+        Points of a sweep are in it from their start on; how many wait for their turn is in ``ws.sweeps.list()``.
+
         Parameters
         ----------
         status : str or sequence of str, optional
@@ -218,7 +220,10 @@ class Runs:
             self.take_in()
         found = live.record if live is not None else self._catalog.get_run(id) or self._unlisted(id)
         if found is None:
-            raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
+            raise NotFoundError(
+                f"There is no run {id!r}. See ws.runs.list() or %algojobs; a point of a sweep that waits for its turn is in "
+                "ws.sweeps.get(ID).runs."
+            )
         return found
 
     def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
@@ -372,6 +377,12 @@ class Runs:
     def datasets_of(self, ids: Iterable[str]) -> builtins.list[Dataset]:
         """Return the handles of datasets that a run names; one that was deleted since is left out."""
         return self._datasets.find_many([*ids])
+
+    def live_record(self, value: Any) -> Any:
+        """Return the object that a recorded value stands for."""
+        from workbench.library.recorded import live_or_words
+
+        return live_or_words(value, self._datasets)
 
     def load(self, output: OutputRef) -> dict[str, Any]:
         """Return all keys of an output dataset."""

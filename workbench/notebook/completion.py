@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session|diff|export|import|checkout)|entr(?:ies|yadd|ymove|yremove)|bundle)\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session|diff|export|import|checkout)"
+    r"|entr(?:ies|yadd|ymove|yremove)|bundle|versions|links|retrain|pipe)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -49,7 +50,8 @@ _BATCH_OPTIONS = (
     "background",
     "output",
 )
-_OPTIONS = {"algorun": _RUN_OPTIONS, "algobatch": _BATCH_OPTIONS}
+_PIPE_OPTIONS = ("executor", "background", "reuse", "debug", "timeout", "tag", "output")
+_OPTIONS = {"algorun": _RUN_OPTIONS, "algobatch": _BATCH_OPTIONS, "pipe": _PIPE_OPTIONS}
 
 
 def install(shell: Any) -> None:
@@ -100,6 +102,10 @@ def _candidates(
     positional = [w for w in earlier if not w.startswith("-")]
     if magic.startswith("entr"):
         return _entries(workspace, magic, positional, word)
+    if magic == "pipe":
+        return _pipes(workspace, positional, word, namespace)
+    if magic in ("versions", "links", "retrain"):
+        return _versions(workspace, magic, positional, word, namespace)
     if magic == "bundle":
         return _bundles(workspace, positional, word)
     if magic == "algojobs":
@@ -161,6 +167,40 @@ def _entries(workspace: Workspace, magic: str, positional: list[str], word: str)
         head, slash, _ = word.rpartition("/")
         base = Path(head or ("/" if slash else ".")).expanduser()
         yield from (f"{head}{slash}{path.name}" for path in (base.iterdir() if base.is_dir() else ()))
+
+
+def _pipes(
+    workspace: Workspace, positional: list[str], word: str, namespace: dict[str, Any]
+) -> Iterable[str]:
+    from workbench.pipeline_commands import find_pipeline, parameters_of, pipeline_runs, pipelines_in
+
+    if not positional:
+        yield from ("list", "show", "run", "runs", "attach", "cancel")
+    elif len(positional) == 1 and positional[0] in ("attach", "cancel"):
+        yield from ("last", *(run.id for run in pipeline_runs(workspace)))
+    elif len(positional) == 1:
+        yield from pipelines_in(namespace)
+    elif positional[0] == "run":
+        taken = {given.partition("=")[0] for given in positional[2:]}
+        names = parameters_of(workspace, find_pipeline(positional[1], namespace))
+        yield from (f"{name}=" for name in names if name not in taken)
+        yield from _inputs(workspace, word, namespace)
+        yield from (f"--{option}" for option in _PIPE_OPTIONS)
+
+
+def _versions(
+    workspace: Workspace, magic: str, positional: list[str], word: str, namespace: dict[str, Any]
+) -> Iterable[str]:
+    if magic == "retrain":
+        pipelines = [n for n, v in namespace.items() if hasattr(v, "retrain") and not n.startswith("_")]
+        yield from (_inputs(workspace, word, namespace) if positional else pipelines)
+        yield from ("--force", "--executor")
+        return
+    if magic == "links" or not positional:
+        yield from workspace.links.steps()
+    if magic == "versions" and not positional:
+        yield from workspace.algorithms.names()
+        yield from (pipeline.name for pipeline in workspace.pipelines.list())
 
 
 def _bundles(workspace: Workspace, positional: list[str], word: str) -> Iterable[str]:

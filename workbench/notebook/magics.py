@@ -46,9 +46,13 @@ NAMES = (
     "entries",
     "entryadd",
     "entrymove",
+    "pipe",
     "entryremove",
+    "versions",
+    "links",
+    "retrain",
 )
-CELL_NAMES = ("algorithm", "algorun", "algobatch")
+CELL_NAMES = ("algorithm", "algorun", "algobatch", "pipe")
 
 
 def split_line(line: str) -> list[str]:
@@ -285,9 +289,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 from workbench.commands import follow
 
                 return follow(run, lambda text: print(text, end="", flush=True))
-            from workbench.notebook.run_view import RunView
-
-            return RunView(run)
+            return run.view()
         return run
 
     @magic_arguments()
@@ -389,25 +391,35 @@ def register(shell: Any) -> None:
     from workbench.notebook import live_display
     from workbench.notebook.batch_magics import BatchMagics
     from workbench.notebook.bundle_magics import BundleMagics
+    from workbench.notebook.class_changes import install as install_changes
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
     from workbench.notebook.exchange_magics import ExchangeMagics
+    from workbench.notebook.pipeline_magics import PipelineMagics
+    from workbench.notebook.version_magics import VersionMagics
 
     shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics, ExchangeMagics)
+    shell.register_magics(PipelineMagics, VersionMagics)
     install(shell)
     live_display.install(shell)
+    install_changes(shell)
 
 
 def unregister(shell: Any) -> None:
     """Take magics and completion away again."""
     from workbench.notebook import live_display
+    from workbench.notebook.class_changes import remove as remove_changes
     from workbench.notebook.completion import remove
 
     for name in NAMES:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"):
+    for name in (
+        *(WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"),
+        *("PipelineMagics", "VersionMagics"),
+    ):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
     live_display.remove(shell)
+    remove_changes(shell)

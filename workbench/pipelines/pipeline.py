@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import html
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from workbench.errors import InvalidPipelineError
+from workbench.errors import InvalidPipelineError, WorkbenchError
 from workbench.names import check_name
 from workbench.pipelines.graph import Graph, nested_parameters, unfold, wire
 from workbench.pipelines.node import Node
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.links import StepVersion
     from workbench.pages import Page, Row
+
+_WORKSPACE = Registry(
+    "workspace",
+    "workbench.workspaces",
+    {"current": "workbench.workspace:current", "opened": "workbench.workspace:opened"},
+)
 
 
 class Pipeline:
@@ -179,6 +186,33 @@ class Pipeline:
         """Refuse: a pipeline is run, so that what it does is recorded."""
         raise InvalidPipelineError(f"Pipeline {self.name!r} is not executed but run: pipe.run(...).")
 
+    def missing_links(self) -> Collection[tuple[str, str]]:
+        """Return the edges (from, to) whose two nodes never worked together in these versions, as far as the open workspace knows.
+
+        Of a pipeline that was never saved nothing is known, so none is missing.
+        """
+        where = _WORKSPACE.get("opened")()
+        if where is None or not where.pipelines.exists(self.name):
+            return ()
+        try:
+            return [edge for edge, is_valid in where.pipelines.valid_edges(self).items() if not is_valid]
+        except WorkbenchError:  # such as an algorithm that is not deployed there: its node says so
+            return ()
+
+    def _repr_html_(self) -> str:
+        from workbench.pipelines.drawing import picture
+        from workbench.pipelines.plan import drawn_nodes
+
+        where = _WORKSPACE.get("opened")()
+        ends = [(port.step, name) for port, name in zip(self.graph.outputs, self.outputs, strict=True)]
+        drawn = picture(
+            drawn_nodes(self.graph, where.algorithms if where is not None else None),
+            ends,
+            missing=self.missing_links(),
+            title=f"pipeline {self.name}",
+        )
+        return f"<div><b>{html.escape(self.name)}</b></div>{drawn}"
+
     def __len__(self) -> int:
         return len(self.nodes)
 
@@ -188,8 +222,7 @@ class Pipeline:
 
 
 def _pipelines(workspace: Any) -> Any:
-    current = Registry("workspace", "", {"current": "workbench.workspace:current"})
-    return (workspace or current.get("current")()).pipelines
+    return (workspace or _WORKSPACE.get("current")()).pipelines
 
 
 def _nested_problems(node: Node) -> list[str]:

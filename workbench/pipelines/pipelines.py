@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
     from workbench.catalog import Catalog
 
+CLOSE_S = 5.0  # so long a function may go on when the workspace is closed
+
 
 class Pipelines(SavedPipelines):
     """Runs pipelines, and knows those that were saved: ``ws.pipelines``.
@@ -63,6 +65,7 @@ class Pipelines(SavedPipelines):
         self._executor = executor
         self._run = run
         self._filing = Filing(services.runs)
+        self._going: dict[PipelineRun, threading.Thread] = {}
 
     def run(
         self,
@@ -172,18 +175,32 @@ class Pipelines(SavedPipelines):
             conductor.conduct()
         else:
             live.save()
-            context = contextvars.copy_context()
-            threading.Thread(
-                target=context.run,
-                args=(conductor.conduct,),
-                name=f"workbench-pipeline-{record.id}",
-                daemon=True,
-            ).start()
+            self._start(conductor, live)
         return Run(live.record, services.runs, live)
 
     def close(self) -> None:
-        """Return when all records lie in their places."""
+        """End the pipelines that this process runs, and return when all records lie in their places."""
+        for live in list(self._going):
+            live.request_cancel()
+        for thread in list(self._going.values()):
+            thread.join(CLOSE_S)
         self._filing.finish()
+
+    def _start(self, conductor: Conductor, live: PipelineRun) -> None:
+        """Conduct in a thread of its own, with what the calling one knows."""
+
+        def conduct() -> None:
+            try:
+                conductor.conduct()
+            finally:
+                self._going.pop(live, None)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(conduct,), name=f"workbench-pipeline-{live.record.id}", daemon=True
+        )
+        self._going[live] = thread
+        thread.start()
 
     def _check_calls(self, plan: Plan, place: Executor) -> None:
         """Refuse functions and steps that cannot go where the pipeline is to run."""
