@@ -352,6 +352,9 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument(
         "--direction", choices=["both", "up", "down"], default="both", help="up: what it was made from."
     )
+    @argument(
+        "-o", "--output", default=None, help="A .json file (W3C PROV), .svg file, .zip or folder (RO-Crate)."
+    )
     @output_can_be_silenced
     @line_magic
     @usage
@@ -360,7 +363,8 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         from workbench.commands.runs import lineage
 
         args = arguments_of(self.algolineage, line)
-        return lineage(self.workspace, args.ref, args.generations, args.direction)
+        found = lineage(self.workspace, args.ref, args.generations, args.direction)
+        return found if args.output is None else found.export(args.output)
 
 
 def read_body(cell: str | None) -> dict[str, Any]:
