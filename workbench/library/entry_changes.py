@@ -117,19 +117,55 @@ class EntryChanges(ABC):
             promotions = (*record.promotions, before)
             return record.model_copy(update={**changes, "path": path, "promotions": promotions})
 
-        became: Sequence[EntryRecord] = [moved(record) for record in records]
+        became = [moved(record) for record in records]
         if any(key_of(a) == key_of(b) and a.path == b.path for a, b in zip(records, became, strict=True)):
             raise InvalidInputError(
                 f"{records[0].domain}/{records[0].kind} is where they are. Name another place."
             )
         if dry_run:
             return [self._handle(record) for record in became]
-        with self._copied(records, targets):
-            became = self._change(records, moved)
+        return self._move(records, moved, targets)
+
+    def move_back(self, entries: Refs, *, dry_run: bool = False) -> Handles:
+        """Undo the last `move` of entries: each goes to where it was before, with its file; this is remembered too.
+
+        Raises
+        ------
+        InvalidInputError
+            If one was never moved.
+        AlreadyExistsError, DamagedError
+            As `move`.
+        """
+        records = self._records(entries)
         for record in records:
-            if record.id in targets:
-                entry_files.found_path(record.path, self._root).unlink(missing_ok=True)
-        return [self._handle(record) for record in became]
+            if not record.promotions:
+                raise InvalidInputError(
+                    f"{record.domain}/{record.kind}@{record.version}/{record.name} was never moved. "
+                    "Name where it goes: ws.entries.move(entry, kind=...)."
+                )
+        time = now()
+        targets = {
+            record.id: entry_files.found_path(record.promotions[-1].path, self._root)
+            for record in records
+            if record.promotions[-1].path
+        }
+
+        def moved(record: EntryRecord) -> EntryRecord:
+            last = record.promotions[-1]
+            before = Promotion(
+                domain=record.domain,
+                kind=record.kind,
+                version=record.version,
+                path=record.path if last.path else "",
+                moved=time,
+            )
+            place = {"domain": last.domain, "kind": last.kind, "version": last.version}
+            place["path"] = last.path or record.path
+            return record.model_copy(update={**place, "promotions": (*record.promotions, before)})
+
+        if dry_run:
+            return [self._handle(moved(record)) for record in records]
+        return self._move(records, moved, targets)
 
     def remove(self, entries: Refs) -> Handles:
         """Put entries into the trash: they are found no more, and can be restored.
@@ -234,6 +270,20 @@ class EntryChanges(ABC):
         found = change.catalog.of_version(key, version)
         change.remember(key, version, found)
         return found
+
+    def _move(
+        self,
+        records: Sequence[EntryRecord],
+        moved: Callable[[EntryRecord], EntryRecord],
+        targets: dict[str, Path],
+    ) -> Handles:
+        """Copy what goes to another place, record where it went, and delete it where it was."""
+        with self._copied(records, targets):
+            became = self._change(records, moved)
+        for record in records:
+            if record.id in targets:
+                entry_files.found_path(record.path, self._root).unlink(missing_ok=True)
+        return [self._handle(record) for record in became]
 
     @contextmanager
     def _copied(self, records: Sequence[EntryRecord], targets: dict[str, Path]) -> Iterator[None]:
