@@ -74,12 +74,15 @@ class Entries(EntryChanges):
         self._catalog = catalog
         self._settings = settings
         self.application = application
+        self.referrers = {}
 
     def of(self, application: str) -> Entries:
         """Return the entries of an application, apart from those of all others."""
-        return Entries(
+        found = Entries(
             self._store, self._catalog, self._settings, check_name(application, "Application name")
         )
+        found.referrers = self.referrers
+        return found
 
     # -- adding
 
