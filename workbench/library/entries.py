@@ -84,6 +84,9 @@ class Entries(EntryChanges):
         found.referrers = self.referrers
         return found
 
+    def __repr__(self) -> str:
+        return f"Entries of {self.application!r} in {self._store.url}"
+
     # -- adding
 
     def add(
@@ -300,6 +303,11 @@ class Entries(EntryChanges):
         NotFoundError, InvalidInputError
             For an unknown domain or kind, with the nearest.
         """
+        if name is not None and "/" in str(name):
+            raise InvalidInputError(
+                f"name is {str(name)!r}, and entries have the names of their files, without folders. "
+                f"Write name={Path(name).name!r}."
+            )
         return self._page([], domain, kind, version, order, limit, after, name=name, trashed=trashed)
 
     def search(

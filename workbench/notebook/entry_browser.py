@@ -56,15 +56,15 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
         self.page: Page[Entry] | None = None
         self._before: list[Page[Entry]] = []
         known = entries.domains()
-        domains = [("all domains", None), *((name, name) for name in known)]
+        domains = [("all domains", ""), *((name, name) for name in known)]
         if domain is not None and domain not in known:
             domains.append((domain, domain))
-        kinds = [("all kinds", None), *((str(one), str(one)) for one in EntryKind)]
+        kinds = [("all kinds", ""), *((str(one), str(one)) for one in EntryKind)]
         orders = [*ORDERS, BEST]
         if order not in [value for _, value in orders]:
             orders.append((order, order))
-        self._domain = widgets.Dropdown(options=domains, value=domain, layout={"width": "150px"})
-        self._kind = widgets.Dropdown(options=kinds, value=kind, layout={"width": "120px"})
+        self._domain = widgets.Dropdown(options=domains, value=domain or "", layout={"width": "150px"})
+        self._kind = widgets.Dropdown(options=kinds, value=kind or "", layout={"width": "120px"})
         self._order = widgets.Dropdown(options=orders, value=order, layout={"width": "180px"})
         self._latest = widgets.Checkbox(
             description="latest versions only", indent=False, layout={"width": "auto", "flex": "0 0 auto"}
@@ -105,8 +105,9 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
         where = self._where.value.strip() or None
         version = "latest" if self._latest.value else None
         options: dict[str, Any] = {"order": self._order.value, "limit": self._limit, "version": version}
+        domain, kind = self._domain.value or None, self._kind.value or None
         try:
-            self.page = self._entries.search(where, self._domain.value, self._kind.value, **options)
+            self.page = self._entries.search(where, domain, kind, **options)
         except WorkbenchError as error:
             self.page = None
             self._show(str(error), bad=True)
@@ -136,7 +137,12 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
 
     def _show(self, problem: str = "", *, bad: bool = False) -> None:
         if self.page is not None:
-            rows = self.page.rows()
+            chosen = {
+                "domain": self._domain.value,
+                "kind": self._kind.value,
+                "id": "domain/kind@version names it",
+            }
+            rows = [{key: v for key, v in row.items() if not chosen.get(key)} for row in self.page.rows()]
             for row in rows:
                 row["size"] = human_size(row["size"])
             first = 1 + sum(len(page) for page in self._before)

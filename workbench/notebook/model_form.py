@@ -122,6 +122,7 @@ class ModelForm(widgets.VBox):  # type: ignore[misc]
             [style, head, grid_of(rows), line, self._code, self._ranking], layout={"width": "100%"}
         )
         self.add_class("wb-form")
+        self.add_class("wb-no-units")
         for row in rows:
             row.reset()
         for name, value in (("domain", domain), ("file", path)):
@@ -217,7 +218,10 @@ class ModelForm(widgets.VBox):  # type: ignore[misc]
             check(row.value)
             row.complain(None)
         except (InvalidInputError, NotFoundError, ValueError) as error:
-            row.complain(str(error))
+            text = str(error)
+            if name == "file":  # the folder is beside the message, in the field
+                text = text.replace(f"{Path(row.value).expanduser().absolute().parent}/", "")
+            row.complain(text)
 
     def _check_facts(self, aggregate: str | None) -> None:
         facts = {key: self.values.get(key) for key in MODEL_KEYS} | {"uq_aggregate": aggregate}
@@ -242,9 +246,10 @@ class ModelForm(widgets.VBox):  # type: ignore[misc]
 def ranked(models: Any, added: Entry | None = None) -> list[dict[str, Any]]:
     """Return rows of models in their order, with their place; the one that was added is marked."""
     rows = []
+    known = [key for key in MODEL_KEYS if any(key in model.metadata for model in models)]
     for place, model in enumerate(models, 1):
         mark = " (added)" if added is not None and added.id == model.id else ""
-        facts = {key: model.metadata.get(key) for key in MODEL_KEYS}
+        facts = {key: model.metadata.get(key) for key in known}
         rows.append({"": place, "model": f"{model.name}{mark}", "version": model.version, **facts})
     return rows
 

@@ -14,6 +14,7 @@ CSS = f"""<style>
 .wb-title {{ font-weight: 600; margin-top: 6px; border-bottom: 1px solid {LINE}; }}
 .wb-grid {{ display: grid; grid-template-columns: 130px minmax(180px, 380px) 60px minmax(150px, 1fr);
   column-gap: 10px; row-gap: 2px; align-items: start; overflow: visible; }}
+.wb-no-units .wb-grid {{ grid-template-columns: 110px minmax(180px, 340px) 0 minmax(240px, 1fr); column-gap: 8px; }}
 .wb-grid > * {{ min-width: 0; margin-left: 0; margin-right: 0; }}
 .wb-add {{ margin-left: 140px !important; }}
 .wb-label .widget-html-content {{ line-height: 28px !important; text-align: right; overflow-wrap: anywhere; }}
