@@ -12,7 +12,7 @@ from workbench.library.dataset import human_size
 from workbench.models import EntryKind
 from workbench.notebook.style import CSS
 from workbench.notebook.widget_tree import close_below
-from workbench.pages import html_table
+from workbench.pages import cell_text, html_table
 
 if TYPE_CHECKING:
     from workbench.library.entries import Entries
@@ -145,6 +145,7 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
             rows = [{key: v for key, v in row.items() if not chosen.get(key)} for row in self.page.rows()]
             for row in rows:
                 row["size"] = human_size(row["size"])
+                row["created"] = cell_text(row["created"])[:16]  # to the minute
             first = 1 + sum(len(page) for page in self._before)
             self._table.value = html_table(rows) if rows else ""
             more = ", more follow" if self.page.has_more else ""
