@@ -74,13 +74,14 @@ def entries_add(
 @click.option("--domain", help="The domain they go to.")
 @click.option("--version", type=int, help="Another version instead of their own.")
 @click.option("--folder", help="Where files by reference go.")
+@click.option("--back", is_flag=True, help="To where they were before their last move.")
 @click.option("--dry-run", is_flag=True, help="Show what they would become; change nothing.")
 @click.pass_obj
-def entries_move(
-    open_entries: Callable[..., Entries], /, refs: tuple[str, ...], kind: str | None, **options: Any
-) -> None:
+def entries_move(open_entries: Callable[..., Entries], /, refs: tuple[str, ...], **options: Any) -> None:
     """Promote entries (id, DOMAIN/KIND@VERSION[/NAME]) to another kind or domain; version and metadata stay."""
-    _say(open_entries(looks=True).move(refs, kind, **options))
+    from workbench.commands.entries import move_words
+
+    _say(move_words(open_entries(looks=True), refs, **options))
 
 
 @entries.command("rm")

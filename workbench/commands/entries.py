@@ -96,6 +96,18 @@ def add_words(
     return f"would add to {domain}/{kind} as version {number}, {how}: {', '.join(files) or 'no file'}"
 
 
+def move_words(
+    entries: Entries, refs: Sequence[str], *, back: bool = False, dry_run: bool = False, **where: Any
+) -> list[Entry]:
+    """Promote entries, or take their last promotion back."""
+    if not back:
+        return entries.move(refs, dry_run=dry_run, **where)
+    given = [name for name, value in where.items() if value is not None]
+    if given:
+        raise InvalidInputError(f"--back goes to where they were. Leave --{given[0]} out.")
+    return entries.move_back(refs, dry_run=dry_run)
+
+
 def remove_words(
     entries: Entries, refs: Sequence[str], *, restore: bool = False, purge: bool = False, force: bool = False
 ) -> list[Entry]:
