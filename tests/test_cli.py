@@ -85,7 +85,10 @@ def test_import_list_and_export(call, tmp_path: Path) -> None:
 def test_reindex_counts_what_it_found(call, tmp_path: Path) -> None:
     np.save(tmp_path / "scan.npy", np.zeros((2, 3)))
     call("import", str(tmp_path / "scan.npy"))
-    assert call("reindex").output == "reindexed 1 datasets, 0 algorithms, 0 runs, 0 entries\n"
+    assert (
+        call("reindex").output
+        == "reindexed 1 datasets, 0 algorithms, 0 runs, 0 entries, 0 bundles, 0 versions of steps\n"
+    )
 
 
 def test_settings_show_value_and_origin(call, tmp_path: Path) -> None:

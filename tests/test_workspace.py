@@ -82,7 +82,14 @@ def test_reindex_rebuilds_the_catalog_from_the_store(tmp_path: Path, stack: np.n
         left.unlink()
     with workbench.open(tmp_path / "ws") as ws:  # a catalog that is gone is built without being asked
         assert [d.record for d in ws.datasets.list(limit=100)] == before
-        assert ws.reindex() == {"datasets": 8, "algorithms": 1, "runs": 1, "entries": 0}
+        assert ws.reindex() == {
+            "datasets": 8,
+            "algorithms": 1,
+            "runs": 1,
+            "entries": 0,
+            "bundles": 0,
+            "versions of steps": 0,
+        }
         assert ws.runs.get(run.id).record == run.record
         assert ws.algorithms.get("invert@stable").id == algorithm.id
 

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
     from workbench.batch.record import record as record
     from workbench.notebook.viewer import show as show
+    from workbench.pipelines import Node as Node
+    from workbench.pipelines import Pipeline as Pipeline
     from workbench.workspace import Workspace as Workspace
     from workbench.workspace import current as current
     from workbench.workspace import open as open
 
-__all__ = ["Workspace", "__version__", "current", "open", "record", "show"]
+__all__ = ["Node", "Pipeline", "Workspace", "__version__", "current", "open", "record", "show"]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,6 +29,10 @@ def __getattr__(name: str) -> Any:
         from workbench.notebook.viewer import show
 
         return show
+    if name in {"Node", "Pipeline"}:
+        from workbench import pipelines
+
+        return getattr(pipelines, name)
     if name == "record":
         from workbench.batch.record import record
 

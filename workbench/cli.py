@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.entry_cli import OPEN, entries
+from workbench.bundle_cli import bundle
+from workbench.commands import OPEN
+from workbench.entry_cli import entries
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
+from workbench.pipeline_cli import pipeline
 from workbench.version import __version__
+from workbench.version_cli import links, versions
 
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
@@ -73,6 +77,7 @@ def deploy(ctx: click.Context, path: Path, dry_run: bool, no_check: bool) -> Non
 @click.option("--without-tag", "without_tags", multiple=True, help="Only without this tag.")
 @click.option("--type", "type_", help="Only of this type, such as Image2Image.")
 @click.option("--device", help="Only for this device: cpu, gpu, mps.")
+@click.option("--as-of", metavar="DATE", help="As it was then: 2026-03-01, or 2026-03-01T14:30.")
 @click.pass_context
 def list_algorithms(
     ctx: click.Context,
@@ -81,10 +86,11 @@ def list_algorithms(
     without_tags: tuple[str, ...],
     type_: str | None,
     device: str | None,
+    as_of: str | None,
 ) -> None:
     """List the deployed algorithms."""
     page = _open(ctx, looks=True).algorithms.list(
-        name=name, tags=tags, without_tags=without_tags, type=type_, device=device
+        name=name, tags=tags, without_tags=without_tags, type=type_, device=device, as_of=as_of
     )
     click.echo(repr(page))
 
@@ -264,6 +270,9 @@ def why(ctx: click.Context, run_id: str) -> None:
 @click.option("--atol", type=float, default=0.0, help="Absolute tolerance for numbers.")
 @click.option("-x", "--executor", help="Where it runs: kernel or process; default: as the first time.")
 @click.option("-s", "--session", help="For a run that worked in a session: where to work now.")
+@click.option(
+    "--from-source", is_flag=True, help="First make its code anew from a fresh clone and the kept changes."
+)
 @click.pass_context
 def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
     """Compute a run (its id, or last) again and compare its outputs; exit with 1 if they differ."""
@@ -276,19 +285,36 @@ def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("a")
-@click.argument("b", default="last")
+@click.argument("algorithm")
+@click.argument("folder")
+@click.option("--source", help="What to clone; default: where it was deployed from, else its origin.")
 @click.pass_context
-def compare(ctx: click.Context, a: str, b: str) -> None:
-    """Show what differs between two runs (ids, or last)."""
-    click.echo(repr(_open(ctx, looks=True).runs.compare(a, b)))
+def checkout(ctx: click.Context, algorithm: str, folder: str, source: str | None) -> None:
+    """Clone the repository of a deployed algorithm, at its commit, with what was not committed then."""
+    click.echo(f"made {_open(ctx, looks=True).algorithms.checkout(algorithm, folder, source)}")
+
+
+@main.command()
+@click.argument("a")
+@click.argument("b", required=False)
+@click.pass_context
+def compare(ctx: click.Context, a: str, b: str | None) -> None:
+    """Show what differs between two runs (ids, or last: the default), or two versions (default: the one before)."""
+    from workbench.commands import compare as side_by_side
+
+    click.echo(repr(side_by_side(_open(ctx, looks=True), a, b)))
 
 
 @main.command()
 @click.argument("ref", metavar="RUN|DATASET")
 @click.option("-n", "--generations", type=int, default=10, help="How many runs deep.")
 @click.option("--direction", type=click.Choice(["both", "up", "down"]), default="both")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .json file (W3C PROV) or .svg file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A .json file (W3C PROV), .svg file, .zip or folder (RO-Crate).",
+)
 @click.pass_context
 def lineage(ctx: click.Context, /, ref: str, generations: int, direction: str, output: Path | None) -> None:
     """Show what a run or dataset was made from, and what was made from it."""
@@ -324,21 +350,46 @@ def data(ctx: click.Context, name: str | None, tag: str | None) -> None:
 @click.option("--name", help="Name of the dataset.")
 @click.option("--tag", "tags", multiple=True)
 @click.option("--as-slices", is_flag=True, help="One dataset per slice.")
+@click.option("--dry-run", is_flag=True, help="Of an algorithm: say what it would bring; import nothing.")
+@click.option("--no-check", is_flag=True, help="Of an algorithm: skip the import in a clean process.")
 @click.pass_context
-def import_(ctx: click.Context, path: Path, name: str | None, tags: tuple[str, ...], as_slices: bool) -> None:
-    """Import an image, stack, array file or folder of slices."""
+def import_(
+    ctx: click.Context,
+    path: Path,
+    name: str | None,
+    tags: tuple[str, ...],
+    as_slices: bool,
+    dry_run: bool,
+    no_check: bool,
+) -> None:
+    """Import an image, stack, array file, folder of slices, or an exported algorithm (.wbalg)."""
+    if path.suffix == ".wbalg":
+        if name or tags or as_slices:
+            raise InvalidInputError("An algorithm has its own name and tags. Leave the options out.")
+        click.echo(repr(_open(ctx).algorithms.import_file(path, dry_run=dry_run, check=not no_check)))
+        return
+    if dry_run or no_check:
+        raise InvalidInputError("--dry-run and --no-check are for algorithms (.wbalg). Leave them out.")
     found = _open(ctx).datasets.import_file(path, name=name, tags=tags, as_slices=as_slices)
     for dataset in found if isinstance(found, list) else [found]:
         click.echo(repr(dataset))
 
 
 @main.command()
-@click.argument("dataset")
+@click.argument("what", metavar="DATASET|ALGORITHM")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--no-lineage", is_flag=True, help="Of an algorithm: without the records of its runs.")
+@click.option("--data", is_flag=True, help="Of an algorithm: with the arrays of its runs.")
 @click.pass_context
-def export(ctx: click.Context, dataset: str, path: Path) -> None:
-    """Write a dataset to a file; the suffix says the format."""
-    click.echo(f"wrote {_open(ctx, looks=True).datasets.find(dataset).export(path)}")
+def export(ctx: click.Context, what: str, path: Path, no_lineage: bool, data: bool) -> None:
+    """Write a dataset to a file, whose suffix says the format, or an algorithm with its runs to a file .wbalg."""
+    if path.suffix == ".wbalg":
+        done = _open(ctx, looks=True).algorithms.export(what, path, lineage=not no_lineage, data=data)
+        click.echo(f"wrote {done}")
+        return
+    if no_lineage or data:
+        raise InvalidInputError("--no-lineage and --data are for algorithms (.wbalg). Leave them out.")
+    click.echo(f"wrote {_open(ctx, looks=True).datasets.find(what).export(path)}")
 
 
 @main.group()
@@ -392,6 +443,10 @@ def template_rm(ctx: click.Context, name: str) -> None:
 
 
 main.add_command(entries)
+main.add_command(bundle)
+main.add_command(versions)
+main.add_command(links)
+main.add_command(pipeline)
 
 
 @main.command()

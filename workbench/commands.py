@@ -16,9 +16,10 @@ from workbench.errors import (
     NotFoundError,
     did_you_mean,
 )
-from workbench.names import LAST
+from workbench.names import LAST, is_id
 
 if TYPE_CHECKING:
+    from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.runnable import Runnable
     from workbench.execution.replay import Replay
     from workbench.execution.run import Run
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from workbench.sessions.listing import SessionInfo
     from workbench.workspace import Workspace
 
+#: where `workbench.cli` leaves the function that opens the workspace, for commands in other modules
+OPEN = "workbench.open"
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _EXPRESSION = re.compile(r"([A-Za-z_]\w*)\s*[\[.(]")
 
@@ -297,6 +300,37 @@ def replay(workspace: Workspace, run_id: str, **options: Any) -> Replay:
     """Compute a run again and compare its outputs; ``last`` means the newest run. Options are those of `Workspace.replay`."""
     given = {name: value for name, value in options.items() if value is not None}
     return workspace.replay(workspace.runs.get(run_id).id, **given)
+
+
+def compare(workspace: Workspace, a: str, b: str | None = None) -> Comparison:
+    """Return two runs, or two versions of algorithms, side by side.
+
+    A run is named by its id or ``last``, which is also what a run is compared with where nothing else is named; a version without
+    another is compared with the one before it.
+    """
+    runs = [_is_run(workspace, ref) for ref in (a, b) if ref is not None]
+    if all(runs):
+        return workspace.runs.compare(a, LAST if b is None else b)
+    if any(runs):
+        algorithm = b if runs[0] else a
+        run = workspace.runs.get(a if runs[0] else str(b))
+        revision = f" Of the run it is revision {run.record.revision}." if run.record.revision else ""
+        raise InvalidInputError(
+            f"A run and the algorithm {algorithm!r} are not compared. Name two of a kind.{revision}"
+        )
+    return workspace.algorithms.compare(a, b)
+
+
+def _is_run(workspace: Workspace, ref: str) -> bool:
+    if ref != LAST and not is_id(ref):
+        return False
+    try:
+        workspace.runs.get(ref)
+    except NotFoundError:
+        if ref == LAST:
+            raise
+        return False
+    return True
 
 
 def lineage(workspace: Workspace, ref: str, generations: int, direction: str) -> Lineage:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workbench.commands import OPEN
+
 if TYPE_CHECKING:
     from workbench.library.entries import Entries
-
-#: where `workbench.cli` leaves the function that opens the workspace
-OPEN = "workbench.open"
 
 
 @click.group("entries")

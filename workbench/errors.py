@@ -9,11 +9,13 @@ The tree groups errors by what a caller would do about them; each class is also 
     │   ├── InvalidDataError                   a dataset does not fit its schema; .key
     │   ├── InvalidAlgorithmError              a folder that cannot be deployed; .problems: list of messages
     │   ├── InvalidTemplateError               a notebook that is no template; .problems: list of messages
+    │   ├── InvalidPipelineError               nodes that are no graph to run; .problems: list of messages
     │   └── UnsupportedError                   a device, executor or file format that is not there
     ├── NotFoundError (KeyError)               name something that exists; .near: close names
     ├── ConflictError                          it is there already, or something still needs it
     │   ├── AlreadyExistsError (FileExistsError)
     │   └── InUseError                         .users: what still needs it
+    ├── VersionError (ValueError)              train again; .node, .upstream, .version
     ├── DamagedError (OSError)                 stored bytes are not what they should be
     ├── StorageError (OSError)                 the place cannot take or give bytes
     │   ├── ReadOnlyError (PermissionError)
@@ -106,6 +108,13 @@ class InvalidTemplateError(InvalidInputError):
     problems: Sequence[str] = ()
 
 
+class InvalidPipelineError(InvalidInputError):
+    """Nodes that make no pipeline; ``problems`` lists everything found at once."""
+
+    kind = "invalid_pipeline"
+    problems: Sequence[str] = ()
+
+
 class UnsupportedError(InvalidInputError):
     """A device, executor, file format or feature that is not available here."""
 
@@ -136,6 +145,18 @@ class InUseError(ConflictError):
 
     kind = "in_use"
     users: Sequence[str] = ()
+
+
+class VersionError(WorkbenchError, ValueError):
+    """A step that was trained with another major version of what it gets its input from.
+
+    ``node`` is what has to be trained again, ``upstream`` what changed, ``version`` its version now.
+    """
+
+    kind = "version"
+    node: str = ""
+    upstream: str = ""
+    version: str = ""
 
 
 class DamagedError(WorkbenchError, OSError):

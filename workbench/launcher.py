@@ -61,6 +61,7 @@ class Options:
     resumed: RunRecord | None = None
     replays: RunRecord | None = None
     member: Member | None = None
+    part: tuple[str, str] | None = None  # of a pipeline: its run, and the path of the node
 
     def __post_init__(self) -> None:
         timeout_s, retries, priority, executor = self.timeout_s, self.retries, self.priority, self.executor
@@ -108,6 +109,8 @@ class Options:
             "replays": None if self.replays is None else self.replays.id,
             "sweep": member.sweep if member else None,
             "point": member.point if member else None,
+            "pipeline": self.part[0] if self.part else None,
+            "node": self.part[1] if self.part else "",
         }
 
 

@@ -110,6 +110,14 @@ class ParameterSpec(Record):
     length: int | None = None  # of tuples
 
 
+class FieldRecord(Record):
+    """One value that counted in a version."""
+
+    kind: str  # major, minor or patch
+    digest: str
+    shown: str
+
+
 class Verdict(Record):
     """What the deploy gate found when it imported an algorithm in a clean process."""
 
@@ -120,6 +128,23 @@ class Verdict(Record):
     seconds: float = 0.0
     python: str = ""
     workbench: str = ""
+    fields: dict[str, FieldRecord] | None = (
+        None  # versioned fields of the Runner class; None: nobody has looked
+    )
+
+
+class GitSource(Record):
+    """The checkout that an algorithm was deployed from; the patch is ``environments/<diff>.patch``."""
+
+    commit: str
+    branch: str = ""
+    remote: str = ""  # URL of origin, without secrets
+    root: str = ""  # of the checkout, on the machine that deployed
+    path: str = "."  # of the algorithm's folder, in it
+    dirty: bool = False
+    diff: str = ""  # digest of the patch to the commit
+    files: int = 0  # that the patch changes
+    left_out: tuple[str, ...] = ()  # files that differ too, and are too large to be kept
 
 
 class Revision(Record):
@@ -146,6 +171,7 @@ class Revision(Record):
     source: str | None = None  # the folder it came from
     content: str = ""  # digest over all of the above that makes two revisions differ
     declared: str = ""  # digest over what the folder alone says: an equal folder need not pass the gate again
+    git: GitSource | None = None
 
     @property
     def version(self) -> str:
@@ -196,10 +222,37 @@ class ErrorRecord(Record):
 
 
 class OutputRef(Record):
-    """One output of a run: a dataset, or a text that ``postprocess`` returned and that names no dataset."""
+    """One output of a run: a dataset, or a text that ``postprocess`` returned and that names no dataset.
+
+    A function of a pipeline also gives small plain values, and objects that only its process has; its outputs have names.
+    Several of one name belong together: the slices of a stack.
+    """
 
     dataset: str | None = None
     text: str | None = None
+    name: str = ""
+    value: Any = None  # a plain value
+    is_value: bool = False
+    is_dict: bool = False  # what was given is all keys of the dataset, not its one array
+    held: str = ""  # the class of an object that is kept nowhere
+
+
+class NodeRecord(Record):
+    """A step of a pipeline in the record of a run of it."""
+
+    name: str  # its path: ``outer/inner`` in a nested pipeline
+    kind: str  # algorithm, function or step
+    label: str  # what it does: name@major.minor, or the name of a function
+    version: str = ""  # of a function or step, as short as people read it
+    sources: tuple[
+        tuple[str, str], ...
+    ] = ()  # who gives what it reads (empty: the pipeline's input), and its name
+    outputs: tuple[str, ...] = ()
+    status: str = "PENDING"  # a RunStatus, or SKIPPED where something before it has failed
+    run: str = ""  # the id of its run, once there is one
+    reused: bool = False
+    seconds: float | None = None
+    error: str = ""
 
 
 class RunRecord(Record):
@@ -248,6 +301,12 @@ class RunRecord(Record):
     sweep: str | None = None  # the sweep it belongs to, and which of its points it computes
     point: int | None = None
     records: dict[str, Any] = Field(default_factory=dict)  # what it has recorded by name, beside its outputs
+    pipeline: str | None = None  # the run of the pipeline that it is a node of, and which of its nodes
+    node: str = ""
+    nodes: tuple[NodeRecord, ...] = ()  # of a run of a pipeline
+    pipeline_outputs: tuple[tuple[str, str], ...] = ()  # of such a run: which node gives each output
+    function: str = ""  # of a node's run: the function, ``module:name``; what its code means is ``content``
+    arguments: tuple[OutputRef, ...] = ()  # what it was called with; the name is the position
     priority: int = 0
     created: datetime
     started: datetime | None = None
@@ -351,3 +410,77 @@ class EntryVersion(Record):
     """All entries of one version. It stays when the last one is purged: no version is allocated twice."""
 
     entries: tuple[EntryRecord, ...] = ()
+
+
+class BundleFile(Record):
+    """A file of a bundle; its bytes are ``bundle-files/<digest>``."""
+
+    digest: str
+    size: int
+    mtime_ns: int  # nanoseconds since 1970, when it was last changed where it came from
+
+
+class BundleRecord(Record):
+    """One version of a bundle: ``bundles/<name>/<version>.json``. A deleted one stays, without files: no version is given twice."""
+
+    id: str
+    bundle: str  # the same for all its versions
+    name: str
+    version: int
+    files: dict[str, BundleFile] = Field(default_factory=dict)  # by path
+    count: int = 0  # of files
+    size: int = 0  # of all files, bytes
+    what: str = "all"  # what of the folder was pushed
+    message: str = ""
+    parents: tuple[str, ...] = ()  # ids of what it was made from
+    user: str = ""
+    created: datetime
+    deleted: datetime | None = None
+
+
+class StepKind(StrEnum):
+    """What has versions that are counted from the newest."""
+
+    STEP = "step"
+    PIPELINE = "pipeline"
+
+
+class StepRecord(Record):
+    """A step or pipeline whose versions are kept: ``steps/<kind>/<name>.json``."""
+
+    name: str
+    kind: StepKind = StepKind.STEP
+    origin: str = ""  # module:Class of a step that has its name from its class
+    last_step: str = ""  # of a pipeline: the step that gives its result
+    created: datetime
+
+
+class StepVersionRecord(Record):
+    """One version of a step or pipeline: ``steps/<kind>/<name>/<number>.json``."""
+
+    step: str
+    kind: StepKind = StepKind.STEP
+    number: tuple[int, int, int]
+    major: str  # the digests
+    minor: str
+    patch: str
+    made: float  # when the code was made or trained, in seconds since 1970
+    fields: dict[str, FieldRecord] | None = None  # None: only the digests are known
+    data: str = ""  # digest of its bytes, models/<step>/<digest>; empty where none are kept
+    size: int = 0
+    nodes: dict[str, str] = Field(default_factory=dict)  # of a pipeline: node -> step@number
+    created: datetime
+    deleted: datetime | None = None  # the number is not given again
+
+
+class LinkRecord(Record):
+    """What says that a step worked with a version of another.
+
+    ``links/<downstream>/<upstream>/<number>.json``, and for one version of the step ``.../<number>/<downstream number>.json``.
+    """
+
+    downstream: str
+    upstream: str
+    number: tuple[int, int, int]  # of the upstream step
+    downstream_number: tuple[int, int, int] | None = None  # None: whichever it has
+    created: datetime

@@ -13,6 +13,7 @@ MAX_NAME = 100
 MAX_KEY = 512
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]  # of ten bits
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -27,7 +28,7 @@ def new_id() -> str:
     listing by id is a listing by time.
     """
     value = (time.time_ns() // 1_000_000) << 52 | int.from_bytes(os.urandom(7), "big") >> 4
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(95, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(90, -1, -10)])
 
 
 def time_of(id: str) -> datetime:

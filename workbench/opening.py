@@ -24,8 +24,9 @@ FORMAT = 1
 MARK = "workbench.json"
 COLLECTIONS = (
     *("objects", "datasets", "packages", "assets", "algorithms", "runs", "forms", "environments"),
-    *("templates", "files"),
-    "entries",  # new ones at the end: the last one shows whether a workspace has all
+    *("templates", "files", "entries", "bundle-files"),
+    *("bundles", "steps", "models"),
+    "links",  # new ones at the end: the last one shows whether a workspace has all
 )
 
 

@@ -18,6 +18,7 @@ from workbench.storage.store import Store
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
+    from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.runnable import Runnable
     from workbench.batch import Templates
     from workbench.batch.sweeps import Sweeps
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
     from workbench.execution.caches import CacheState
-    from workbench.execution.comparison import Comparison
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
@@ -38,8 +38,12 @@ if TYPE_CHECKING:
     from workbench.execution.why import Why
     from workbench.launcher import Launcher
     from workbench.library import Datasets
+    from workbench.library.bundles import Bundles
     from workbench.library.entries import Entries
+    from workbench.links import Links
     from workbench.pages import Page
+    from workbench.pipelines import Pipeline
+    from workbench.pipelines.pipelines import Pipelines
     from workbench.sessions import Session, Sessions
 
 _current: Workspace | None = None
@@ -47,7 +51,8 @@ _lock = threading.RLock()
 
 
 class Workspace:
-    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions`` and ``ws.run(...)``.
+    """Everything of one store: ``ws.datasets``, ``ws.entries``, ``ws.bundles``, ``ws.algorithms``, ``ws.runs``, ``ws.sweeps``, ``ws.sessions``,
+    ``ws.links``, ``ws.pipelines`` and ``ws.run(...)``.
 
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
@@ -63,12 +68,15 @@ class Workspace:
         self._catalog: Catalog | None = None
         self._datasets: Datasets | None = None
         self._entries: Entries | None = None
+        self._bundles: Bundles | None = None
         self._algorithms: Algorithms | None = None
         self._runs: Runs | None = None
         self._environment: Environment | None = None
         self._runners: RunnerCache | None = None
         self._sessions: Sessions | None = None
         self._sweeps: Sweeps | None = None
+        self._links: Links | None = None
+        self._pipelines: Pipelines | None = None
         self._launcher: Launcher | None = None
         self._wired: Services | None = None
 
@@ -104,6 +112,28 @@ class Workspace:
             return self._entries
 
     @property
+    def bundles(self) -> Bundles:
+        """The bundles: folders kept in step by checksum."""
+        with self._lock:
+            self._check_open()
+            if self._bundles is None:
+                from workbench.library.bundles import Bundles
+
+                self._bundles = Bundles(self.store, self.catalog)
+            return self._bundles
+
+    @property
+    def links(self) -> Links:
+        """The versions of steps, their states, and which of them worked together."""
+        with self._lock:
+            self._check_open()
+            if self._links is None:
+                from workbench.links import Links
+
+                self._links = Links(self.store, self.catalog)
+            return self._links
+
+    @property
     def url(self) -> str:
         """Where the workspace is."""
         return self.store.url
@@ -116,7 +146,13 @@ class Workspace:
             if self._algorithms is None:
                 from workbench.algorithms import Algorithms
 
-                self._algorithms = Algorithms(self.store, self.catalog, self.settings, run=self.run)
+                self._algorithms = Algorithms(
+                    self.store,
+                    self.catalog,
+                    self.settings,
+                    run=self.run,
+                    outdated=lambda name, version: self.links.outdated(name, version),
+                )
             return self._algorithms
 
     @property
@@ -180,6 +216,24 @@ class Workspace:
                 )
             return self._sweeps
 
+    @property
+    def pipelines(self) -> Pipelines:
+        """The pipelines: graphs of algorithms, functions and steps that run as one."""
+        with self._lock:
+            self._check_open()
+            if self._pipelines is None:
+                from workbench.pipelines.pipelines import Pipelines
+
+                self._pipelines = Pipelines(
+                    self.algorithms,
+                    self.links,
+                    self.catalog,
+                    self.services(),
+                    executor=self.executor,
+                    run=self.run,
+                )
+            return self._pipelines
+
     def session(self, name: str) -> Session:
         """Return the session of this name; made on first use.
 
@@ -191,7 +245,7 @@ class Workspace:
 
     def run(
         self,
-        algorithm: str | os.PathLike[str] | Algorithm | Runnable,
+        algorithm: str | os.PathLike[str] | Algorithm | Runnable | Pipeline,
         inputs: Any = (),
         parameters: Mapping[str, Any] | None = None,
         *,
@@ -210,13 +264,15 @@ class Workspace:
         _resumed: RunRecord | None = None,
         _replays: RunRecord | None = None,
         _member: Member | None = None,
+        _part: tuple[str, str] | None = None,
     ) -> Run:
         """Run an algorithm on inputs.
 
         Parameters
         ----------
-        algorithm : str, path or Algorithm
+        algorithm : str, path, Algorithm or Pipeline
             ``name``, ``name@1``, ``name@1.2``, ``name@alias``, a revision id, or the folder of one that is not deployed.
+            A pipeline is run as by ``ws.pipelines.run``.
         inputs : array, str, Dataset, path, or a sequence of them
             Ids, names, Datasets, files, arrays or a mix; may be empty. An array becomes a dataset under the key of the
             algorithm's type; for image types a 3-D array of shape (n, H, W) is a stack of n slices. An array of shape (3, H, W)
@@ -264,6 +320,26 @@ class Workspace:
         from workbench.launcher import Options
 
         self._check_open()
+        if hasattr(algorithm, "wiring"):  # a Pipeline, which nothing here has imported
+            return self._run_pipeline(
+                algorithm,
+                inputs,
+                parameters,
+                {
+                    "device": device,
+                    "session": session,
+                    "retries": retries or None,
+                    "priority": priority or None,
+                },
+                executor=executor,
+                reuse="auto" if reuse is None else reuse,
+                wait=wait,
+                timeout_s=timeout_s,
+                debug=debug,
+                tags=tags,
+                echo=echo,
+                on_event=on_event,
+            )
         options = Options(
             executor=executor,
             device=device,
@@ -280,8 +356,22 @@ class Workspace:
             resumed=_resumed,
             replays=_replays,
             member=_member,
+            part=_part,
         )
         return self._launches.run(algorithm, inputs, parameters, options)
+
+    def _run_pipeline(
+        self, pipeline: Any, inputs: Any, parameters: Any, of_nodes: Mapping[str, Any], **options: Any
+    ) -> Run:
+        """Run a pipeline by `run`: several inputs are a sequence, or a mapping by name."""
+        given = [name for name, value in of_nodes.items() if value is not None]
+        if given:
+            raise UnsupportedError(
+                f"{given[0]!r} is an option of a node, not of a whole pipeline: Node(..., {given[0]}={of_nodes[given[0]]!r})."
+            )
+        is_one = len(pipeline.inputs) == 1 or isinstance(inputs, Mapping)
+        several = [inputs] if is_one else list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        return self.pipelines.run(pipeline, *several, parameters=parameters, **options)
 
     def load_template(self, ref: str | os.PathLike[str]) -> Template:
         """Return the template at a path, an fsspec URL, or ``workbench://name.ipynb`` in this workspace."""
@@ -375,7 +465,15 @@ class Workspace:
         assert record.revision is not None
         return self.run(record.revision, list(record.inputs), record.parameters, _resumed=record, **given)
 
-    def replay(self, run_id: str, *, rtol: float = 0.0, atol: float = 0.0, **options: Any) -> Replay:
+    def replay(
+        self,
+        run_id: str,
+        *,
+        rtol: float = 0.0,
+        atol: float = 0.0,
+        from_source: bool | str | os.PathLike[str] = False,
+        **options: Any,
+    ) -> Replay:
         """Compute a completed run again, from the same code, parameters, inputs, device and seed, and compare its outputs.
 
         Parameters
@@ -384,6 +482,9 @@ class Workspace:
             Of a reused run, what is computed again is the run that computed its outputs.
         rtol, atol : float
             Numbers are within tolerance where ``|new - old| <= atol + rtol * |old|``.
+        from_source : bool, path or URL
+            First make the code anew, from a fresh clone of its repository (or of this one) at its commit with the uncommitted
+            changes that were kept, and go on only if it is the same.
         **options
             As for `run`, such as ``executor``, ``device``, ``timeout_s``; default: those of the run.
 
@@ -393,7 +494,7 @@ class Workspace:
             If it cannot be computed again: it did not complete, was of a notebook or of a folder that has changed, worked in a
             session, or its inputs or its revision were deleted.
         """
-        from workbench.execution.replay import checked_tolerance, replayable, replayed
+        from workbench.execution.replay import checked_tolerance, rebuilt, replayable, replayed
 
         self._check_open()
         checked_tolerance(rtol, atol)
@@ -402,10 +503,11 @@ class Workspace:
             original = self.runs.get(original.reused_from)
         record = original.record
         what = replayable(record, self.algorithms, self.datasets, options.get("session"))
+        notes = [rebuilt(record, self.algorithms, from_source)] if from_source else []
         given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}
         given |= {"reuse": "never", "wait": True}
         run = self.run(what, list(record.inputs), record.parameters, _replays=record, **given)
-        return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol)
+        return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol, notes)
 
     def find_run(
         self,
@@ -464,6 +566,8 @@ class Workspace:
             self.catalog.put_run(run)
             counts["runs"] += 1
         counts["entries"] = self.entries.reindex()
+        counts["bundles"] = self.bundles.reindex()
+        counts["versions of steps"] = self.links.reindex()
         return counts
 
     def close(self) -> None:
@@ -473,6 +577,8 @@ class Workspace:
             if self._closed:
                 return
             self._closed = True
+        if self._pipelines is not None:
+            self._pipelines.close()
         for executor in self._executors.values():
             executor.shutdown()
         if self._runs is not None:
@@ -668,3 +774,9 @@ def current() -> Workspace:
     """Return the workspace that was opened last and is not closed; open the default one if there is none."""
     with _lock:
         return _current if _current is not None else open()
+
+
+def opened() -> Workspace | None:
+    """Return the workspace that was opened last and is not closed; None if there is none."""
+    with _lock:
+        return _current

@@ -53,7 +53,8 @@ def test_opening_an_existing_folder_loads_sql_and_records_but_no_arrays(tmp_path
 def test_the_public_names_are_there() -> None:
     import workbench
 
-    assert set(workbench.__all__) == {"Workspace", "__version__", "current", "open", "record", "show"}
+    names = {"Node", "Pipeline", "Workspace", "__version__", "current", "open", "record", "show"}
+    assert set(workbench.__all__) == names
     for name in workbench.__all__:
         assert getattr(workbench, name) is not None
     with pytest.raises(AttributeError, match="it has"):
@@ -67,6 +68,7 @@ def test_the_public_names_are_there() -> None:
         "workbench.batch",
         "workbench.catalog",
         "workbench.library",
+        "workbench.pipelines",
         "workbench.runners",
         "workbench.sessions",
         "workbench.storage",

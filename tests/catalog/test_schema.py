@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 
 from workbench.catalog import Catalog, is_current, schema, version
 from workbench.errors import StorageError, WorkspaceError
+from workbench.models import StepRecord, now
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -98,6 +99,21 @@ def test_runs_of_a_catalog_from_before_sweeps_belong_to_none(tmp_path: Path) -> 
         assert (run.sweep, run.point, catalog.list_runs(sweep="s")[0]) == (None, None, [])
         catalog.put_run(run.model_copy(update={"sweep": "s", "point": 7}))
         assert [(r.id, r.point) for r in catalog.list_runs(sweep="s")[0]] == [(run.id, 7)]
+    Catalog.open(new_url).close()
+    assert description(old_url) == description(new_url)
+
+
+def test_a_catalog_from_before_steps_keeps_its_entries_and_takes_steps(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as old:
+        old.executescript((Path(__file__).parent / "data" / "catalog-0005.sql").read_text())
+    old_url, new_url = f"sqlite:///{tmp_path}/old.sqlite", f"sqlite:///{tmp_path}/new.sqlite"
+    with Catalog.open(old_url) as catalog:
+        assert catalog.entry_versions(("workspace", "eos", "data")) == [1]
+        assert catalog.list_steps("step") == []
+        step = StepRecord(name="pca", created=now())
+        with catalog.change_steps([("step", "pca")]) as change:
+            change.put_step(step)
+        assert catalog.get_step("step", "pca") == step
     Catalog.open(new_url).close()
     assert description(old_url) == description(new_url)
 

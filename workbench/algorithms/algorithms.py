@@ -6,16 +6,24 @@ import builtins
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench.algorithms.algorithm import Algorithm, Description
 from workbench.algorithms.deploy import Deployer, DeployPlan
+from workbench.algorithms.exchange import Exchange
 from workbench.algorithms.folder import read_folder
 from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
 from workbench.algorithms.manifest import DEVICES
-from workbench.algorithms.refs import asset_key, check_alias, parse_ref
+from workbench.algorithms.refs import asset_key, check_alias, parse_ref, parse_time
+from workbench.algorithms.revision_versions import (
+    fields_of,
+    fields_version,
+    revision_table,
+    version_of_revision,
+)
 from workbench.algorithms.stored import RECORDS, StoredAlgorithms
 from workbench.catalog import Catalog
 from workbench.errors import (
@@ -29,6 +37,7 @@ from workbench.models import AlgorithmType, Revision
 from workbench.pages import Page, Row
 from workbench.settings import Settings
 from workbench.storage.store import Store
+from workbench.versions import FieldChange, Version, change_note, change_table
 
 if TYPE_CHECKING:
     from workbench.algorithms.code_digest import Code
@@ -37,7 +46,7 @@ if TYPE_CHECKING:
 KEPT_CODES = 256  # a few kB each
 
 
-class Algorithms:
+class Algorithms(Exchange):
     """The algorithms of a workspace.
 
     Parameters
@@ -47,15 +56,23 @@ class Algorithms:
     settings : Settings
     run : callable, optional
         Called as ``run(algorithm, inputs, parameters, **options)`` when an `Algorithm` is called.
+    outdated : callable, optional
+        Returns the steps of pipelines that need retraining for a version of an algorithm: ``ws.links.outdated``.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, settings: Settings, run: Callable[..., Any] | None = None
+        self,
+        store: Store,
+        catalog: Catalog,
+        settings: Settings,
+        run: Callable[..., Any] | None = None,
+        outdated: Callable[[str, Version], Sequence[str]] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._settings = settings
         self._run = run
+        self._outdated = outdated
         self._stored = StoredAlgorithms(store)
         self._lookup = Lookup(catalog)
         self._deployer = Deployer(store, self._stored, catalog)
@@ -106,9 +123,48 @@ class Algorithms:
         plan = self._deployer.plan(read_folder(path), check=check)
         if dry_run:
             return plan
+        before = self._catalog.find_revision(plan.name)
         deployed = self._algorithm(self._deployer.carry_out(plan))
-        deployed.note = plan.note
+        git, lost = deployed.revision.git, ""
+        if git is not None and git.left_out and plan.state != "unchanged":
+            names = ", ".join(git.left_out[:5])
+            lost = f"of what is not committed, {len(git.left_out)} too large to keep: {names}"
+        change = self._change_note(before, deployed.revision)
+        deployed.note = "; ".join(filter(None, (plan.note, change, lost)))
         return deployed
+
+    def _change_note(self, before: Revision | None, after: Revision) -> str:
+        """Return what changed in the versioned fields of the Runner, and what that asks for."""
+        if before is None or not before.verdict or not after.verdict or before.id == after.id:
+            return ""
+        if fields_of(before) == fields_of(after):
+            return ""
+        version = version_of_revision(after)
+        outdated = self._outdated(after.name, version) if self._outdated else ()
+        return change_note(after.name, fields_version(before), fields_version(after), outdated)
+
+    def history(self, name: str) -> Page[Revision]:
+        """Return all revisions of an algorithm, newest first, with what changed field by field.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of that name.
+        """
+        found: builtins.list[Revision] = []
+        after: str | None = None
+        while True:
+            some, after = self._catalog.list_revisions(name=name, newest_only=False, limit=500, after=after)
+            found += some
+            if after is None:
+                break
+        if not found:
+            self.get(name)  # says what there is
+        return revision_table(found)
+
+    def field_changes(self, before: str, after: str) -> Page[FieldChange]:
+        """Return what differs between two versions or revisions of algorithms, field by field: ``field_changes("blur@1.0", "blur@1.1")``."""
+        return change_table(*(version_of_revision(self.get(ref).revision) for ref in (before, after)))
 
     # -- finding
 
@@ -122,6 +178,7 @@ class Algorithms:
         any_tags: Sequence[str] | str = (),
         without_tags: Sequence[str] | str = (),
         device: str | None = None,
+        as_of: str | date | None = None,
         order: str = "-created",
         limit: int | None = None,
     ) -> Page[Algorithm]:
@@ -139,6 +196,8 @@ class Algorithms:
             Has all of them, at least one, none.
         device : str, optional
             Supports ``cpu``, ``gpu`` (or ``cuda``), ``mps``.
+        as_of : str, date or datetime, optional
+            The registry as it was then: ``"2026-03-01"`` (the end of that day) or ``"2026-03-01T14:30"``, in local time.
         order : {"-created", "created", "name", "-name"}
         limit : int, optional
             Items on a page; default: the setting ``page_size``.
@@ -157,6 +216,7 @@ class Algorithms:
             "any_tags": _words(any_tags),
             "without_tags": _words(without_tags),
             "device": _device(device),
+            "as_of": None if as_of is None else parse_time(as_of),
             "order": order,
             "limit": self._settings.page_size if limit is None else limit,
         }
@@ -183,12 +243,13 @@ class Algorithms:
         Parameters
         ----------
         ref : str or Algorithm
-            ``name``, ``name@1``, ``name@1.2``, ``name@alias``, or a revision id.
+            ``name``, ``name@1``, ``name@1.2``, ``name@alias``, a revision id, or ``name@2026-03-01``: what the name stood for at the
+            end of that day, in local time; or ``name@2026-03-01T14:30``.
 
         Raises
         ------
         NotFoundError
-            With the nearest names or versions.
+            With the nearest names or versions, or the date of the first deploy.
         """
         return ref if isinstance(ref, Algorithm) else self._algorithm(self._lookup.find(ref))
 
@@ -247,12 +308,12 @@ class Algorithms:
             )
         self._change_aliases(name, {alias: None})
 
-    def _change_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+    def _change_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
         self._stored.prepare()
         with writing(self._store, RECORDS):
             self._write_aliases(name, changes)
 
-    def _write_aliases(self, name: str, changes: dict[str, str | None]) -> None:
+    def _write_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
         changed = {**self._catalog.get_aliases(name), **changes}
         kept = {alias: target for alias, target in changed.items() if target is not None}
         self._stored.put_aliases(name, kept)

@@ -69,7 +69,7 @@ class AlgorithmFolder:
             created=now(),
         )
         what_counts = facts.model_dump_json(
-            exclude={"id", "created", "verdict", "source", "content", "declared"}
+            exclude={"id", "created", "verdict", "source", "content", "declared", "git"}
         )
         return facts.model_copy(
             update={

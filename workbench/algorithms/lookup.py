@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from workbench.algorithms.algorithm import Algorithm
@@ -57,6 +58,8 @@ class Lookup:
         name = self.spelled(parsed.name)
         if parsed.alias is not None:
             return self._aliased(parsed, name)
+        if parsed.at is not None:
+            return self._at(parsed, name, parsed.at)
         found = self._catalog.find_revision(name, parsed.major, parsed.minor)
         if found is None or (parsed.id is not None and parsed.id != parsed.name):
             raise self._absent(parsed, name)
@@ -78,6 +81,41 @@ class Lookup:
                 f"Alias {name}@{spelled} names {target!r}, which is gone. Move it: ws.algorithms.alias('{name}@1.0', {spelled!r})."
             )
         return found
+
+    def before(self, revision: Revision) -> Revision:
+        """Return the revision before one: of its version, else the newest of the version below.
+
+        Raises
+        ------
+        NotFoundError
+            If it is the first.
+        """
+        older = [r for r in self.revisions(revision) if (r.created, r.id) < (revision.created, revision.id)]
+        if older:
+            return max(older, key=lambda r: (r.created, r.id))
+        mine = (revision.major, revision.minor)
+        below = [v for v in self._catalog.algorithm_versions(revision.name) if v < mine]
+        found = self._catalog.find_revision(revision.name, *below[-1]) if below else None
+        if found is None:
+            raise NotFoundError(
+                f"There is nothing before {revision.ref} ({revision.id}). Name two to compare."
+            )
+        return found
+
+    def _at(self, parsed: Ref, name: str, at: datetime) -> Revision:
+        """Return what the name stood for at a time."""
+        found = self._catalog.find_revision(name, until=at)
+        if found is not None:
+            return found
+        first = self._catalog.first_revision(name)
+        if first is None:
+            raise self._absent(parsed, name)
+        day = first.created.astimezone()
+        raise NotFoundError(
+            f"There was no algorithm {name!r} yet on {at.astimezone():%Y-%m-%d %H:%M}: the first one, {first.ref}, was deployed on "
+            f"{day:%Y-%m-%d %H:%M}. Write '{name}@{day:%Y-%m-%d}' or a later date.",
+            near=[f"{name}@{day:%Y-%m-%d}"],
+        )
 
     def _absent(self, parsed: Ref, name: str) -> NotFoundError:
         names = self._catalog.algorithm_names()

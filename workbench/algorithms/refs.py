@@ -1,13 +1,15 @@
-"""How an algorithm is named in text: ``name``, ``name@1``, ``name@1.2``, ``name@alias``, or a revision id."""
+"""How an algorithm is named in text: ``name``, ``name@1``, ``name@1.2``, ``name@alias``, ``name@2026-03-01``, or a revision id."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 
 from workbench.errors import InvalidNameError
 from workbench.names import check_key, check_name, is_id
 
+_DATE = re.compile(r"\d{4}-.*")
 _NUMBERS = re.compile(r"(\d{1,9})(?:\.(\d{1,9})(?:\.[0-9A-Za-z.+-]+)?)?")
 
 
@@ -21,6 +23,7 @@ class Ref:
     minor: int | None = None
     id: str | None = None
     alias: str | None = None
+    at: datetime | None = None  # what the name stood for then
 
     @property
     def version(self) -> str | None:
@@ -35,6 +38,8 @@ def parse_ref(text: str) -> Ref:
     '1.2'
     >>> parse_ref("denoise@stable").alias
     'stable'
+    >>> parse_ref("denoise@2026-03-01T12:00Z").at
+    datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.timezone.utc)
     """
     text = text.strip()
     name, separator, behind = text.partition("@")
@@ -48,7 +53,32 @@ def parse_ref(text: str) -> Ref:
         return Ref(text, name, int(numbers[1]), None if numbers[2] is None else int(numbers[2]))
     if is_id(behind):
         return Ref(text, name, id=behind)
+    if _DATE.fullmatch(behind):
+        return Ref(text, name, at=parse_time(behind))
     return Ref(text, name, alias=behind)
+
+
+def parse_time(when: str | date) -> datetime:
+    """Return the moment that a text, date or datetime means, with its zone.
+
+    A date alone is the end of that day, and what names no zone is local time.
+
+    Raises
+    ------
+    InvalidNameError
+        If it is no time.
+    """
+    try:
+        if isinstance(when, str):
+            when = datetime.fromisoformat(when) if len(when) > 10 else date.fromisoformat(when)
+        if not isinstance(when, datetime):
+            day_after = datetime.combine(when + timedelta(days=1), time()).astimezone()
+            return day_after - timedelta(microseconds=1)
+        return when.astimezone()
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidNameError(
+            f"{when!r} is no date ({error}). Write one such as 2026-03-01, or a time such as 2026-03-01T14:30."
+        ) from None
 
 
 def asset_key(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,6 +53,20 @@ FAMILY = Family(
 )
 
 
+def _was_newest(time: datetime) -> list[sa.ColumnElement[bool]]:
+    """Return conditions that only the revisions fulfil which answered to their versions at a time."""
+    c, other = revisions.c, revisions.alias().c
+    later = sa.or_(other.created > c.created, sa.and_(other.created == c.created, other.id > c.id))
+    newer = sa.exists().where(
+        other.name == c.name,
+        other.major == c.major,
+        other.minor == c.minor,
+        other.created <= micros(time),
+        later,
+    )
+    return [checked(c.created) <= micros(time), ~newer]
+
+
 class RevisionCatalog:
     """What may be asked and recorded about algorithms."""
 
@@ -81,6 +96,7 @@ class RevisionCatalog:
         without_tags: Sequence[str] = (),
         device: str | None = None,
         newest_only: bool = True,
+        as_of: datetime | None = None,
         order: str = "-created",
         limit: int = 50,
         after: str | None = None,
@@ -100,6 +116,8 @@ class RevisionCatalog:
             A device that it supports.
         newest_only : bool
             Of each ``name@major.minor`` only the newest revision.
+        as_of : datetime, optional
+            Of each ``name@major.minor`` the revision that was the newest one then.
         order : {"-created", "created", "name", "-name"}
             By name means by name, version, time.
         limit : int
@@ -115,11 +133,13 @@ class RevisionCatalog:
         check_order(order, FAMILY.orders)
         exact, pattern = exact_or_pattern(name)
         any_tags, c = tags_of(any_tags), revisions.c
+        newest_only &= as_of is None
         newest = {"newest": 1} if newest_only else {}
         checks = {c.major: major, c.minor: minor, c.type: one_of(type, AlgorithmType, "type")}
         where = [checked(column) == value for column, value in checks.items() if value is not None]
         where += [~has_value(FAMILY, revision_tags, tags_of(without_tags))] if without_tags else []
         where += [c.devices.contains(f" {device} ", autoescape=True)] if device is not None else []
+        where += _was_newest(as_of) if as_of is not None else []
         if order.endswith("name"):
             walks = [Walk(equal=newest)]
         elif any_tags and not tags:
@@ -147,16 +167,30 @@ class RevisionCatalog:
         with self._database.read() as connection:
             return search.page(connection)
 
-    def find_revision(self, name: str, major: int | None = None, minor: int | None = None) -> Revision | None:
-        """Return the newest match: the highest ``major.minor`` as numbers, of that the newest revision."""
+    def find_revision(
+        self, name: str, major: int | None = None, minor: int | None = None, until: datetime | None = None
+    ) -> Revision | None:
+        """Return the newest match: the highest ``major.minor`` as numbers, of that the newest revision.
+
+        With ``until``, only what was made by then counts.
+        """
         c = revisions.c
         wanted = [column == n for column, n in ((c.major, major), (c.minor, minor)) if n is not None]
+        wanted += [c.created <= micros(until)] if until is not None else []
         statement = (
             sa.select(*FAMILY.shown)
             .where(c.name == name, *wanted)
             .order_by(c.major.desc(), c.minor.desc(), c.created.desc(), c.id.desc())
             .limit(1)
         )
+        with self._database.read() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else FAMILY.parse(row)
+
+    def first_revision(self, name: str) -> Revision | None:
+        """Return the oldest revision of a name."""
+        c = revisions.c
+        statement = sa.select(*FAMILY.shown).where(c.name == name).order_by(c.created, c.id).limit(1)
         with self._database.read() as connection:
             row = connection.execute(statement).first()
         return None if row is None else FAMILY.parse(row)

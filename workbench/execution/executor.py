@@ -56,7 +56,7 @@ class Job:
     record : RunRecord
         In state PENDING, not saved yet.
     algorithm : Runnable or None
-        None for a notebook.
+        None for a notebook or a call.
     wait : bool
         Whether the caller waits for the end.
     echo : bool
@@ -67,6 +67,8 @@ class Job:
         The notebook to be run, with its parameters in it, as JSON.
     member : Member, optional
         Its place in a sweep, whose file names the run already.
+    call : str
+        The file with the function of a pipeline that is to be called.
     """
 
     record: RunRecord
@@ -76,6 +78,7 @@ class Job:
     listener: Callable[[RunEvent], None] | None = None
     notebook: str = ""
     member: Member | None = None
+    call: str = ""
 
 
 class Executor(ABC):
@@ -89,6 +92,8 @@ class Executor(ABC):
     outlives_kernel: bool
     #: needs a store that other processes see
     needs_shared_store: bool
+    #: takes functions of pipelines too, not only algorithms and notebooks
+    takes_calls: bool = False
 
     def __init__(self, services: Services) -> None:
         self.services = services

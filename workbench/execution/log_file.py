@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from functools import cached_property
 from pathlib import Path
 
 from workbench.models import now
@@ -31,14 +32,16 @@ class LogFile:
         self._run_id = run_id
         self._key = log_key(run_id)
         self._lock = threading.Lock()
-        found = store.local_path(COLLECTION, self._key)
-        self._is_spooled = found is None
-        self._path = found or _spool(run_id)
+        self._is_spooled = not store.is_local
         self._descriptor: int | None = (
             None  # opened by the first line: a run that says nothing leaves no file
         )
         self._is_closed = False
         self._size = 0
+
+    @cached_property
+    def _path(self) -> Path:
+        return log_path(self._store, self._run_id)
 
     def write(self, level: str, message: str) -> str:
         """Write a message, stamped with local time and zone; return the lines as written.

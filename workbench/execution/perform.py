@@ -75,15 +75,24 @@ class Task:
     has_user: bool = True
 
     @classmethod
-    def of(cls, services: Services, algorithm: Runnable, device: str) -> Self:
-        """Return the task of running an algorithm in this process."""
+    def of(
+        cls,
+        services: Services,
+        algorithm: Runnable,
+        device: str,
+        *,
+        facts: Callable[[], dict[str, Any]] | None = None,
+        has_user: bool = True,
+    ) -> Self:
+        """Return the task of running an algorithm in this process; the environment's facts are its own by default."""
         return cls(
             key=(algorithm.revision.content, device),
             runner_class=algorithm.runner_class,
             asset=algorithm.asset,
             device=device,
             datasets=services.datasets,
-            facts=services.environment.facts,
+            facts=facts or services.environment.facts,
+            has_user=has_user,
             runners=services.runners,
             session=services.session,
             retryable=algorithm.revision.settings.get("retryable", True),
@@ -196,7 +205,7 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
                     continue
                 except (WorkbenchError, KeyboardInterrupt) as stop:
                     error = stop
-            _settle_error(live, error, phases, task)
+            settle_error(live, error, phases.current, phases.seconds, task.facts())
             # sys.exit() in an algorithm ends its run, not the kernel
             if isinstance(error, KeyboardInterrupt) or (raise_errors and isinstance(error, Exception)):
                 raise
@@ -290,8 +299,22 @@ def _outputs(result: Any, task: Task) -> tuple[list[OutputRef], list[str]]:
     return outputs, warnings
 
 
-def _settle_error(live: LiveRun, error: BaseException, phases: _Phases, task: Task) -> None:
-    """Bring a run that raised to FAILED or CANCELLED, with the true error first."""
+def settle_error(
+    live: LiveRun, error: BaseException, phase: str, seconds: dict[str, float], facts: dict[str, Any]
+) -> None:
+    """Bring a run that raised to FAILED or CANCELLED, with the true error first.
+
+    Parameters
+    ----------
+    live : LiveRun
+    error : BaseException
+    phase : str
+        In which it was raised.
+    seconds : dict
+        What each phase took.
+    facts : dict
+        Of the environment.
+    """
     live.exception = error
     is_interrupt = isinstance(error, KeyboardInterrupt)
     cancelled = isinstance(error, RunCancelledError) or is_interrupt
@@ -306,12 +329,12 @@ def _settle_error(live: LiveRun, error: BaseException, phases: _Phases, task: Ta
         else ErrorRecord(
             type=type(error).__name__,
             message=_explained(error),
-            phase=phases.current,
+            phase=phase,
             traceback=_algorithm_traceback(error),
             kind=getattr(error, "kind", "run_failed"),
         ),
-        phases=phases.seconds,
-        environment=task.facts(),
+        phases=seconds,
+        environment=facts,
     )
 
 

@@ -35,6 +35,7 @@ class ProcessExecutor(Executor):
     can_kill = True
     outlives_kernel = True
     needs_shared_store = True
+    takes_calls = True
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
@@ -126,6 +127,8 @@ class ProcessExecutor(Executor):
             "cwd": _cwd(),
             "env": chosen_environment(settings.host_environment),
         }
+        if job.call:
+            return {**order, "call": job.call, "key": ["call", job.record.content]}
         if algorithm is None:
             return {**order, "notebook": True, "key": ["notebook", ""]}
         needs = needs_of(algorithm.revision, job.record.device, settings)

@@ -79,7 +79,7 @@ def checked_word(mode: str) -> str:
 
 def template_parts(digest: str, values: Mapping[str, Any]) -> dict[str, str]:
     """Return what the result of a notebook depends on, as far as is known: its cells and its parameters."""
-    return {"template": digest, "parameters": _digest(values)}
+    return {"template": digest, "parameters": digest_of(values)}
 
 
 def is_deterministic(revision: Revision) -> bool:
@@ -118,13 +118,13 @@ def key_parts(
     device : str
     """
     parts = {
-        "code": _digest([code, revision.runner, revision.runner_class, revision.type, revision.compox]),
-        "assets": _digest(counting_assets(revision.assets)),
-        "parameters": _digest(values),
-        "inputs": _digest(list(inputs)),
+        "code": digest_of([code, revision.runner, revision.runner_class, revision.type, revision.compox]),
+        "assets": digest_of(counting_assets(revision.assets)),
+        "parameters": digest_of(values),
+        "inputs": digest_of(list(inputs)),
     }
     if device_matters(revision):
-        parts["device"] = _digest(device.partition(":")[0])  # one card of a kind is as good as another
+        parts["device"] = digest_of(device.partition(":")[0])  # one card of a kind is as good as another
     return parts
 
 
@@ -135,10 +135,11 @@ def kept_key(parts: Mapping[str, str], *, debug: bool, session: str | None) -> s
 
 def key_of(parts: Mapping[str, str]) -> str:
     """Return the key of all parts."""
-    return _digest(parts)
+    return digest_of(parts)
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """Return the digest of what JSON can hold."""
     from blake3 import blake3
 
     # 1 and 1.0 differ, as checked values do only where their kinds do; NaN is equal to itself

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import (
+    NotFoundError,
     RunCancelledError,
     RunError,
     RunFailedError,
@@ -16,16 +17,28 @@ from workbench.errors import (
 )
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
+from workbench.execution.nodes import Nodes
 from workbench.execution.pace import Pace, duration
 from workbench.execution.reuse import origin
 from workbench.execution.run_html import pace_html, run_html
-from workbench.models import RunRecord, RunStatus, now
+from workbench.models import OutputRef, RunRecord, RunStatus, now
+from workbench.registry import Registry
 
 if TYPE_CHECKING:
     from workbench.execution.replay import Replay
     from workbench.execution.runs import Runs
     from workbench.library.dataset import Dataset
     from workbench.library.lineage import Direction, Lineage
+
+_VIEWS = Registry(
+    "view",
+    "workbench.views",
+    {
+        "run": "workbench.notebook.run_view:RunView",
+        "pipeline": "workbench.notebook.pipeline_view:PipelineView",
+    },
+)
+_DRAWINGS = Registry("drawing", "workbench.drawings", {"nodes": "workbench.pipelines.drawing:run_picture"})
 
 
 class Log(str):
@@ -140,11 +153,11 @@ class Run:
         return Log(self._live.log.read() if self._live is not None else self._runs.read_log(self.id))
 
     @property
-    def outputs(self) -> list[Dataset | str]:
-        """The output datasets, in the order of ``postprocess``; a text that names none stays a text."""
+    def outputs(self) -> list[Dataset | Any]:
+        """The output datasets, in the order of ``postprocess``; a text that names none, and a plain value, stays what it is."""
         refs = self.record.outputs
         found = iter(self._runs.datasets_of([o.dataset for o in refs if o.dataset]))
-        return [next(found) if o.dataset else (o.text or "") for o in refs]
+        return [next(found) if o.dataset else plain(o) for o in refs]
 
     @property
     def datasets(self) -> list[Dataset]:
@@ -234,7 +247,38 @@ class Run:
         error = self.error
         if error is not None:
             raise error
-        return combine([self._runs.load(o) if o.dataset else o.text for o in self.record.outputs])
+        refs = self.record.outputs
+        if any(ref.name for ref in refs):
+            return self._named_result(refs)
+        return combine([self._runs.load(o) if o.dataset else o.text for o in refs])
+
+    def _named_result(self, refs: Sequence[OutputRef]) -> Any:
+        """Return what a pipeline or its function gave, by name where there are several."""
+        held = getattr(self._live, "held", {})
+        names = list(dict.fromkeys(ref.name for ref in refs))
+        values = {
+            name: held[name]
+            if name in held
+            else value_of([r for r in refs if r.name == name], self._runs.load)
+            for name in names
+        }
+        return values[names[0]] if len(names) == 1 else values
+
+    @property
+    def nodes(self) -> Nodes:
+        """The nodes of a pipeline's run, as they stand; none for another run."""
+        return Nodes(self.record.nodes)
+
+    def node(self, name: str) -> Run:
+        """Return the run of a pipeline's node.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such node, or it was not started.
+        """
+        nodes = self.nodes
+        return self._runs.get(nodes.run_of(name, self.id))
 
     def cancel(self) -> Run:
         """Ask the run to end and return it. A run in the kernel ends at its next log, progress or fetch call."""
@@ -268,6 +312,11 @@ class Run:
     def lineage(self, generations: int = 10, direction: Direction = "both") -> Lineage:
         """Return what it was made from and what was made from it; see `Dataset.lineage`."""
         return self._runs.lineage(self.id, generations, direction)
+
+    def view(self) -> Any:
+        """Return a widget that follows it; of a pipeline one with its nodes."""
+        kind = "pipeline" if self._record.nodes else "run"
+        return _VIEWS.get(kind)(self)
 
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
         """Call the listener for every later event; return a function that ends it.
@@ -306,9 +355,38 @@ class Run:
     def _repr_html_(self) -> str:
         record = self.record
         if record.status.is_final:
-            return run_html(record, self.outputs)
+            return run_html(record, self.outputs, drawn=self._drawn(record))
         pace = pace_html(record, self.progress, self.message, eta_s=self.eta_s, silence_s=self.silence_s)
-        return run_html(record, (), pace)
+        return run_html(record, (), pace, drawn=self._drawn(record))
+
+    def _drawn(self, record: RunRecord) -> str:
+        return str(_DRAWINGS.get("nodes")(record)) if record.nodes else ""
+
+
+def plain(ref: OutputRef) -> Any:
+    """Return an output that is no dataset: a plain value, or a text."""
+    return ref.value if ref.is_value else (ref.text or (f"{ref.held}, kept nowhere" if ref.held else ""))
+
+
+def value_of(refs: Sequence[OutputRef], load: Callable[[OutputRef], dict[str, Any]]) -> Any:
+    """Return the value that was kept as these outputs.
+
+    Raises
+    ------
+    NotFoundError
+        If it is an object that only the process had which made it.
+    """
+    held = next((ref.held for ref in refs if ref.held), "")
+    if held:
+        raise NotFoundError(
+            f"Output {refs[0].name!r} was a {held}, which only the process had that made it. Run the pipeline again; what is "
+            "kept are arrays, numbers, texts, and lists, tuples and dicts of them."
+        )
+    if len(refs) == 1 and refs[0].is_value:
+        return refs[0].value
+    if len(refs) == 1 and refs[0].is_dict:
+        return load(refs[0])
+    return combine([load(ref) if ref.dataset else plain(ref) for ref in refs])
 
 
 def combine(outputs: list[Any]) -> Any:

@@ -36,7 +36,7 @@ from workbench.storage.failures import translate
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
-    from workbench.execution.comparison import Comparison
+    from workbench.algorithms.comparison import Comparison
     from workbench.execution.replay import Replay
     from workbench.library.dataset import Dataset
     from workbench.library.datasets import Datasets
@@ -113,7 +113,7 @@ class Runs:
             Runs per page; default: the setting ``page_size``.
         """
         self.settle()
-        self._take_in()
+        self.take_in()
         filters: dict[str, Any] = {
             "status": status,
             "algorithm": algorithm,
@@ -193,7 +193,7 @@ class Runs:
         """Return what a run was made from and what was made from it; see `Dataset.lineage`."""
         from workbench.library.lineage import lineage
 
-        return lineage(self._catalog, self.get(id).id, "run", generations, direction)
+        return lineage(self._catalog, self.get(id).id, "run", generations, direction, self._store)
 
     def resume(self, id: str, **options: Any) -> Run:
         """Go on with a run that did not complete; see `Workspace.resume`."""
@@ -203,7 +203,7 @@ class Runs:
 
     def names(self, limit: int = 20) -> Sequence[str]:
         """Return the newest ids, for completion."""
-        self._take_in()
+        self.take_in()
         return [r.id for r in self._catalog.list_runs(limit=limit)[0]]
 
     # -- for handles and executors
@@ -217,7 +217,7 @@ class Runs:
         """Return the record of a run: live, from the catalog, or as it is kept if the catalog lags behind."""
         live = self._live.get(id)
         if live is None:
-            self._take_in()
+            self.take_in()
         found = live.record if live is not None else self._catalog.get_run(id) or self._unlisted(id)
         if found is None:
             raise NotFoundError(
@@ -236,7 +236,7 @@ class Runs:
         known = {id: live[id].record for id in ids if id in live}
         others = [id for id in ids if id not in known]
         if others:
-            self._take_in()
+            self.take_in()
             found = self._catalog.get_runs(others)
             known |= found | {record.id: record for record in self._settle_gone(list(found.values()))}
         if any(id not in known for id in others):
@@ -436,7 +436,7 @@ class Runs:
 
     def unsettled(self) -> builtins.list[RunRecord]:
         """Return the records of runs that have not ended, as far as the catalog knows."""
-        self._take_in()
+        self.take_in()
         open_states = [s.value for s in RunStatus if not s.is_final]
         return self._catalog.list_runs(status=open_states, limit=1000)[0]
 
@@ -487,7 +487,7 @@ class Runs:
         with suppress(StorageError):  # a workspace that can only be read is shown as it is
             self._journal.take_up(self._file_lines)
 
-    def _take_in(self) -> None:
+    def take_in(self) -> None:
         """Bring to the catalog what processes have on its way there, so that it says what they know."""
         there = self._journal.all()
         new = [line for line in there if hash(line) not in self._taken_in]

@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 MOST_KNOWN = 256  # revisions
-FILE_AFTER_S = 0.02
+FILE_AFTER_S = 0.1
 FILE_AGAIN_S = 2.0  # on a full disk
 
 
@@ -190,15 +189,15 @@ class Worker:
             live.write_log("WARNING", warning)
         if order.get("notebook"):
             return self._run_notebook(live, services)
+        if order.get("call"):
+            return self._run_call(live, services, Path(order["call"]))
         try:
             algorithm = self._algorithm(workspace, record.revision, order.get("folder"))
         except Exception as error:
             live.fail(error)
             return live.record
         # the facts of the kernel hold here: the same interpreter, and the folder it works in
-        task = replace(
-            Task.of(services, algorithm, record.device), facts=lambda: record.environment, has_user=False
-        )
+        task = Task.of(services, algorithm, record.device, facts=lambda: record.environment, has_user=False)
         with self._reporter.reporting(live), self._raw.of_run():
             live.before_end(lambda: self._log_raw(live))
             try:
@@ -206,6 +205,38 @@ class Worker:
             except KeyboardInterrupt:
                 live.end(RunStatus.CANCELLED)  # unless it is settled already
             if live.kept is not None:  # what remains to be done here keeps nobody waiting
+                self._tell_end(live.record, live.kept)
+        return live.record
+
+    def _run_call(self, live: BackgroundRun, services: Services, path: Path) -> RunRecord:
+        """Call a function of a pipeline."""
+        from workbench.pipelines.call import perform_call, trains
+        from workbench.pipelines.handover import give_back, take
+        from workbench.pipelines.values import Value, Values
+
+        try:
+            call = take(path)
+        except Exception as error:
+            live.fail(error)
+            return live.record
+
+        def deliver(given: tuple[Value, ...]) -> None:
+            give_back(path, call, given, dict(vars(call.what)) if trains(call.what) else None)
+
+        with self._reporter.reporting(live), self._raw.of_run():
+            live.before_end(lambda: self._log_raw(live))
+            try:
+                perform_call(
+                    live,
+                    call,
+                    Values(services.datasets),
+                    live.record.environment,
+                    has_user=False,
+                    deliver=deliver,
+                )
+            except KeyboardInterrupt:
+                live.end(RunStatus.CANCELLED)  # unless it is settled already
+            if live.kept is not None:
                 self._tell_end(live.record, live.kept)
         return live.record
 

@@ -330,7 +330,7 @@ class Datasets:
         """Return what a dataset was made from and what was made from it; see `Dataset.lineage`."""
         from workbench.library.lineage import lineage
 
-        return lineage(self._catalog, self.find(ref).id, "dataset", generations, direction)
+        return lineage(self._catalog, self.find(ref).id, "dataset", generations, direction, self._store)
 
     def exist(self, ids: Iterable[str]) -> list[bool]:
         """Tell for each id whether there is such a dataset."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workbench.catalog.conditions import equal, keys_of, parse
-from workbench.catalog.entries import EntryQuestion
+from workbench.catalog.entry_search import EntryQuestion
 from workbench.errors import (
     AlreadyExistsError,
     DamagedError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
     from workbench.storage.store import Store
 
+SMALL = 1 << 20  # bytes of a file that is read once: hashed, and written if it is not there
 APPLICATION = "workspace"  # what entries belong to where no application is named
 Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Names = list[str]
@@ -88,7 +90,7 @@ class Entries(EntryChanges):
         kind: str = "data",
         *,
         version: int | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         parents: Iterable[Any] = (),
         copy: bool = True,
         check: bool = True,
@@ -103,7 +105,7 @@ class Entries(EntryChanges):
         kind : {"data", "candidates", "models"}
         version : int, optional
             Default: the next one, which no other writer gets.
-        metadata : mapping, optional
+        metadata : mapping, or one for each file, optional
             Numbers, texts and truth values can be searched for; whatever else JSON can hold is kept.
         parents : iterable, optional
             Entries or datasets that they were made from, or their ids.
@@ -127,11 +129,18 @@ class Entries(EntryChanges):
         >>> ws.entries.add("eos", ["run1.h5", "run2.h5"], metadata={"temperature": 300})  # doctest: +SKIP
         """
         key = (self.application, check_name(domain, "Domain"), str(entry_files.checked_kind(kind)))
-        facts = checked_metadata(EntryKind(kind), metadata)
+        several = isinstance(metadata, (list, tuple))
+        given: Any = metadata if several else [metadata]
+        facts = [checked_metadata(EntryKind(kind), one) for one in given]
         wanted = None if version is None else checked_version(version)
         paths = [entry_files.checked_file(file) for file in _several(files)]
         if not paths:
             raise InvalidInputError("There is no file to add. Name one: ws.entries.add('eos', 'run1.h5').")
+        if several and len(facts) != len(paths):
+            raise InvalidInputError(
+                f"metadata is a list of {len(facts)} for {len(paths)} file{'s' if len(paths) > 1 else ''}. "
+                "Give one mapping for each file, or one mapping for all."
+            )
         if check:
             for path in paths:
                 entry_files.check_content(path, EntryKind(kind))
@@ -148,7 +157,7 @@ class Entries(EntryChanges):
                 digest=self._copy(path) if copy else entry_files.digest_of(path),
                 size=path.stat().st_size,
                 path="" if copy else entry_files.stored_path(path, self._root),
-                metadata=facts,
+                metadata=facts[i] if several else facts[0],
                 parents=made_from,
                 created=created + timedelta(microseconds=i),  # a reindex keeps their order
             )
@@ -424,6 +433,14 @@ class Entries(EntryChanges):
 
     def _copy(self, path: Path) -> str:
         """Keep a copy of a file and return its digest: that of the copy, should somebody write to the file meanwhile."""
+        if path.stat().st_size <= SMALL:
+            content = path.read_bytes()
+            digest = entry_files.digest_of_bytes(content)
+            key = f"{digest}{path.suffix.lower()}"
+            if not self._store.exist(FILES, [key])[0]:
+                with contextlib.suppress(AlreadyExistsError):  # from somebody else in this moment
+                    self._store.put(FILES, key, content, overwrite=False)
+            return digest
         with self._store.stage(FILES) as staged:
             shutil.copyfile(path, staged.path)
             digest = entry_files.digest_of(staged.path)
@@ -452,14 +469,19 @@ class Entries(EntryChanges):
             after=after,
             **more,
         )
-        records, cursor = self._catalog.search_entries(question)
-        if not records and after is None:
+        texts, cursor = self._catalog.search_entries(question)
+        if not texts and after is None:
             self._check_words(domain, [*keys_of(conditions), order.removeprefix("-")])
         again = (conditions, domain, kind, version, order, limit)
-        keys = list(dict.fromkeys(key for record in records for key in record.metadata))
+        found = [Entry(text, self) for text in texts]
+
+        @cache  # a page that is only counted or walked needs no columns
+        def keys() -> Names:
+            return list(dict.fromkeys(key for entry in found for key in entry.record.metadata))
+
         return Page(
-            [Entry(record, self) for record in records],
-            lambda entry: _row(entry, keys),
+            found,
+            lambda entry: _row(entry, keys()),
             (lambda: self._page(*again, cursor, **more)) if cursor else None,
             "entries",
             "Add one: ws.entries.add('eos', 'run1.h5').",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from workbench.pages import text_table
 
 if TYPE_CHECKING:
     from workbench.catalog import Catalog
+    from workbench.storage.store import Store
 
 MOST_NODES = 500
 Direction = Literal["both", "up", "down"]
@@ -59,12 +60,15 @@ class Lineage:
         From what was read to who read it, and from the run to what it made.
     is_cut : bool
         There is more than was asked for.
+    place : (Store, Catalog), optional
+        Where the files are.
     """
 
     id: str
     nodes: dict[str, Node]
     edges: Sequence[tuple[str, str]]
     is_cut: bool = False
+    place: tuple[Store, Catalog] | None = field(default=None, repr=False, compare=False)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per dataset and run, upstream first."""
@@ -89,25 +93,38 @@ class Lineage:
 
         return prov_json(self)
 
-    def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write it to a file: ``.json`` is W3C PROV, ``.svg`` the graph.
+    def export(self, path: str | Path, *, overwrite: bool = False, license: str = "not stated") -> Path:
+        """Write it: ``.json`` is W3C PROV, ``.svg`` the graph, ``.zip`` or a folder an RO-Crate with all files.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool
+            Replace a file that is there.
+        license : str
+            Of an RO-Crate: a text, or the URL of a licence.
 
         Raises
         ------
         UnsupportedError
             For another suffix.
         AlreadyExistsError
-            If there is such a file and ``overwrite`` is not given.
+            If there is such a file and ``overwrite`` is not given, or the folder is not empty.
         MissingPackageError
-            For PROV, if the package prov is not installed.
+            For PROV and RO-Crate, if the package prov or rocrate is not installed.
         """
         from workbench.library.lineage_svg import drawing
 
         target = Path(path)
+        if target.suffix == ".zip" or target.is_dir() or not target.suffix:
+            from workbench.library.crate import write_crate
+
+            write_crate(self, target, license, overwrite=overwrite)
+            return target
         writers: dict[str, Callable[[], str]] = {".json": self.prov, ".svg": lambda: drawing(self)}
         if target.suffix not in writers:
             raise UnsupportedError(
-                f"{target.name!r}: a lineage is written as .json (W3C PROV) or .svg (the graph)."
+                f"{target.name!r}: a lineage is written as .json (W3C PROV), .svg (the graph), .zip or a folder (RO-Crate)."
             )
         text = writers[target.suffix]()
         try:
@@ -136,7 +153,12 @@ class Lineage:
 
 
 def lineage(
-    catalog: Catalog, id: str, kind: Literal["dataset", "run"], generations: int, direction: Direction
+    catalog: Catalog,
+    id: str,
+    kind: Literal["dataset", "run"],
+    generations: int,
+    direction: Direction,
+    store: Store | None = None,
 ) -> Lineage:
     """Walk from a dataset or run; a generation is a run with what it read and made.
 
@@ -163,7 +185,7 @@ def lineage(
             walk.go(walk.nodes[id], sign, steps)
     nodes = dict(sorted(walk.nodes.items(), key=lambda item: (item[1].step, item[0])))
     edges = [edge for edge in walk.edges if edge[0] in nodes and edge[1] in nodes]
-    return Lineage(id, nodes, edges, walk.is_cut)
+    return Lineage(id, nodes, edges, walk.is_cut, None if store is None else (store, catalog))
 
 
 class _Walk:

@@ -38,12 +38,21 @@ NAMES = (
     "algolineage",
     "algosession",
     "algobatch",
+    "algocheckout",
+    "algodiff",
+    "algoexport",
+    "algoimport",
+    "bundle",
     "entries",
     "entryadd",
     "entrymove",
+    "pipe",
     "entryremove",
+    "versions",
+    "links",
+    "retrain",
 )
-CELL_NAMES = ("algorithm", "algorun", "algobatch")
+CELL_NAMES = ("algorithm", "algorun", "algobatch", "pipe")
 
 
 def split_line(line: str) -> list[str]:
@@ -144,6 +153,9 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--without-tag", action="append", default=[], help="Only without this tag.")
     @argument("--type", default=None, help="Only of this type, such as Image2Image.")
     @argument("--device", default=None, help="Only for this device: cpu, gpu, mps.")
+    @argument(
+        "--as-of", default=None, metavar="DATE", help="As it was then: 2026-03-01, or 2026-03-01T14:30."
+    )
     @output_can_be_silenced
     @line_magic
     @usage
@@ -157,11 +169,13 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
             without_tags=args.without_tag,
             type=args.type,
             device=args.device,
+            as_of=args.as_of,
         )
 
     @magic_arguments()
     @argument(
-        "algorithm", help="name, name@1, name@1.2, name@alias, or the folder of one that is not deployed."
+        "algorithm",
+        help="name, name@1, name@1.2, name@alias, name@2026-03-01, or the folder of one that is not deployed.",
     )
     @argument(
         "words", nargs="*", help="Inputs (a variable, a dataset id or name, a file) and key=value parameters."
@@ -275,9 +289,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
                 from workbench.commands import follow
 
                 return follow(run, lambda text: print(text, end="", flush=True))
-            from workbench.notebook.run_view import RunView
-
-            return RunView(run)
+            return run.view()
         return run
 
     @magic_arguments()
@@ -317,6 +329,11 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--atol", type=float, default=0.0, help="Absolute tolerance for numbers.")
     @argument("-x", "--executor", default=None, help="Where it runs; default: as the first time.")
     @argument("-s", "--session", default=None, help="For a run that worked in a session: where to work now.")
+    @argument(
+        "--from-source",
+        action="store_true",
+        help="First make its code anew from a fresh clone and the kept changes.",
+    )
     @output_can_be_silenced
     @line_magic
     @usage
@@ -373,24 +390,36 @@ def register(shell: Any) -> None:
     """Register magics and completion with a shell."""
     from workbench.notebook import live_display
     from workbench.notebook.batch_magics import BatchMagics
+    from workbench.notebook.bundle_magics import BundleMagics
+    from workbench.notebook.class_changes import install as install_changes
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
+    from workbench.notebook.exchange_magics import ExchangeMagics
+    from workbench.notebook.pipeline_magics import PipelineMagics
+    from workbench.notebook.version_magics import VersionMagics
 
-    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics)
+    shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics, ExchangeMagics)
+    shell.register_magics(PipelineMagics, VersionMagics)
     install(shell)
     live_display.install(shell)
+    install_changes(shell)
 
 
 def unregister(shell: Any) -> None:
     """Take magics and completion away again."""
     from workbench.notebook import live_display
+    from workbench.notebook.class_changes import remove as remove_changes
     from workbench.notebook.completion import remove
 
     for name in NAMES:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics"):
+    for name in (
+        *(WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"),
+        *("PipelineMagics", "VersionMagics"),
+    ):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
     live_display.remove(shell)
+    remove_changes(shell)

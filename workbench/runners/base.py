@@ -20,6 +20,7 @@ from workbench.runners.lifecycle import (
     phase,
     run_context,
 )
+from workbench.versions import Versioned
 
 if TYPE_CHECKING:
     from workbench.schemas import DataSchema
@@ -29,13 +30,15 @@ NO_ARGS: dict[str, Any] = {}
 _ROUNDING = 1e-9  # a sum of 1/n steps may end at 1.0000000000000002
 
 
-class BaseRunner(ABC):
+class BaseRunner(Versioned, ABC):
     """Base of every algorithm's ``Runner``.
 
     Implement ``preprocess``, ``inference`` and ``postprocess``; load weights and tables in ``load_assets``. What
     ``load_assets`` sets on ``self`` is loaded once, shared by all later runs, and locked. Every other attribute belongs
     to one run: ``__init__`` is called again for each run (its writes to locked names are skipped), so concurrent runs
     never see each other's values. Changing a shared object in place (``self.table[0] = 1``) is seen by all runs.
+
+    Class attributes that are a `VersionedField` or `VersionedDict` of ``workbench.versions`` count in the class's version.
 
     Examples
     --------
@@ -81,7 +84,7 @@ class BaseRunner(ABC):
 
     # -- what an algorithm implements ---------------------------------------------------------------------------------
 
-    def load_assets(self) -> None:  # noqa: B027  # optional
+    def load_assets(self) -> None:  # optional
         """Load what all runs share (weights, tables); called once. By default nothing."""
 
     @abstractmethod

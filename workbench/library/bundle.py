@@ -1,0 +1,79 @@
+"""Bundle: one version of a folder that was pushed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from workbench.library.bundle_diff import size_text
+from workbench.models import BundleFile, BundleRecord
+from workbench.pages import Page, html_table, text_table
+
+if TYPE_CHECKING:
+    from workbench.library.bundles import Bundles
+
+
+class Bundle:
+    """One version of a bundle; what it shows is what it was when it was found.
+
+    Attributes
+    ----------
+    record : BundleRecord
+    """
+
+    def __init__(self, record: BundleRecord, bundles: Bundles) -> None:
+        self.record = record
+        self._bundles = bundles
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def version(self) -> int:
+        return self.record.version
+
+    @property
+    def ref(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def files(self) -> dict[str, BundleFile]:
+        """Path to file, with digest, size in bytes and time."""
+        return dict(self._bundles.files_of(self.record))
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a file of it, open for reading; on S3 nothing is read that is not asked for."""
+        return self._bundles.open_file(self.record, path)
+
+    def table(self) -> Page[tuple[str, BundleFile]]:
+        """Return its files as a table."""
+
+        def row(item: tuple[str, BundleFile]) -> dict[str, Any]:
+            return {"file": item[0], "size": item[1].size, "digest": item[1].digest[:16]}
+
+        return Page(sorted(self.files.items()), row, None, "files")
+
+    def __repr__(self) -> str:
+        return text_table([row_of(self.record)])
+
+    def _repr_html_(self) -> str:
+        return html_table([row_of(self.record)])
+
+
+def row_of(record: BundleRecord) -> dict[str, Any]:
+    """Return a version as a row of a table."""
+    return {
+        "name": record.name,
+        "version": record.version,
+        "files": record.count,
+        "size": size_text(record.size),
+        "what": record.what,
+        "message": record.message,
+        "user": record.user,
+        "created": record.created,
+    }

@@ -1,0 +1,251 @@
+"""The bytes of bundles on their way: into the store, and into a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import (
+    DamagedError,
+    InvalidInputError,
+    NotFoundError,
+    ReadOnlyError,
+    StorageError,
+    StorageFullError,
+)
+from workbench.library.bundle_folder import (
+    BundleFolder,
+    Progress,
+    check_path,
+    check_tree,
+    copy_and_hash,
+    in_batches,
+)
+from workbench.models import BundleFile
+
+if TYPE_CHECKING:
+    from workbench.storage.store import Store
+
+FILES = "bundle-files"
+#: in the folder that is pulled into: what was fetched and not yet put in its place
+INCOMING = ".workbench-incoming"
+_REMOTE_AT_ONCE = 8
+_STALE_S = 600.0
+_MEND = "No file was replaced. Push with rehash=True from a folder that has it: that mends it."
+
+
+def send(
+    store: Store,
+    folder: BundleFolder,
+    files: Mapping[str, BundleFile],
+    progress: Progress | None = None,
+    *,
+    mend: bool = False,
+) -> None:
+    """Store the contents of files that are not there yet; each is checked as it goes.
+
+    With ``mend``, those that are there are read, and sent again if they are damaged.
+
+    Raises
+    ------
+    DamagedError
+        If a file is no longer what it was when it was scanned.
+    """
+    by_digest = {file.digest: path for path, file in files.items()}
+    digests = sorted(by_digest)
+    there = set(_there(store, digests, mend))
+
+    def send_one(digest: str) -> None:
+        path = by_digest[digest]
+        try:
+            with (folder.path / path).open("rb", buffering=0) as source, store.stage(FILES) as staged:
+                with staged.path.open("wb") as target:
+                    found = copy_and_hash(source, target, progress)
+                if found != digest:
+                    raise folder.changing([path])
+                staged.publish(digest, overwrite=mend)
+        except FileNotFoundError as error:
+            raise folder.changing([path]) from error
+
+    in_batches(_at_once(store), send_one, [digest for digest in digests if digest not in there])
+
+
+def fetch(
+    store: Store,
+    folder: BundleFolder,
+    files: Mapping[str, BundleFile],
+    remove: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> None:
+    """Put files of a bundle into a folder, and take others away.
+
+    All are fetched and checked before the first one takes its place, by rename: a kill leaves each file the old or the new one.
+
+    Raises
+    ------
+    DamagedError
+        If a content is gone or not what was pushed, or a file of the folder changed meanwhile.
+    InvalidNameError, InvalidInputError
+        If a path leads out of the folder, or a file is where a folder must be.
+    StorageError
+        If the folder does not take them.
+    """
+    for path in files:
+        check_path(path)
+    check_tree(files)
+    _check_places(folder.path, [*files, *remove])
+    incoming = folder.path / INCOMING
+    last = {file.digest: path for path, file in files.items()}
+
+    def fetch_one(digest: str) -> None:
+        _fetch_one(store, incoming, digest, last[digest], progress)
+
+    with _writing(folder.path):
+        if not files and not remove and folder.path.exists():
+            return
+        incoming.mkdir(parents=True, exist_ok=True)
+        in_batches(_at_once(store), fetch_one, sorted(last))
+        changed = [path for path in [*files, *remove] if not folder.is_as_scanned(path)]
+        if changed:
+            raise folder.changing(changed)
+        for path, file in files.items():
+            target = folder.path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = incoming / file.digest
+            if not source.exists():  # another pull into this folder was quicker
+                fetch_one(file.digest)
+            if last[file.digest] != path:  # the content of several files
+                source = Path(shutil.copyfile(source, incoming / f"{file.digest}.{os.urandom(6).hex()}"))
+            os.utime(source, ns=(file.mtime_ns, file.mtime_ns))
+            source.replace(target)
+        for path in remove:
+            (folder.path / path).unlink(missing_ok=True)
+            _prune(folder.path / path, folder.path)
+        _tidy(incoming)
+
+
+def check_content(store: Store, path: str, digest: str, progress: Progress | None = None) -> None:
+    """Raise if a stored content is gone, or not what was pushed.
+
+    Raises
+    ------
+    DamagedError
+    """
+    try:
+        with store.open(FILES, digest) as source:
+            found = copy_and_hash(source, None, progress)
+    except NotFoundError as error:
+        raise _gone(path, store) from error
+    if found != digest:
+        raise _damaged(path, store, digest)
+
+
+def _there(store: Store, digests: Sequence[str], mend: bool) -> Iterator[str]:
+    """Yield those that are stored, with ``mend`` only those that are whole."""
+    for digest, is_there in zip(digests, store.exist(FILES, digests), strict=True):
+        if is_there:
+            try:
+                if mend:
+                    check_content(store, digest, digest)
+            except DamagedError:
+                continue
+            yield digest
+
+
+def _fetch_one(store: Store, incoming: Path, digest: str, path: str, progress: Progress | None) -> None:
+    ready = incoming / digest
+    if ready.exists():  # from a pull that was killed
+        with ready.open("rb", buffering=0) as source:
+            if copy_and_hash(source, None, progress) == digest:
+                return
+    part = incoming / f"{digest}.{os.urandom(6).hex()}"
+    try:
+        with store.open(FILES, digest) as source, part.open("wb") as target:
+            found = copy_and_hash(source, target, progress)
+        if found != digest:
+            raise _damaged(path, store, digest)
+        part.replace(ready)
+    except NotFoundError as error:
+        raise _gone(path, store) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _at_once(store: Store) -> int:
+    return 1 if store.is_local else _REMOTE_AT_ONCE
+
+
+def _gone(what: str, store: Store) -> DamagedError:
+    return DamagedError(f"The content of {what} is gone from {store.url}, {FILES}/. {_MEND}")
+
+
+def _damaged(what: str, store: Store, digest: str) -> DamagedError:
+    return DamagedError(
+        f"The content of {what} is not what was pushed: {store.url}, {FILES}/{digest} was tampered with or is damaged. {_MEND}"
+    )
+
+
+def _check_places(root: Path, paths: Iterable[str]) -> None:
+    """Raise if a file would not land in the folder, or in the place of something that is no file."""
+    inside = root.resolve()
+    parents = {(root / path).parent for path in paths}
+    for parent in sorted(parents):
+        if not parent.resolve().is_relative_to(inside):
+            raise InvalidInputError(
+                f"{parent} is a link that leads out of {root}, and nothing is written there. Remove the link first."
+            )
+        above = parent
+        while above != root:
+            if above.exists() and not above.is_dir():
+                raise InvalidInputError(
+                    f"{above} is a file where the bundle has a folder. Move it away first."
+                )
+            above = above.parent
+    for path in paths:
+        if (root / path).is_dir():
+            raise InvalidInputError(
+                f"{root / path} is a folder where the bundle has a file. Move it away first."
+            )
+
+
+def _prune(path: Path, root: Path) -> None:
+    """Remove the folders above a path that have become empty."""
+    for above in path.parents:
+        if above == root:
+            return
+        try:
+            above.rmdir()
+        except OSError:
+            return
+
+
+def _tidy(incoming: Path) -> None:
+    """Remove what nobody needs: another pull may still be at work."""
+    with suppress(OSError):
+        for path in incoming.iterdir():
+            if time.time() - path.stat().st_mtime > _STALE_S:
+                path.unlink(missing_ok=True)
+        incoming.rmdir()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say it in our words when the folder cannot be written."""
+    from workbench.errors import WorkbenchError
+
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, WorkbenchError):
+            raise
+        import errno
+
+        kind = {errno.ENOSPC: StorageFullError, errno.EACCES: ReadOnlyError, errno.EROFS: ReadOnlyError}
+        raise kind.get(error.errno or 0, StorageError)(
+            f"{folder} could not be written: {error}. Files that took their place are whole; pull again to get the others."
+        ) from error

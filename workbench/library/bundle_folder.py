@@ -1,0 +1,310 @@
+"""A local folder that is kept in step with a bundle: its files, their digests, and how both sides last were the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from workbench.errors import DamagedError, InvalidInputError, InvalidNameError, NotFoundError, did_you_mean
+from workbench.models import BundleFile
+from workbench.names import check_key
+from workbench.storage.threads import in_threads
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+#: in the folder itself, so that it goes where the folder goes
+MEMORY = ".workbench-bundle.json"
+#: the parts of a folder that `what` names: all that lies below
+PARTS = {"data": ("data", "config"), "model": ("output", "config")}
+WHAT = ("all", *PARTS)
+_IGNORED = frozenset({"__pycache__"})
+T = TypeVar("T")
+_BLOCK = 4 << 20
+_SETTLED_NS = 2_000_000_000  # a file written later could be written again under the same time stamp
+Progress = Callable[[int], Any]
+Patterns = str | Iterable[str]
+
+
+class Scope:
+    """Which files of a folder and a bundle are meant.
+
+    Parameters
+    ----------
+    what : {"all", "data", "model"}
+    include, exclude : str or iterable of str
+        Patterns as in ``.gitignore``; without ``include``, all.
+    """
+
+    def __init__(self, what: str = "all", include: Patterns = (), exclude: Patterns = ()) -> None:
+        if what not in WHAT:
+            raise InvalidInputError(
+                f"what is {what!r}, expected one of {', '.join(WHAT)}.{did_you_mean(str(what), WHAT)}"
+            )
+        self.what = what
+        self._tops = PARTS.get(what)
+        self._include, self._exclude = _patterns(include), _patterns(exclude)
+
+    def enters(self, name: str) -> bool:
+        """Tell whether a folder at the top can hold files that are meant."""
+        return self._tops is None or name in self._tops
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a file is meant."""
+        top, slash, _ = path.partition("/")
+        if self._tops is not None and (not slash or top not in self._tops):
+            return False
+        if self._include is not None and not self._include.match_file(path):
+            return False
+        return self._exclude is None or not self._exclude.match_file(path)
+
+
+class BundleFolder:
+    """The files of a folder.
+
+    Hidden files and folders (``.git``, ``.cache``) and ``__pycache__`` are no part of a bundle.
+
+    Parameters
+    ----------
+    path : path
+    must_exist : bool
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, must_exist: bool = True) -> None:
+        self.path = Path(path).expanduser().absolute()
+        if self.path.exists() and not self.path.is_dir():
+            raise InvalidInputError(f"{self.path} is a file, and a bundle is a folder. Name the folder.")
+        if must_exist and not self.path.exists():
+            above = self.path.parent
+            near = did_you_mean(self.path.name, [p.name for p in above.iterdir()]) if above.is_dir() else ""
+            raise NotFoundError(f"There is no folder {self.path}.{near}")
+        self._states: dict[str, tuple[int, int, int]] = {}
+        self._memory = self._remembered()
+
+    def scan(
+        self, scope: Scope, *, rehash: bool = False, progress: Progress | None = None
+    ) -> dict[str, BundleFile]:
+        """Return the files that a scope covers, by path.
+
+        A file whose size, time and inode are those of the last time is not read again.
+
+        Parameters
+        ----------
+        rehash : bool
+            Read all of them.
+        progress : callable, optional
+            Called with numbers of bytes that were read.
+
+        Raises
+        ------
+        InvalidInputError
+            If one is a link that leads outside, a link to a folder, or no file at all.
+        InvalidNameError
+            If one cannot be called so in a bundle.
+        DamagedError
+            If one changes while it is read.
+        """
+        found = self._walk(scope)
+        known: dict[str, Any] = {} if rehash else self._memory["digests"]
+        fresh = [path for path, state in found.items() if known.get(path, [])[:3] != list(state)]
+        begun = time.time_ns()
+        hashed = in_batches(
+            os.cpu_count() or 1, lambda path: self._digest(path, found[path], progress), fresh
+        )
+        digests = dict(zip(fresh, hashed, strict=True))
+        cached = {}
+        for path, (size, mtime, inode) in found.items():
+            digests.setdefault(path, known.get(path, ["", "", "", ""])[3])
+            if begun - mtime > _SETTLED_NS:
+                cached[path] = [size, mtime, inode, digests[path]]
+        self._states |= found
+        others = {p: entry for p, entry in self._memory["digests"].items() if not scope.covers(p)}
+        self._memory["digests"] = {**others, **cached}
+        return {
+            path: BundleFile(digest=digests[path], size=size, mtime_ns=mtime)
+            for path, (size, mtime, _) in sorted(found.items())
+        }
+
+    def check_unchanged(self, scope: Scope) -> None:
+        """Raise if a file has come, gone or changed since the scan."""
+        found = self._walk(scope)
+        before = {path: state for path, state in self._states.items() if scope.covers(path)}
+        changed = sorted(p for p in found.keys() | before.keys() if found.get(p) != before.get(p))
+        if changed:
+            raise self.changing(changed)
+
+    def is_as_scanned(self, path: str) -> bool:
+        """Tell whether a file is what the scan has seen, or as absent as then."""
+        try:
+            return _state((self.path / path).stat()) == self._states.get(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return path not in self._states
+
+    def changing(self, paths: Iterable[str]) -> DamagedError:
+        """Return the error of files that somebody else writes."""
+        shown = list(paths)
+        return DamagedError(
+            f"{_names(shown)} of {self.path} changed meanwhile, so nothing was published. Let the writer finish, then do it again."
+        )
+
+    # -- what it remembers
+
+    def base(self, bundle: str) -> dict[str, str]:
+        """Return path to digest, as both sides were when they were last the same."""
+        return dict(self._memory["synced"].get(bundle, {}))
+
+    def remember(self, bundle: str, base: Mapping[str, str]) -> None:
+        """Note how both sides are the same now, and the digests; a folder that cannot be written remembers nothing."""
+        self._memory["synced"][bundle] = dict(base)
+        self.keep()
+
+    def keep(self) -> None:
+        """Write down what is known."""
+        temporary = self.path / f"{MEMORY}.{os.urandom(6).hex()}"
+        try:
+            temporary.write_text(json.dumps(self._memory))
+            temporary.replace(self.path / MEMORY)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+
+    def _remembered(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.path / MEMORY).read_text())
+            if isinstance(found["digests"], dict) and isinstance(found["synced"], dict):
+                return {"digests": found["digests"], "synced": found["synced"]}
+        except (OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is read again
+            pass
+        return {"digests": {}, "synced": {}}
+
+    # -- inside
+
+    def _walk(self, scope: Scope) -> dict[str, tuple[int, int, int]]:
+        found: dict[str, tuple[int, int, int]] = {}
+        if self.path.exists():
+            for path, entry in self._entries(self.path, "", scope):
+                if scope.covers(path):
+                    found[path] = self._checked(path, entry)
+        return found
+
+    def _entries(self, folder: Path, prefix: str, scope: Scope) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                path = f"{prefix}{entry.name}"
+                if entry.name.startswith(".") or entry.name in _IGNORED:
+                    continue
+                if not entry.is_dir(follow_symlinks=False):
+                    yield path, entry
+                elif prefix or scope.enters(entry.name):
+                    yield from self._entries(Path(entry.path), f"{path}/", scope)
+
+    def _checked(self, path: str, entry: os.DirEntry[str]) -> tuple[int, int, int]:
+        check_path(path)
+        where = self.path / path
+        leave = "Remove it, or leave it out with exclude=..."
+        if entry.is_symlink():
+            target = where.resolve()
+            if not target.is_relative_to(self.path.resolve()):
+                raise InvalidInputError(
+                    f"{where} is a link that leads out of the folder, to {target}. {leave}"
+                )
+            if not target.is_file():
+                raise InvalidInputError(f"{where} is a link to {target}, which is no file. {leave}")
+            return _state(target.stat())
+        found = entry.stat(follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidInputError(f"{where} is neither a file nor a folder. {leave}")
+        return _state(found)
+
+    def _digest(self, path: str, state: tuple[int, int, int], progress: Progress | None) -> str:
+        try:
+            with (self.path / path).open("rb", buffering=0) as source:
+                digest = copy_and_hash(source, None, progress)
+                if _state(os.fstat(source.fileno())) == state:
+                    return digest
+        except FileNotFoundError:
+            pass
+        raise self.changing([path])
+
+
+def in_batches(workers: int, call: Callable[[str], T], items: Sequence[str]) -> list[T]:
+    """Return what ``call`` gives for each item, some at a time: an error or an interrupt need not wait for the rest."""
+    found: list[T] = []
+    for start in range(0, len(items), 8 * workers):
+        found += in_threads(workers, call, items[start : start + 8 * workers])
+    return found
+
+
+def copy_and_hash(source: Any, target: BinaryIO | None, progress: Progress | None = None) -> str:
+    """Return the BLAKE3 digest of what a file gives, and write it to another one, a block at a time."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    while block := source.read(_BLOCK):
+        hasher.update(block)
+        if target is not None:
+            target.write(block)
+        if progress is not None:
+            progress(len(block))
+    return hasher.hexdigest()
+
+
+def check_path(path: str) -> str:
+    """Return the path of a file in a bundle: relative, and below the folder.
+
+    Raises
+    ------
+    InvalidNameError
+        With what is wrong.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InvalidNameError(f"The file name {path!a} is not UTF-8. Rename the file.") from None
+    return check_key(path, "File name")
+
+
+def check_tree(paths: Iterable[str]) -> None:
+    """Raise if a path is a file and a folder at once.
+
+    Raises
+    ------
+    InvalidInputError
+        With the two.
+    """
+    known = set(paths)
+    for path in known:
+        above, _, _ = path.rpartition("/")
+        while above:
+            if above in known:
+                raise InvalidInputError(
+                    f"{above!r} would be a file and, for {path!r}, a folder. Rename or remove one of them."
+                )
+            above, _, _ = above.rpartition("/")
+
+
+def _names(paths: list[str]) -> str:
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    return ", ".join(paths[:5]) + more
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _patterns(patterns: Patterns) -> GitIgnoreSpec | None:
+    lines = [patterns] if isinstance(patterns, str) else list(patterns)
+    if not lines:
+        return None
+    from pathspec import GitIgnoreSpec
+
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except (ValueError, TypeError) as error:
+        raise InvalidInputError(f"A pattern cannot be read: {error}. Write them as in .gitignore.") from error

@@ -1,0 +1,261 @@
+"""A lineage with its files as an RO-Crate: what Zenodo, WorkflowHub and people without workbench can open.
+
+Source: RO-Crate Metadata Specification 1.1, 2020, doi:10.5281/zenodo.4031327; Process Run Crate 0.5, in S. Leo et al., Recording
+provenance of workflow runs with RO-Crate, PLoS ONE 19 (2024), doi:10.1371/journal.pone.0309210.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import AlreadyExistsError, MissingPackageError, NotFoundError, UnsupportedError
+from workbench.models import DatasetRecord, Revision, RunRecord, RunStatus
+
+if TYPE_CHECKING:
+    from workbench.library.lineage import Lineage
+
+PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+_STATUS = {
+    RunStatus.COMPLETED: "CompletedActionStatus",
+    RunStatus.FAILED: "FailedActionStatus",
+    RunStatus.CANCELLED: "FailedActionStatus",
+    RunStatus.LOST: "FailedActionStatus",
+}
+_BLOCK = 4 << 20
+
+
+def write_crate(lineage: Lineage, path: Path, license: str, *, overwrite: bool = False) -> None:
+    """Write an RO-Crate: a ``.zip``, or a folder that is empty or not there yet.
+
+    Datasets are HDF5 files, each run is a ``CreateAction`` with its record, log, parameters and environment, each algorithm the source
+    code with its assets. What was deleted since is described, without a file.
+
+    Raises
+    ------
+    MissingPackageError
+        If the package rocrate is not installed.
+    AlreadyExistsError
+        If there is something at the path.
+    """
+    if lineage.place is None:
+        raise UnsupportedError("This lineage belongs to no workspace, so there are no files to write.")
+    is_zip = path.suffix == ".zip"
+    taken = path.exists() if is_zip else path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if taken and not (overwrite and is_zip):
+        replace = " Pass overwrite=True to replace it." if is_zip else " Name an empty folder, or a .zip."
+        raise AlreadyExistsError(f"{path} is there already.{replace}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="workbench-crate-") as scratch:
+            crate = _Crate(lineage, Path(scratch), license).crate
+            if is_zip:
+                crate.write_zip(part)
+            else:
+                crate.write(part)
+        if not is_zip and path.exists():
+            path.rmdir()
+        part.replace(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
+        raise
+
+
+class _Crate:
+    """The crate of a lineage while it is made."""
+
+    def __init__(self, lineage: Lineage, scratch: Path, license: str) -> None:
+        try:
+            from rocrate.rocrate import ROCrate
+        except ImportError:
+            raise MissingPackageError(
+                "An RO-Crate needs the package rocrate, which is not installed. "
+                "Run: pip install 'jupyter-workbench[provenance]'",
+                package="rocrate",
+            ) from None
+        assert lineage.place is not None
+        self._store, self._catalog = lineage.place
+        self._scratch = scratch
+        self._nodes = lineage.nodes
+        self._files: dict[str, Any] = {}
+        self.crate: Any = ROCrate(version="1.1")
+        root = self.crate.root_dataset
+        node = lineage.nodes[lineage.id]
+        self.crate.name = f"{node.label} ({node.kind} {node.id})"
+        self.crate.description = f"{lineage._head()} Written by workbench; datasets are HDF5, every run names code, parameters, inputs and outputs."
+        root["license"] = license
+        root["conformsTo"] = self._thing(PROFILE, "CreativeWork", name="Process Run Crate", version="0.5")
+        nodes = lineage.nodes.values()
+        for dataset in (n for n in nodes if n.kind == "dataset"):
+            self._files[dataset.id] = self._dataset(dataset.id, dataset.record, dataset.label)
+        runs = [self._run(n.id, n.record, n.label) for n in nodes if n.kind == "run"]
+        root["mentions"] = runs
+        if node.kind == "dataset":
+            root["mainEntity"] = self._files[node.id]
+
+    # -- datasets
+
+    def _dataset(self, id: str, record: Any, label: str) -> Any:
+        if not isinstance(record, DatasetRecord):
+            return self._thing(f"#{id}", "CreativeWork", name=label, identifier=id)
+        facts = {
+            "name": label,
+            "identifier": id,
+            "encodingFormat": "application/x-hdf5",
+            "dateCreated": record.created.isoformat(),
+            "description": "; ".join(
+                f"{key}: {info.kind} {list(info.shape)} {info.dtype}".rstrip()
+                for key, info in record.keys.items()
+            ),
+            **({"keywords": ", ".join(record.tags)} if record.tags else {}),
+        }
+        made = self._file("objects", f"{record.digest}.h5", f"datasets/{id}.h5", facts)
+        if made is None:
+            return self._thing(f"#{id}", "CreativeWork", name=f"{label} (its file is gone)", identifier=id)
+        self._file(
+            "datasets", f"{id}.json", f"datasets/{id}.json", {"name": f"record of {label}", "about": made}
+        )
+        return made
+
+    # -- runs
+
+    def _run(self, id: str, record: Any, label: str) -> Any:
+        if not isinstance(record, RunRecord):
+            return self._thing(f"#{id}", "CreateAction", name=f"run {id}, deleted since")
+        action = self._thing(f"#{id}", "CreateAction", name=f"{label} ({id})", identifier=id)
+        action["actionStatus"] = f"http://schema.org/{_STATUS.get(record.status, 'ActiveActionStatus')}"
+        if record.started:
+            action["startTime"] = record.started.isoformat()
+        if record.finished:
+            action["endTime"] = record.finished.isoformat()
+        if record.error is not None:
+            action["error"] = f"{record.error.type}: {record.error.message}"
+        action["instrument"] = self._algorithm(record)
+        action["object"] = [
+            *(self._known(input_) for input_ in record.inputs),
+            *(self._parameter(id, name, value) for name, value in record.parameters.items()),
+        ]
+        made = [self._known(output.dataset) for output in record.outputs if output.dataset]
+        notebook = self._file(
+            "runs",
+            f"{id}.ipynb",
+            f"runs/{id}.ipynb",
+            {"name": "executed notebook", "encodingFormat": "application/x-ipynb+json"},
+        )
+        action["result"] = [] if record.reused_from else [*made, *([notebook] if notebook else [])]
+        if record.user:
+            action["agent"] = self._thing(f"#user/{record.user}", "Person", name=record.user)
+        about = [
+            self._file("runs", f"{id}.json", f"runs/{id}.json", {"name": f"record of run {id}"}),
+            self._file(
+                "runs",
+                f"{id}.log",
+                f"runs/{id}.log",
+                {"name": f"log of run {id}", "encodingFormat": "text/plain"},
+            ),
+            self._environment(record),
+        ]
+        action["subjectOf"] = [entity for entity in about if entity is not None]
+        origin = record.reused_from or record.replays or record.resumed_from
+        if origin:
+            beyond = origin not in self._nodes
+            action["isBasedOn"] = (
+                self._thing(f"#{origin}", "CreateAction", name=f"run {origin}")
+                if beyond
+                else {"@id": f"#{origin}"}
+            )
+        return action
+
+    def _parameter(self, run: str, name: str, value: Any) -> Any:
+        is_plain = isinstance(value, (int, str)) or (isinstance(value, float) and math.isfinite(value))
+        plain = value if is_plain else json.dumps(value)
+        return self._thing(f"#{run}/{name}", "PropertyValue", name=name, value=plain)
+
+    def _environment(self, record: RunRecord) -> Any:
+        digest = record.environment.get("digest")
+        if not digest:
+            return None
+        facts = {"name": "Python, machine and packages", "encodingFormat": "application/json"}
+        return self._file("environments", f"{digest}.json", f"environments/{digest}.json", facts)
+
+    def _known(self, id: str) -> Any:
+        if id not in self._files:  # it lies beyond the lineage that was asked for
+            self._files[id] = self._thing(f"#{id}", "CreativeWork", name=f"dataset {id}", identifier=id)
+        return self._files[id]
+
+    # -- algorithms
+
+    def _algorithm(self, record: RunRecord) -> Any:
+        revision = self._catalog.get_revision(record.revision) if record.revision else None
+        if revision is None:
+            name = record.template or record.algorithm
+            return self._thing(f"#software/{name}", "SoftwareApplication", name=name)
+        if revision.id in self._files:
+            return self._files[revision.id]
+        facts = {
+            "@type": ["File", "SoftwareSourceCode"],
+            "name": revision.ref,
+            "identifier": revision.id,
+            "version": revision.version,
+            "dateCreated": revision.created.isoformat(),
+            "encodingFormat": "application/zip",
+            "programmingLanguage": self._thing(
+                "https://www.python.org", "ComputerLanguage", name="Python", url="https://www.python.org"
+            ),
+            **({"description": revision.description} if revision.description else {}),
+        }
+        code = self._file(
+            "packages", f"{revision.package}.zip", f"algorithms/{_folder(revision)}/package.zip", facts
+        )
+        if code is None:
+            code = self._thing(
+                f"#software/{revision.id}", "SoftwareApplication", name=revision.ref, version=revision.version
+            )
+        assets = [
+            self._file("assets", digest, f"algorithms/{_folder(revision)}/{path}", {"name": path})
+            for path, digest in sorted(revision.assets.items())
+        ]
+        if any(assets):
+            code["hasPart"] = [asset for asset in assets if asset is not None]
+        self._files[revision.id] = code
+        return code
+
+    # -- inside
+
+    def _thing(self, id: str, type_: str, **facts: Any) -> Any:
+        known = self.crate.get(id)
+        if known is not None:
+            return known
+        from rocrate.model.contextentity import ContextEntity
+
+        return self.crate.add(ContextEntity(self.crate, id, properties={"@type": type_, **facts}))
+
+    def _file(self, collection: str, key: str, name: str, facts: dict[str, Any]) -> Any:
+        """Add a stored object as a file; None if it is gone."""
+        known = self.crate.get(name)
+        if known is not None:
+            return known
+        path = self._store.local_path(collection, key)
+        if path is None:
+            path = self._scratch / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with self._store.open(collection, key) as source, path.open("wb") as target:
+                    shutil.copyfileobj(source, target, _BLOCK)
+            except NotFoundError:
+                return None
+        elif not path.exists():
+            return None
+        facts = {**facts, "contentSize": str(path.stat().st_size)}
+        return self.crate.add_file(path, dest_path=name, properties=facts)
+
+
+def _folder(revision: Revision) -> str:
+    return f"{revision.name}-{revision.version}-{revision.id}"

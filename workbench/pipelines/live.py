@@ -1,0 +1,61 @@
+"""The runs of a pipeline while they live: its own, which knows its nodes, and those of its functions and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from workbench.execution.live import SAVE_PROGRESS_S, LiveRun
+from workbench.execution.progress import Throttle
+from workbench.models import NodeRecord, RunRecord, RunStatus
+
+if TYPE_CHECKING:
+    from workbench.execution.runs import Runs
+
+
+class PipelineRun(LiveRun):
+    """The run of a pipeline in this process. How its nodes stand is told as progress, and kept a few times a second."""
+
+    def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
+        super().__init__(record, runs, *args, **options)
+        self.held: dict[str, Any] = {}  # what it gave, as this process has it
+        self.cancel_nodes: Callable[[], None] = lambda: None
+        self._nodes = {node.name: node for node in record.nodes}
+        self._save_nodes = Throttle(SAVE_PROGRESS_S)
+        self._save_nodes.ready()  # what has just begun was saved with its state
+
+    def node(self, path: str) -> NodeRecord:
+        """Return how a node stands."""
+        return self._nodes[path]
+
+    def set_node(self, path: str, fraction: float, **changes: Any) -> None:
+        """Note how a node stands, and how far the whole is."""
+        with self._lock:
+            if not self.is_active:
+                return
+            self._nodes[path] = self._nodes[path].model_copy(update=changes)
+            self.record = self.record.model_copy(update={"nodes": tuple(self._nodes.values())})
+            self._fraction = max(self._fraction, fraction)
+            if changes.get("status") == RunStatus.RUNNING:
+                self._message = path
+            self._sign()
+            if self._save_nodes.ready():
+                self._save(to_store=False)
+        self._emit("progress")
+
+    def request_cancel(self) -> None:
+        """Ask the run to end: no more nodes begin, those that run are cancelled."""
+        super().request_cancel()
+        self.cancel_nodes()
+
+
+class CallRun(LiveRun):
+    """The run of a function or step in the kernel. Its end is kept in the journal; its pipeline files it with the others."""
+
+    def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
+        super().__init__(record, runs, *args, **options)
+        self._all_runs = runs
+
+    def _save(self, *, to_store: bool) -> None:
+        if self.record.status.is_final:
+            self._all_runs.keep(self.record, self.record.model_dump_json().encode())

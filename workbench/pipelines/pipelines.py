@@ -1,0 +1,278 @@
+"""The pipelines of a workspace: run them, and find their runs."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.execution.events import RunEvent
+from workbench.execution.executor import Executor, Services, check_limits
+from workbench.execution.log_file import LogFile
+from workbench.execution.process_identity import this_process
+from workbench.execution.reuse import AUTO, NEVER, checked_word
+from workbench.execution.run import Run
+from workbench.links import Links, SavedPipelines, StepVersion
+from workbench.models import RunRecord, now
+from workbench.names import check_name, new_id
+from workbench.pages import Page, Row
+from workbench.pipelines.conductor import Conductor, How
+from workbench.pipelines.filing import Filing
+from workbench.pipelines.handover import dumps
+from workbench.pipelines.live import PipelineRun
+from workbench.pipelines.pipeline import Pipeline
+from workbench.pipelines.plan import Plan, make_plan
+from workbench.pipelines.saving import LATEST, Saver
+from workbench.pipelines.values import is_plain
+
+if TYPE_CHECKING:
+    from workbench.algorithms import Algorithms
+    from workbench.catalog import Catalog
+
+CLOSE_S = 5.0  # so long a function may go on when the workspace is closed
+
+
+class Pipelines(SavedPipelines):
+    """Runs pipelines, and knows those that were saved: ``ws.pipelines``.
+
+    Parameters
+    ----------
+    algorithms : Algorithms
+    links : Links
+    catalog : Catalog
+    services : Services
+    executor : callable
+        Gives the executor of a name.
+    run : callable
+        ``ws.run``.
+    """
+
+    def __init__(
+        self,
+        algorithms: Algorithms,
+        links: Links,
+        catalog: Catalog,
+        services: Services,
+        executor: Callable[[str], Executor],
+        run: Callable[..., Run],
+    ) -> None:
+        super().__init__(services.store, catalog)
+        self._algorithms = algorithms
+        self._links = links
+        self._services = services
+        self._executor = executor
+        self._run = run
+        self._filing = Filing(services.runs)
+        self._going: dict[PipelineRun, threading.Thread] = {}
+
+    def run(
+        self,
+        pipeline: Pipeline,
+        *inputs: Any,
+        parameters: Mapping[str, Any] | None = None,
+        executor: str | None = None,
+        reuse: str = AUTO,
+        wait: bool = True,
+        timeout_s: float | None = None,
+        debug: bool = False,
+        tags: Sequence[str] = (),
+        echo: bool | None = None,
+        on_event: Callable[[RunEvent], None] | None = None,
+    ) -> Run:
+        """Run a pipeline.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        *inputs : array, Dataset, id, path, or whatever its functions read
+            One for each of ``pipeline.inputs``, in their order; or one mapping of them by name.
+        parameters : mapping, optional
+            Values by node, ``{"blur": {"sigma": 2.0}}``; those of nested pipelines are nested.
+        executor : str, optional
+            ``kernel``: one node after the other, in this thread. ``process``: in background processes, nodes that do not need
+            each other at once.
+        reuse : {"auto", "never", "only"}
+            ``auto`` computes only what is stale: nodes whose code, parameters or inputs differ from all runs before.
+        wait : bool
+            False returns at once; the pipeline goes on in a worker thread.
+        timeout_s : float, optional
+            Seconds after which it is ended; a function in the kernel ends first.
+        debug : bool
+            Raise what a node raises, so that ``%debug`` lands in its frame.
+        tags : sequence of str
+            Labels for the runs of the pipeline and its nodes.
+        echo : bool, optional
+            Whether what nodes print also appears here; default: only when the pipeline is waited for.
+        on_event : callable, optional
+            Called with every `RunEvent` of the pipeline.
+
+        Returns
+        -------
+        Run
+            Of the whole; ``run.nodes`` says how each node stands, ``run.node(name)`` is its run.
+
+        Raises
+        ------
+        WorkbenchError
+            Before anything is stored or started, with the node: an unknown algorithm, a wrong parameter, an input that does not fit.
+        """
+        if not isinstance(pipeline, Pipeline):
+            raise InvalidInputError(
+                f"{pipeline!r} is no Pipeline. Make one: workbench.Pipeline([workbench.Node(...), ...])."
+            )
+        check_limits(timeout_s, 0)
+        services = self._services
+        place = self._executor(executor or services.settings.executor)
+        if debug and place.name != "kernel":
+            raise UnsupportedError(
+                "debug=True stops in the frame of a node, so it runs in the kernel: executor='kernel'."
+            )
+        labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
+        how = How(
+            place=place,
+            reuse=checked_word(reuse),
+            echo=wait if echo is None else echo,
+            debug=debug,
+            tags=labels,
+        )
+        plan = make_plan(pipeline, inputs, parameters, self._algorithms, services.datasets)
+        if not how.is_here:
+            self._check_calls(plan, place)
+        pid, pid_started, host, user = this_process()
+        record = RunRecord(
+            id=new_id(),
+            algorithm=pipeline.name,
+            algorithm_name=pipeline.name,
+            parameters={k: v if is_plain(v) else repr(v)[:200] for k, v in plan.parameters.items()},
+            executor="kernel",  # where it is conducted; each node says where it ran
+            nodes=plan.nodes(),
+            pipeline_outputs=tuple(
+                (port.step, name) for port, name in zip(plan.graph.outputs, pipeline.outputs, strict=True)
+            ),
+            reuse=how.reuse,
+            debug=debug,
+            timeout_s=timeout_s,
+            tags=labels,
+            pid=pid,
+            pid_started=pid_started,
+            host=host,
+            user=user,
+            created=now(),
+        )
+        live = PipelineRun(
+            record,
+            services.runs,
+            LogFile(services.store, record.id),
+            lowest_level=services.settings.log_level,
+        )
+        if on_event is not None:
+            live.subscribe(on_event)
+        services.runs.add(live)
+        conductor = Conductor(plan, live, how, services, self._catalog, self._run, self._filing)
+        if wait:
+            conductor.conduct()
+        else:
+            live.save()
+            self._start(conductor, live)
+        return Run(live.record, services.runs, live)
+
+    def close(self) -> None:
+        """End the pipelines that this process runs, and return when all records lie in their places."""
+        for live in list(self._going):
+            live.request_cancel()
+        for thread in list(self._going.values()):
+            thread.join(CLOSE_S)
+        self._filing.finish()
+
+    def _start(self, conductor: Conductor, live: PipelineRun) -> None:
+        """Conduct in a thread of its own, with what the calling one knows."""
+
+        def conduct() -> None:
+            try:
+                conductor.conduct()
+            finally:
+                self._going.pop(live, None)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(conduct,), name=f"workbench-pipeline-{live.record.id}", daemon=True
+        )
+        self._going[live] = thread
+        thread.start()
+
+    def _check_calls(self, plan: Plan, place: Executor) -> None:
+        """Refuse functions and steps that cannot go where the pipeline is to run."""
+        calls = [step for step in plan.graph.steps.values() if step.node.kind != "algorithm"]
+        if calls and not place.takes_calls:
+            raise UnsupportedError(
+                f"Executor {place.name!r} runs algorithms, and node {calls[0].path!r} is a {calls[0].node.kind}. "
+                "Use executor='process' or 'kernel'."
+            )
+        for step in calls:
+            dumps((step.node.what, plan.code[step.path].parameters), step.path, step.node.what)
+
+    # -- saving and loading
+
+    def save(self, pipeline: Pipeline) -> StepVersion:
+        """Keep a trained pipeline; see `Pipeline.save`."""
+        return self._saver.save(pipeline)
+
+    def load(self, pipeline: Pipeline, version: str = LATEST, **options: Any) -> Pipeline:
+        """Give the steps of a pipeline the states that are kept; see `Pipeline.load`."""
+        self._saver.load(pipeline, version, **options)
+        return pipeline
+
+    def validate(self, pipeline: Pipeline) -> None:
+        """Say by hand that all nodes work with what they read from, without having trained them together."""
+        self._saver.validate(pipeline)
+
+    def stale(self, pipeline: Pipeline) -> dict[str, str]:
+        """Return the nodes of a pipeline that have to be trained again, by path, and why."""
+        return self._saver.kept(pipeline).stale()
+
+    def valid_edges(self, pipeline: Pipeline) -> dict[tuple[str, str], bool]:
+        """Tell of each edge, as (path, path), whether the two nodes worked together as they are now."""
+        return self._saver.kept(pipeline).valid_edges()
+
+    def retrain(self, pipeline: Pipeline, *inputs: Any, force: bool = False, **options: Any) -> Page[Row]:
+        """Run a pipeline that trains, if something of it is stale, and save it.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        *inputs, **options
+            As for `run`.
+        force : bool
+            Train all of it again, whether it is stale or not.
+
+        Returns
+        -------
+        Page
+            One row for each node that was stale: why, and its version before and after.
+
+        Raises
+        ------
+        RunError
+            If a node failed; nothing is saved then.
+        """
+        why = dict.fromkeys(self._saver.trained(pipeline), "asked for") if force else self.stale(pipeline)
+        rows: list[Row] = []
+        if why:
+            before = {path: v.ref for path, v in self._saver.newest(pipeline).items()}
+            self.run(
+                pipeline, *inputs, **{**options, "wait": True, "reuse": NEVER if force else AUTO}
+            ).result()
+            after = self.save(pipeline).nodes
+            rows = [
+                {"node": path, "before": before.get(path), "after": after[path], "why": reason}
+                for path, reason in why.items()
+            ]
+        return Page(
+            rows, lambda row: row, None, "stale nodes", "Everything was trained with what it reads from."
+        )
+
+    @property
+    def _saver(self) -> Saver:
+        return Saver(self._links, self, self._algorithms)

@@ -1,0 +1,251 @@
+"""What travels along the edges of a pipeline: how a value is kept, found again, and handed to who reads it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import InvalidDataError, InvalidInputError
+from workbench.execution.reuse import digest_of
+from workbench.execution.run import value_of
+from workbench.models import OutputRef
+
+if TYPE_CHECKING:
+    from workbench.library.dataset import Dataset
+    from workbench.library.datasets import Datasets
+
+
+class _Nothing(Enum):
+    """No value; the same in every process."""
+
+    NOTHING = 0
+
+
+NOTHING: Any = _Nothing.NOTHING
+LONGEST_PLAIN = 16 << 10  # characters of JSON: what is longer becomes a dataset
+COPIED = 1 << 20  # bytes: a larger array that several nodes read is mapped by each
+
+
+@dataclass(slots=True)
+class Value:
+    """A value on an edge.
+
+    Parameters
+    ----------
+    refs : tuple of OutputRef
+        How it is kept.
+    held : object
+        The value itself, where this process has it.
+    sources : tuple of str
+        The datasets that it is, or was computed from.
+    digest : str
+        Of its content; empty if nobody can tell, so that what reads it is computed each time.
+    by_key : dict
+        Of an input of the pipeline: the datasets that algorithms read it as, by the key that they read.
+    """
+
+    refs: tuple[OutputRef, ...] = ()
+    held: Any = NOTHING
+    sources: tuple[str, ...] = ()
+    digest: str = ""
+    by_key: dict[str, list[Dataset]] = field(default_factory=dict)
+
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether it can be had again without computing it."""
+        return bool(self.refs) and not any(ref.held for ref in self.refs)
+
+    def without_object(self) -> Value:
+        """Return it as another process can take it: kept values are read there."""
+        return replace(self, held=NOTHING, by_key={}) if self.is_kept else replace(self, by_key={})
+
+
+class Values:
+    """Keeps and loads values.
+
+    Parameters
+    ----------
+    datasets : Datasets
+    """
+
+    def __init__(self, datasets: Datasets) -> None:
+        self._datasets = datasets
+
+    def keep(
+        self, name: str, value: Any, *, run_id: str | None, parents: Sequence[str], key: str = "data"
+    ) -> Value:
+        """Keep what a function gave: small plain values in the record, arrays and what is made of them as a dataset.
+
+        Parameters
+        ----------
+        name : str
+            Of the output.
+        value : object
+            What can be kept neither way is held by this process only.
+        run_id : str or None
+            The run that made it.
+        parents : sequence of str
+            The datasets it was computed from.
+        key : str
+            Under which an array is kept.
+        """
+        if is_plain(value):
+            ref = OutputRef(name=name, value=value, is_value=True)
+            return Value((ref,), value, tuple(parents), digest_of(["plain", value]))
+        given = _datasets_in(value)
+        if given:
+            refs = tuple(OutputRef(dataset=dataset.id, name=name) for dataset in given)
+            return Value(refs, NOTHING, tuple(d.id for d in given), _digest_of_datasets(given))
+        is_dict = type(value) is dict and bool(value)
+        held = "" if _is_exact(value) else type(value).__name__
+        try:
+            dataset = self._datasets.put(
+                value if is_dict else {_key(value, key): value}, run_id=run_id, parents=parents
+            )
+        except InvalidDataError:
+            ref = OutputRef(name=name, held=type(value).__name__)
+            return Value((ref,), value, tuple(parents))
+        ref = OutputRef(dataset=dataset.id, name=name, is_dict=is_dict, held=held)
+        digest = digest_of(["datasets", [dataset.digest], is_dict])
+        return Value((ref,), value, (dataset.id,), digest)
+
+    def found(self, refs: Sequence[OutputRef], parents: Sequence[str], *, name: str = "") -> Value:
+        """Return a value that was kept; an algorithm's outputs get the name of what they are in the pipeline."""
+        named = tuple(ref.model_copy(update={"name": name}) if name else ref for ref in refs)
+        ids = [ref.dataset for ref in named if ref.dataset]
+        datasets = self._datasets.find_many(ids)
+        if len(named) == 1 and named[0].is_value:
+            return Value(named, named[0].value, tuple(parents), digest_of(["plain", named[0].value]))
+        digest = _digest_of_datasets(datasets, any(ref.is_dict for ref in named))
+        if any(ref.dataset is None for ref in named):  # texts among the outputs of an algorithm
+            digest = digest_of([digest, [ref.text for ref in named]])
+        return Value(named, NOTHING, tuple(ids) or tuple(parents), digest)
+
+    def load(self, value: Value, *, is_shared: bool) -> Any:
+        """Return the value for who reads it.
+
+        Parameters
+        ----------
+        value : Value
+        is_shared : bool
+            Whether others read it too: each then gets its own, so that what one writes to it stays its own.
+        """
+        if value.held is NOTHING:
+            return value_of(value.refs, lambda ref: self._datasets.get(ref.dataset or ""))
+        if not is_shared:
+            return value.held
+        if value.is_kept and _nbytes(value.held) > COPIED and value.refs[0].dataset:
+            return value_of(value.refs, lambda ref: self._datasets.get(ref.dataset or ""))
+        return copy.deepcopy(value.held) if _is_exact(value.held) else value.held
+
+    def inputs(self, value: Value, key: str, what: str) -> list[Any]:
+        """Return what an algorithm is given for a value: datasets that have the key it reads.
+
+        Raises
+        ------
+        InvalidInputError
+            For a value that is no data.
+        """
+        if key in value.by_key:
+            return list(value.by_key[key])
+        found = self._datasets.find_many([ref.dataset for ref in value.refs if ref.dataset])
+        if not found:
+            shown = next((ref.held for ref in value.refs if ref.held), "") or type(value.held).__name__
+            raise InvalidInputError(
+                f"{what} is a {shown}, and an algorithm reads datasets. Give it an array, or use a function here."
+            )
+        return [self._as_key(dataset, key) for dataset in found]
+
+    def _as_key(self, dataset: Dataset, key: str) -> Dataset:
+        """Return a dataset that has its one array under the key that is read, if it is a picture of that kind."""
+        keys = dataset.keys
+        if key in keys or (key == "image" and "volume" in keys) or len(keys) != 1:
+            return dataset
+        [(name, info)] = keys.items()
+        if info.kind != "array" or (key != "data" and len(info.shape) not in (2, 3)):
+            return dataset
+        array = self._datasets.get(dataset)[name]
+        return self._datasets.put(
+            {_key(array, key): array}, run_id=dataset.record.run_id, parents=[dataset.id]
+        )
+
+
+def is_plain(value: Any, *, longest: int = LONGEST_PLAIN) -> bool:
+    """Tell whether JSON gives a value back exactly as it is, and it is small."""
+    if not _is_json(value):
+        return False
+    try:
+        return len(json.dumps(value, ensure_ascii=False).encode()) <= longest
+    except (ValueError, RecursionError):  # half a surrogate pair
+        return False
+
+
+def sources_of(values: Iterable[Value]) -> tuple[str, ...]:
+    """Return the datasets that values are, or were computed from."""
+    return tuple(dict.fromkeys(id for value in values for id in value.sources))
+
+
+def _is_json(value: Any, depth: int = 0) -> bool:
+    if value is None or type(value) in (bool, int, float, str):
+        return True
+    if depth > 20:
+        return False
+    if type(value) is list:
+        return len(value) <= 1000 and all(_is_json(member, depth + 1) for member in value)
+    if type(value) is dict:
+        return len(value) <= 1000 and all(
+            type(k) is str and _is_json(member, depth + 1) for k, member in value.items()
+        )
+    return False
+
+
+def _is_exact(value: Any, depth: int = 0) -> bool:
+    """Tell whether a dataset gives a value back as it is: an array of numpy, not one of a subclass or of pandas."""
+    import numpy as np
+
+    if type(value) is np.ndarray:
+        return not value.dtype.hasobject
+    if isinstance(value, np.generic) or type(value) in (bool, int, float, complex, str, bytes):
+        return True
+    if depth > 20:
+        return False
+    if type(value) in (list, tuple):
+        return all(member is None or _is_exact(member, depth + 1) for member in value)
+    return type(value) is dict and all(
+        type(k) is str and _is_exact(member, depth + 1) for k, member in value.items()
+    )
+
+
+def _datasets_in(value: Any) -> list[Dataset]:
+    """Return the datasets that a function has given back itself."""
+    from workbench.library.dataset import Dataset
+
+    if isinstance(value, Dataset):
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(member, Dataset) for member in value):
+        return list(value)
+    return []
+
+
+def _digest_of_datasets(datasets: Sequence[Dataset], is_dict: bool = False) -> str:
+    return digest_of(["datasets", [dataset.digest for dataset in datasets], is_dict])
+
+
+def _key(value: Any, key: str) -> str:
+    """Return the key for an array: what is no picture is ``data``, a stack of images is a volume."""
+    shape: tuple[int, ...] = getattr(value, "shape", ())
+    if key == "data" or len(shape) not in (2, 3):
+        return "data"
+    return "volume" if key == "image" and len(shape) == 3 and shape[0] != 3 else key
+
+
+def _nbytes(value: Any) -> int:
+    if isinstance(value, (list, tuple)):
+        return sum(map(_nbytes, value))
+    if isinstance(value, dict):
+        return sum(map(_nbytes, value.values()))
+    return int(getattr(value, "nbytes", 0) or 0)
