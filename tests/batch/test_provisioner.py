@@ -49,8 +49,8 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 class Kernel:
     """A started kernel and its client."""
 
-    def __init__(self, **options: Any) -> None:
-        self.manager = KernelManager(kernel_name="workbench-warm")
+    def __init__(self, kernel_name: str = "workbench-warm", **options: Any) -> None:
+        self.manager = KernelManager(kernel_name=kernel_name)
         self.manager.start_kernel(**options)
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
@@ -249,3 +249,44 @@ def test_a_kernel_with_options_of_its_own_starts_cold(kernels: Any, caplog: pyte
     kernel = kernels(extra_arguments=["--no-automagic"])
     assert "options of its own (--no-automagic)" in caplog.text
     assert kernel.says("print(1)") == "1"
+
+
+def test_a_forked_kernel_is_set_up_as_one_of_an_interpreter(kernels: Any) -> None:
+    asked = """
+    ip = get_ipython()
+    print(ip.execution_count, len(In), ip.parent is ip.kernel, ip.kernel.shell is ip, ip.kernel.parent in ip.configurables)
+    print(type(ip.kernel).__name__, sorted({type(c).__name__ for c in ip.configurables} - {"IPKernelApp", "WarmKernelApp"}))
+    """
+    kernel, cold = kernels(), kernels(kernel_name="python3")
+    assert isinstance(kernel.manager.provisioner.process, ForkedKernel)
+    assert kernel.says(asked) == cold.says(asked)
+    kernel.client.execute("exit")
+    wait_until(lambda: not kernel.manager.is_alive())
+
+
+def test_a_forked_kernel_can_be_debugged(kernels: Any) -> None:
+    pytest.importorskip("debugpy")
+    client = kernels().client
+
+    def ask(command: str, **arguments: Any) -> dict[str, Any]:
+        content = {"type": "request", "seq": 1, "command": command, "arguments": arguments}
+        message = client.session.msg("debug_request", content)
+        client.control_channel.send(message)
+        reply: dict[str, Any] = client.get_control_msg(timeout=30)["content"]
+        return reply
+
+    assert "debugger" in client.kernel_info(reply=True, timeout=30)["content"]["supported_features"]
+    assert ask("initialize", clientID="test", adapterID="", pathFormat="path")["success"]
+    assert ask("attach")["success"]
+    source = ask("dumpCell", code="x = 1\ny = x + 1\nz = y + 1")["body"]["sourcePath"]
+    assert ask("setBreakpoints", source={"path": source}, breakpoints=[{"line": 2}])["body"]["breakpoints"][
+        0
+    ]["verified"]
+    assert ask("configurationDone")["success"]
+    client.execute("x = 1\ny = x + 1\nz = y + 1")
+    while True:
+        message = client.get_iopub_msg(timeout=30)
+        if message["msg_type"] == "debug_event" and message["content"]["event"] == "stopped":
+            break
+    assert ask("continue", threadId=message["content"]["body"]["threadId"])["success"]
+    assert client.get_shell_msg(timeout=30)["content"]["status"] == "ok"
