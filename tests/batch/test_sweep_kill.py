@@ -81,9 +81,7 @@ def workspace(tmp_path: Path) -> str:
         return ws.url
 
 
-@pytest.mark.parametrize(
-    ("what", "after"), [("scale", 1), ("scale", 40), ("scale", 75), ("a notebook", 40)]
-)
+@pytest.mark.parametrize(("what", "after"), [("scale", 1), ("scale", 40), ("scale", 75), ("a notebook", 40)])
 def test_after_everything_was_killed_exactly_the_missing_runs_are_done(
     workspace: str, tmp_path: Path, what: str, after: int
 ) -> None:

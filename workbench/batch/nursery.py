@@ -113,7 +113,7 @@ class _Nursery:
         )
         self._spare_of: object = None  # the user's configuration that it has read
         self._spare_due: float | None = None
-        self._to_learn = learned.read(learned_path(path))
+        self._to_learn = learned.read(learned.path_in(path.parent))
         self._learned = set(self._to_learn)
         self._learn_due: float | None = time.monotonic() if self._to_learn else None
         self._probe: tuple[int, str] | None = None  # a child that tries an import, and of what
@@ -194,7 +194,7 @@ class _Nursery:
         """Let a child try what notebooks have imported and is not here yet, one module after the other."""
         if self._probe is not None:
             return  # its end comes here again
-        for name in learned.read(learned_path(self._path)):
+        for name in learned.read(learned.path_in(self._path.parent)):
             if name not in self._learned:
                 self._learned.add(name)
                 self._to_learn.append(name)
@@ -310,11 +310,6 @@ class _Nursery:
             traceback.print_exc()
         finally:
             os._exit(code)
-
-
-def learned_path(path: Path) -> Path:
-    """Return the file with what notebooks have imported."""
-    return path.with_suffix(".learned")
 
 
 def kernels_path(path: Path) -> Path:
