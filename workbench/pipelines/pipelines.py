@@ -22,6 +22,7 @@ from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
 from workbench.pipelines.how import How
+from workbench.pipelines.kept import KeptVersions
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
@@ -244,6 +245,10 @@ class Pipelines(SavedPipelines):
     def valid_edges(self, pipeline: Pipeline) -> dict[tuple[str, str], bool]:
         """Tell of each edge, as (path, path), whether the two nodes worked together as they are now."""
         return self._saver.kept(pipeline).valid_edges()
+
+    def kept(self, pipeline: Pipeline) -> KeptVersions:
+        """Return what is kept of the steps of a pipeline: the best versions, what is missing, what is stale."""
+        return self._saver.kept(pipeline)
 
     def retrain(self, pipeline: Pipeline, *inputs: Any, force: bool = False, **options: Any) -> Page[Row]:
         """Run a pipeline that trains, if something of it is stale, and save it.
