@@ -14,7 +14,7 @@ from workbench.entry_cli import entries
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
 from workbench.pipeline_cli import pipeline
 from workbench.version import __version__
-from workbench.version_cli import links, versions
+from workbench.version_cli import links, retrain, versions
 
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
@@ -446,6 +446,7 @@ main.add_command(entries)
 main.add_command(bundle)
 main.add_command(versions)
 main.add_command(links)
+main.add_command(retrain)
 main.add_command(pipeline)
 
 

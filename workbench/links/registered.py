@@ -14,6 +14,8 @@ from workbench.names import check_name
 from workbench.pages import Page
 from workbench.versions import FieldChange, Version, change_table
 
+_SCRIPTS = ("__main__", "<run_path>", "builtins")  # a notebook or script, and code that something executed
+
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
     from workbench.steps import LoadableStep, Step
@@ -201,4 +203,4 @@ def _moved(before: str, after: str) -> bool:
     """Tell whether a class only went from a notebook into a module or back, or was imported by a longer name."""
     (old, cls), (new, same) = before.split(":"), after.split(":")
     longer = f".{old}".endswith(f".{new}") or f".{new}".endswith(f".{old}")
-    return cls == same and (longer or "__main__" in (old, new))
+    return cls == same and (longer or not {old, new}.isdisjoint(_SCRIPTS))
