@@ -19,6 +19,7 @@ import workbench
 from workbench import Node, Pipeline
 from workbench.errors import (
     DamagedError,
+    InvalidInputError,
     InvalidPipelineError,
     NotFoundError,
     RunFailedError,
@@ -183,6 +184,15 @@ class TestSaving:
                 [Node(Other(), "x", "a"), Node(Reduce("predict"), "a", name="again")], inputs=["x"]
             ).load()
         assert ws.links.steps() == []
+
+    def test_what_is_no_pipeline_is_refused(self, ws):
+        for call in (ws.pipelines.save, ws.pipelines.load, ws.pipelines.validate, ws.pipelines.retrain):
+            with pytest.raises(InvalidInputError, match="3 is no Pipeline"):
+                call(3)
+        assert ws.pipelines.register("early", "reduce").last_step == "reduce"
+        assert ws.pipelines.register("early", "reduce") == ws.pipelines.register("early", "reduce")
+        with pytest.raises(NotFoundError, match="'early' is registered, and no version"):
+            ws.pipelines.get("early")
 
     def test_saved_pipelines_are_listed_and_deleted(self, ws):
         pipe = trained()

@@ -70,6 +70,11 @@ class RegisteredSteps:
 
     def save(self, step: LoadableStep) -> StepVersion:
         """Register the version of a step as it is now, and keep its state."""
+        if not callable(getattr(step, "serialize", None)):
+            raise InvalidInputError(
+                f"Step {name_of(step)!r} has no state that could be saved. Register its version alone, ws.links.register(step), "
+                "or derive its class from LoadableStep."
+            )
         data = step.serialize()
         with changing(self._catalog, self._store, [("step", step.name)]) as change:
             record = self._register(change, step, step.version)
