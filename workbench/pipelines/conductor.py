@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import NotFoundError, RunCancelledError, RunError, WorkbenchError
+from workbench.execution.capture import captured
 from workbench.execution.events import RunEvent
 from workbench.execution.executor import Job
 from workbench.execution.log_file import LogFile
@@ -99,12 +100,13 @@ class Conductor:
         try:
             self._filing.finish()  # what earlier pipelines have computed can be found then,
             self._services.runs.take_in()  # and what those of other processes have
-            self._inputs = [given.value(self._values) for given in self._plan.given]
-            live.change(inputs=sources_of(self._inputs))
-            live.advance(RunStatus.RUNNING, save=False)
-            self._callbacks.begin(self._arguments())
-            self._go()
-            self._finish(facts)
+            with captured(live):
+                self._inputs = [given.value(self._values) for given in self._plan.given]
+                live.change(inputs=sources_of(self._inputs))
+                live.advance(RunStatus.RUNNING, save=False)
+                self._callbacks.begin(self._arguments())
+                self._go()
+                self._finish(facts)
         except BaseException as error:
             self._cancel_children()
             self._skip_rest()
@@ -314,6 +316,7 @@ class Conductor:
         """Give a call to a worker."""
         path = give(call, record.id, self._services.settings.host_folder)
         self._calls[step.path] = path
+        self._set(step.path, run=record.id)
         job = Job(record, None, False, listener=lambda event: self._hear(step.path, event), call=str(path))
         self._children[step.path] = record.id
         try:
@@ -437,12 +440,14 @@ class Conductor:
 
     def _hear(self, path: str, event: RunEvent) -> None:
         """Take an event of a node's run, in the thread where it happens."""
-        self._children.setdefault(path, event.run_id)
-        self._fractions[path] = event.fraction
+        if path not in self._children:
+            self._children[path] = event.run_id
+            self._set(path, run=event.run_id)
         if event.kind == "state" and event.status.is_final:
             if not self._how.is_here:
                 self._ended.put((path, self._services.runs.get(event.run_id)))
-        elif event.kind == "progress" or not self._live.node(path).run:
+        elif event.kind == "progress":
+            self._fractions[path] = event.fraction
             self._set(path, run=event.run_id)
 
     def _set(self, path: str, **changes: Any) -> None:

@@ -165,6 +165,7 @@ class Pipelines(SavedPipelines):
             services.runs,
             LogFile(services.store, record.id),
             lowest_level=services.settings.log_level,
+            echo=how.echo,
         )
         if on_event is not None:
             live.subscribe(on_event)

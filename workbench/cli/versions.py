@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workbench.commands import OPEN
+from workbench.cli.context import OPEN
 
 
 @click.command()
@@ -17,7 +17,7 @@ def versions(ctx: click.Context, name: str | None, before: str | None, after: st
 
     With BEFORE, and perhaps AFTER: what differs between two versions.
     """
-    from workbench.version_commands import versions_words
+    from workbench.commands.versions import versions_words
 
     click.echo(repr(versions_words(ctx.meta[OPEN](ctx, looks=True), name, before, after)))
 
@@ -28,7 +28,7 @@ def versions(ctx: click.Context, name: str | None, before: str | None, after: st
 @click.pass_context
 def links(ctx: click.Context, downstream: str | None, upstream: str | None) -> None:
     """List which versions of steps worked together."""
-    from workbench.version_commands import links_words
+    from workbench.commands.versions import links_words
 
     click.echo(repr(links_words(ctx.meta[OPEN](ctx, looks=True), downstream, upstream)))
 
@@ -41,8 +41,8 @@ def links(ctx: click.Context, downstream: str | None, upstream: str | None) -> N
 @click.pass_context
 def retrain(ctx: click.Context, what: str, words: tuple[str, ...], force: bool, executor: str | None) -> None:
     """Train again what is stale in a pipeline of a Python file or module, in order, and save it."""
-    from workbench.commands import read_inputs
-    from workbench.pipeline_commands import find_pipeline
+    from workbench.commands.pipelines import find_pipeline
+    from workbench.commands.words import read_inputs
 
     pipeline, workspace = find_pipeline(what), ctx.meta[OPEN](ctx)
     inputs = read_inputs(workspace, words)
