@@ -178,6 +178,13 @@ class Pipelines(SavedPipelines):
             self._start(conductor, live)
         return Run(live.record, services.runs, live)
 
+    def replay_call(self, record: RunRecord) -> Run:
+        """Call a function of a pipeline again; see `Workspace.replay`."""
+        from workbench.pipelines.replay_call import replay_call
+
+        live = replay_call(record, self._services)
+        return Run(live.record, self._services.runs, live)
+
     def close(self) -> None:
         """End the pipelines that this process runs, and return when all records lie in their places."""
         for live in list(self._going):
