@@ -329,6 +329,8 @@ class TestNames:
             ws.links.register(Clip)
         with pytest.raises(InvalidInputError, match="3 is no step"):
             ws.links.versions(3)
+        with pytest.raises(InvalidInputError, match="has no state that could be saved"):
+            ws.links.save(Clip())
         with pytest.raises(InvalidInputError, match="Which version of 'clip'"):
             ws.links.register("clip")
         with pytest.raises(InvalidInputError, match="Step name 'a/b'"):

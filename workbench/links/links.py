@@ -26,6 +26,10 @@ class Links(RegisteredSteps):
     digests, or itself.
     """
 
+    def __repr__(self) -> str:
+        steps = self.steps()
+        return f"Links: {len(self.list())} links of {len(steps)} steps: {', '.join(steps) or 'none yet'}"
+
     def register(
         self,
         step: str | Step,
