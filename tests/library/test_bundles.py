@@ -568,6 +568,21 @@ def test_a_folder_that_cannot_be_written_is_pushed_and_remembers_nothing(
     assert not (small_disk / MEMORY).exists()
 
 
+def test_a_workspace_that_cannot_be_written_gives_and_does_not_take(small_disk: Path, tmp_path: Path) -> None:
+    mine = fill(tmp_path / "ml", a_txt="1")
+    with workbench.open(small_disk / "ws") as ws:
+        ws.bundles.push("x", mine)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with workbench.open(small_disk / "ws") as ws:
+        assert list(ws.bundles.pull("x", tmp_path / "copy")) == ["a.txt"]
+        assert list(ws.bundles.push("x", mine)) == []
+        fill(mine, a_txt="2")
+        for call in (lambda: ws.bundles.push("x", mine), lambda: ws.bundles.delete("x")):
+            with pytest.raises(ReadOnlyError):
+                call()
+        assert ws.bundles.get("x").version == 1
+
+
 def test_places_that_take_nothing_say_so(small_disk: Path, tmp_path: Path) -> None:
     with workbench.open(tmp_path / "ws") as ws:
         mine = tmp_path / "ml"
