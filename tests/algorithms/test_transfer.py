@@ -129,9 +129,17 @@ def test_without_data_or_lineage_less_travels(
     assert (done.revisions, done.runs) == ([oldest.id], [])
     done = there.algorithms.import_file(here.algorithms.export("invert@1", tmp_path / "all.wbalg"))
     assert (len(done.revisions), len(done.runs), done.datasets) == (1, 2, [])
-    assert "3 datasets of its runs are not here" in repr(done)
-    assert there.runs.list(algorithm="invert")[0].lineage().nodes
+    assert "3 datasets of its runs are elsewhere" in repr(done)
     assert len(there.datasets.list()) == 0
+    mine = here.runs.list()[0].lineage()
+    told = there.runs.get(mine.id).lineage()
+    assert (list(told.nodes), told.edges) == (list(mine.nodes), mine.edges)
+    assert {n.label for n in told.nodes.values()} == {"scan (elsewhere)", "invert@1.0", "image (elsewhere)"}
+    assert "scan (elsewhere)" in told._repr_html_()
+    there.reindex()
+    assert there.runs.get(mine.id).lineage().nodes == told.nodes
+    there.algorithms.import_file(here.algorithms.export("invert@1", tmp_path / "data.wbalg", data=True))
+    assert "elsewhere" not in repr(there.runs.get(mine.id).lineage())
 
 
 def test_an_alias_that_is_here_stays(here: workbench.Workspace, tmp_path: Path) -> None:
