@@ -133,6 +133,20 @@ class Verdict(Record):
     )
 
 
+class GitSource(Record):
+    """The checkout that an algorithm was deployed from; the patch is ``environments/<diff>.patch``."""
+
+    commit: str
+    branch: str = ""
+    remote: str = ""  # URL of origin, without secrets
+    root: str = ""  # of the checkout, on the machine that deployed
+    path: str = "."  # of the algorithm's folder, in it
+    dirty: bool = False
+    diff: str = ""  # digest of the patch to the commit
+    files: int = 0  # that the patch changes
+    left_out: tuple[str, ...] = ()  # files that differ too, and are too large to be kept
+
+
 class Revision(Record):
     """One immutable content of ``name@major.minor``; runs record its id."""
 
@@ -157,6 +171,7 @@ class Revision(Record):
     source: str | None = None  # the folder it came from
     content: str = ""  # digest over all of the above that makes two revisions differ
     declared: str = ""  # digest over what the folder alone says: an equal folder need not pass the gate again
+    git: GitSource | None = None
 
     @property
     def version(self) -> str:

@@ -21,15 +21,15 @@ from workbench.batch.engine import WorkbenchEngine
 
 pytestmark = pytest.mark.usefixtures("nursery")
 
-# those of papermill that are about something else: another language, 60 s of sleep, a different environment
-LEFT_OUT = {"notimplemented_translator.ipynb", "keyboard_interrupt.ipynb", "blank-vscode.ipynb"}
-SAMPLES = sorted(
-    path
-    for path in (Path(papermill.__file__).parent / "tests" / "notebooks").glob("*.ipynb")
-    if path.name not in LEFT_OUT
-)
-_TIMES = {"start_time", "end_time", "duration", "output_path", "id", "iopub.status.busy", "iopub.status.idle"}
+FOLDER = Path(papermill.__file__).parent / "tests" / "notebooks"
+# not the one that sleeps for a minute: it waits for whoever presses Ctrl-C
+SAMPLES = sorted(path for path in FOLDER.rglob("*.ipynb") if path.stem != "keyboard_interrupt")
+_TIMES = {"start_time", "end_time", "duration", "output_path", "iopub.status.busy", "iopub.status.idle"}
 _TIMES |= {"iopub.execute_input", "shell.execute_reply"}
+_OF_PAPERMILL = {
+    "injected-parameters",
+    "papermill-error-cell-tag",
+}  # cells that it makes, with an id by chance
 
 
 @pytest.fixture(autouse=True)
@@ -76,12 +76,69 @@ def joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return texts
 
 
-@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_papermills_own_notebooks_come_out_the_same(path: Path, tmp_path: Path) -> None:
-    theirs, their_error = run(path, tmp_path / "theirs.ipynb", None)
-    ours, our_error = run(path, tmp_path / "ours.ipynb")
+def with_ids(path: Path, folder: Path) -> Path:
+    """Return a copy of a notebook whose cells have ids, so that both engines have the same ones."""
+    target = folder / path.name
+    nbformat.write(nbformat.v4.upgrade(nbformat.read(path, 4)), target)
+    return target
+
+
+def is_the_same(path: Path, folder: Path, **options: Any) -> str:
+    """Compare all of a notebook as two engines leave it: cells, outputs, counts, tags, metadata, errors. Return the error."""
+    theirs, their_error = run(path, folder / "theirs.ipynb", None, **options)
+    ours, our_error = run(path, folder / "ours.ipynb", **options)
+    for cell in [*theirs.cells, *ours.cells]:
+        if _OF_PAPERMILL & set(cell.metadata.get("tags", [])):
+            cell.pop("id")
     assert without_times(ours) == without_times(theirs)
     assert our_error == their_error
+    return our_error
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_papermills_own_notebooks_come_out_the_same(path: Path, tmp_path: Path) -> None:
+    is_the_same(with_ids(path, tmp_path), tmp_path)
+
+
+def test_with_parameters_and_options_they_come_out_the_same(tmp_path: Path) -> None:
+    path = with_ids(FOLDER / "simple_execute.ipynb", tmp_path)
+    assert is_the_same(path, tmp_path, parameters={"msg": "it's \n me"}, report_mode=True) == ""
+
+
+def test_whatever_cells_do_comes_out_the_same(tmp_path: Path) -> None:
+    made = notebook(
+        "sigma = 1",
+        "import sys\nprint('out'); print('err', file=sys.stderr); print('again')\nsigma * 2",
+        "from IPython.display import *\nshown = display(HTML('<b>1</b>'), display_id='d')\n"
+        "display(Markdown('*m*'), Latex('$x$'), JSON({'a': 1}), Javascript('1'))",
+        "shown.update(HTML('<b>2</b>'))\nprint('before'); clear_output()\nprint('after')",
+        "import pandas as pd\npd.DataFrame({'a': [1, 2]}, index=['x', 'y'])",
+        "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2, 3]); plt.title('t')",
+        "%%bash\necho hello; echo bad >&2",
+        "!echo shell",
+        "1 / 0",
+        "import asyncio\nawait asyncio.sleep(0.01)\n'awaited'",
+        "x = 5;\nx;",
+        "_, Out.get(2), len(In)",
+        "class A:\n    def _repr_html_(self): return '<i>a</i>'\n    def __repr__(self): return 'A()'\nA()",
+        "class B:\n    def __repr__(self): raise ValueError('no repr')\nB()",
+        "import logging\nlogging.getLogger('x').warning('logged')",
+        "%env FOO=bar\n%pwd\n%who_ls",
+        "?print",
+        "get_ipython().set_next_input('next')",
+        "'é ∑ 😀', b'\\x00', 10**30",
+        "print('a', end=''); print('b\\r', end=''); print('c')",
+        "import subprocess\nsubprocess.run(['echo', 'sub']); None",
+        "raise KeyError('missing')",
+        "'never'",
+        tags={0: ["parameters"], 3: ["mine"], 8: ["raises-exception"], 13: ["raises-exception"]},
+    )
+    made.metadata["custom"] = {"kept": True}
+    made.cells[4].metadata |= {"collapsed": True, "jupyter": {"source_hidden": True}}
+    made.cells.insert(3, nbformat.v4.new_markdown_cell("# Text", metadata={"tags": ["text"]}))
+    made.cells.insert(4, nbformat.v4.new_raw_cell("raw"))
+    error = is_the_same(save(made, tmp_path / "rich.ipynb"), tmp_path, parameters={"sigma": 3})
+    assert "KeyError: 'missing'" in error
 
 
 def test_parameters_reach_the_notebook(tmp_path: Path) -> None:

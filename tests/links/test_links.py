@@ -318,9 +318,21 @@ class TestNames:
         ws.links.register(Clip())
         Clip.__module__ = home
         ws.links.register(Clip())
+        Clip.__module__ = f"package.{home}"  # the same file, imported in another way
+        ws.links.register(Clip())
         Clip.__module__ = "elsewhere"
         with pytest.raises(AlreadyExistsError):
             ws.links.register(Clip())
+
+    def test_what_is_no_step_is_refused(self, ws):
+        with pytest.raises(InvalidInputError, match=r"Clip is the class of a step. Pass a step: Clip\(\)"):
+            ws.links.register(Clip)
+        with pytest.raises(InvalidInputError, match="3 is no step"):
+            ws.links.versions(3)
+        with pytest.raises(InvalidInputError, match="Which version of 'clip'"):
+            ws.links.register("clip")
+        with pytest.raises(InvalidInputError, match="Step name 'a/b'"):
+            ws.links.register("a/b", made())
 
 
 class TestDeleting:
@@ -411,6 +423,26 @@ class TestFiles:
         monkeypatch.undo()
         assert [info.key for c in ("steps", "links") for info in ws.store.list(c)] == names
         assert len(ws.links.versions("pca")) == 1
+
+
+@pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=pytest.mark.s3)])
+def test_other_stores_keep_all_of_it(kind, request, memory_url):
+    s3 = request.getfixturevalue("s3") if kind == "s3" else None
+    url, options = (s3.new_url(), s3.storage_options) if s3 else (memory_url, None)
+    with workbench.open(url, storage_options=options) as ws:
+        step, other = Mean(), Mean()
+        step([1, 3])
+        ws.links.save(step)
+        ws.links.register("pca", made(2), downstream="mean", downstream_version="1.0.0")
+        ws.links.register("pca", made(3), downstream="mean")
+        ws.links.delete("pca", "2.0.0", force=True)
+        before = repr(ws.links.list())
+        ws.reindex()
+        assert repr(ws.links.list()) == before
+        ws.links.load(other)
+        assert other.mean == 2.0
+        ws.links.delete("mean", force=True)
+        assert [info.key for c in ("models", "links") for info in ws.store.list(c)] == []
 
 
 class TestProcesses:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,6 +200,44 @@ class TestSaving:
         predict().load()  # the steps stay
 
 
+class TestKills:
+    CODE = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import workbench
+from test_saving import X, Y, train
+workbench.open(sys.argv[1])
+pipe = train()
+while True:
+    pipe.run(X, Y, reuse="never").result()
+    saved = pipe.save()
+    print(saved.number, saved.nodes["reduce"], saved.nodes["classify"], flush=True)
+"""
+
+    def test_what_was_saved_before_a_kill_is_loaded(self, ws):
+        command = [sys.executable, "-c", self.CODE, ws.url, str(Path(__file__).parent)]
+        for i in range(2):
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            told = [child.stdout.readline().split() for _ in range(2)]
+            time.sleep(0.02 * i + int.from_bytes(os.urandom(1)) / 2000)
+            child.kill()
+            told += [line.split() for line in child.communicate()[0].splitlines()]
+            for number, reduce, classify in told:
+                pipe = train().load(number)
+                for path, ref in (("reduce", reduce), ("classify", classify)):
+                    version = ws.links.get(path, ref.partition("@")[2]).version
+                    assert pipe.node(path).what.version == version
+            loaded = predict().load()
+            assert loaded.run(X).result().shape == (80,)
+            before = repr(train().versions())
+            ws.reindex()
+            assert repr(train().versions()) == before
+            predict().load()
+            pipe = train()
+            pipe.run(X, Y, reuse="never").result()
+            assert pipe.save() == train().versions()[0]
+
+
 class TestLoading:
     def test_a_major_change_upstream_is_refused_with_the_node_named(self, ws):
         trained().save()
@@ -326,6 +366,23 @@ class TestLoading:
             pipe.save()
         other = Pipeline([Node(Centre(), "__pipeline_input__")], name="centre").load()
         assert other.node("centre").what.mean == 2.0
+
+
+class TestDrawing:
+    def test_a_pipeline_shows_numbers_and_what_was_never_trained_together(self, ws):
+        pipe = trained()
+        assert ws.pipelines.kept(pipe).missing_edges() == []  # nothing is known of it
+        pipe.save()
+        assert "wb-missing" not in pipe._repr_html_()
+        assert pipe._repr_html_().count(" 1.0.0</text>") == 3
+        assert predict().missing_links() == []
+        assert predict(scale=Scale3).missing_links() == [("scale", "reduce")]
+        assert predict(reduce=Wider).missing_links() == [("reduce", "classify")]
+        again = train()
+        again.run(X, Y, reuse="never").result()
+        assert again.missing_links() == [("scale", "reduce"), ("reduce", "classify")]  # not saved yet
+        again.save()
+        assert again.missing_links() == []
 
 
 class TestRetraining:

@@ -25,17 +25,31 @@ def version_of_revision(revision: Revision, fields: Mapping[str, FieldRecord] | 
     fields : mapping, optional
         Of the Runner class; default: those that the deploy gate found.
     """
-    if fields is None:
-        fields = (revision.verdict.fields if revision.verdict else None) or {}
-    total = Version()
-    for name, field in sorted(fields.items()):
-        total += Version.of_facts(name, FieldFacts(VersionKind(field.kind), field.digest, field.shown))
+    total = _sum(fields_of(revision) if fields is None else fields)
     total += Version.of_value("algorithm major", revision.major, "major")
     total += Version.of_value("algorithm minor", revision.minor, "minor")
     total += Version.of_value("code", revision.package[:_SHOWN], "patch")
-    assets = " ".join(f"{path} {digest[:_SHOWN]}" for path, digest in sorted(revision.assets.items()))
-    total += Version.of_value("assets", assets, "patch")
+    for path, digest in sorted(revision.assets.items()):
+        if path != "pyproject.toml":  # what it says counts above
+            total += Version.of_value(path, digest[:_SHOWN], "patch")
     return replace(total, created=revision.created.timestamp())
+
+
+def fields_of(revision: Revision) -> dict[str, FieldRecord]:
+    """Return the versioned fields of a revision's Runner; none where nobody has looked."""
+    return (revision.verdict.fields if revision.verdict else None) or {}
+
+
+def fields_version(revision: Revision) -> Version:
+    """Return the version of the fields alone, which is that of the Runner class."""
+    return _sum(fields_of(revision))
+
+
+def _sum(fields: Mapping[str, FieldRecord]) -> Version:
+    total = Version()
+    for name, field in sorted(fields.items()):
+        total += Version.of_facts(name, FieldFacts(VersionKind(field.kind), field.digest, field.shown))
+    return total
 
 
 def revision_table(revisions: Sequence[Revision]) -> Page[Revision]:

@@ -186,6 +186,19 @@ class Links(RegisteredSteps):
             version=str(made),
         )
 
+    def outdated(self, upstream: str | Step, version: Version | None = None) -> tuple[str, ...]:
+        """Return the steps that worked with some version of another, and with none like this one: they need retraining.
+
+        Parameters
+        ----------
+        upstream : str or Step
+        version : Version, optional
+            Default: that of the step, as it is now.
+        """
+        made = version_made(upstream, version)
+        names = dict.fromkeys(link.downstream for link in self.list(upstream=upstream))
+        return tuple(name for name in names if not self.is_valid(name, upstream, made))
+
     def remove(
         self, downstream: str | Step, upstream: str | Step, version: str | Version | StepVersion | None = None
     ) -> int:

@@ -12,7 +12,7 @@ from workbench.links.step_version import StepVersion, version_table
 from workbench.models import StepKind, StepRecord, StepVersionRecord, now
 from workbench.names import check_name
 from workbench.pages import Page
-from workbench.versions import Version
+from workbench.versions import FieldChange, Version, change_table
 
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
@@ -50,6 +50,15 @@ class RegisteredSteps:
             For a text that is no version.
         """
         return self._version(self._found(name_of(step), version))
+
+    def compare(
+        self,
+        step: str | Step,
+        before: str | Version | StepVersion,
+        after: str | Version | StepVersion = LATEST,
+    ) -> Page[FieldChange]:
+        """Return what differs between two versions of a step, field by field, the greatest changes first."""
+        return change_table(self.get(step, before).version, self.get(step, after).version)
 
     def steps(self) -> list[str]:
         """Return the names of all steps."""
@@ -165,7 +174,12 @@ class RegisteredSteps:
 
 def name_of(step: str | Step) -> str:
     """Return the name of a step, checked."""
-    return check_name(step if isinstance(step, str) else step.name, "Step name")
+    if isinstance(step, type):
+        raise InvalidInputError(f"{step.__name__} is the class of a step. Pass a step: {step.__name__}().")
+    name = step if isinstance(step, str) else getattr(step, "name", None)
+    if name is None:
+        raise InvalidInputError(f"{step!r} is no step. Pass its name, or an instance of a Step class.")
+    return check_name(name, "Step name")
 
 
 def version_made(step: str | Step, version: Version | str | StepVersion | None) -> Version:
@@ -184,6 +198,7 @@ def version_made(step: str | Step, version: Version | str | StepVersion | None) 
 
 
 def _moved(before: str, after: str) -> bool:
-    """Tell whether a class only went from a notebook into a module, or back."""
-    modules = (before.partition(":")[0], after.partition(":")[0])
-    return before.partition(":")[2] == after.partition(":")[2] and "__main__" in modules
+    """Tell whether a class only went from a notebook into a module or back, or was imported by a longer name."""
+    (old, cls), (new, same) = before.split(":"), after.split(":")
+    longer = f".{old}".endswith(f".{new}") or f".{new}".endswith(f".{old}")
+    return cls == same and (longer or "__main__" in (old, new))

@@ -36,7 +36,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @usage
     def entries(self, line: str) -> Any:
         """List entries, or search for some."""
-        from workbench.entry_commands import entries_words
+        from workbench.commands.entries import entries_words
 
         args = arguments_of(self.entries, _with_descending(line))
         if args.browse:
@@ -67,7 +67,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @usage
     def entryadd(self, line: str) -> Any:
         """Add files to a domain, all under one version."""
-        from workbench.entry_commands import add_words
+        from workbench.commands.entries import add_words
 
         args = arguments_of(self.entryadd, line)
         added = add_words(
@@ -133,7 +133,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @usage
     def entrymove(self, line: str) -> Any:
         """Promote entries to another kind or domain; version and metadata stay."""
-        from workbench.entry_commands import move_words
+        from workbench.commands.entries import move_words
 
         args = arguments_of(self.entrymove, line)
         given = {name: getattr(args, name) for name in ("kind", "domain", "version", "folder")}
@@ -151,7 +151,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @usage
     def entryremove(self, line: str) -> Any:
         """Put entries into the trash."""
-        from workbench.entry_commands import remove_words
+        from workbench.commands.entries import remove_words
 
         args = arguments_of(self.entryremove, line)
         if args.purge and not args.yes:
@@ -165,7 +165,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
 
 
 def _entries(application: str | None) -> Entries:
-    from workbench.entry_commands import entries_of
+    from workbench.commands.entries import entries_of
     from workbench.workspace import current
 
     return entries_of(current(), application)

@@ -283,7 +283,7 @@ def _check_metadata(text: str) -> None:
 
 
 def _metadata(text: str) -> dict[str, Any]:
-    from workbench.entry_commands import read_metadata
+    from workbench.commands.entries import read_metadata
 
     pairs: dict[str, str] = {}
     for line in text.splitlines():

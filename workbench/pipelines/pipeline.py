@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import html
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from workbench.errors import InvalidPipelineError
+from workbench.errors import InvalidPipelineError, WorkbenchError
 from workbench.names import check_name
 from workbench.pipelines.graph import Graph, nested_parameters, unfold, wire
 from workbench.pipelines.node import Node
@@ -15,7 +16,15 @@ from workbench.registry import Registry
 if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.links import StepVersion
+    from workbench.models import NodeRecord
     from workbench.pages import Page, Row
+    from workbench.pipelines.kept import KeptVersions
+
+_WORKSPACE = Registry(
+    "workspace",
+    "workbench.workspaces",
+    {"current": "workbench.workspace:current", "opened": "workbench.workspace:opened"},
+)
 
 
 class Pipeline:
@@ -179,6 +188,39 @@ class Pipeline:
         """Refuse: a pipeline is run, so that what it does is recorded."""
         raise InvalidPipelineError(f"Pipeline {self.name!r} is not executed but run: pipe.run(...).")
 
+    def missing_links(self) -> Collection[tuple[str, str]]:
+        """Return the edges (from, to) whose two nodes never worked together in these versions, as far as the open workspace knows.
+
+        Of a node that was never saved nothing is known, so nothing is missing.
+        """
+        kept = self._kept()
+        return () if kept is None else kept.missing_edges()
+
+    def _kept(self) -> KeptVersions | None:
+        """Return what the open workspace knows of its steps."""
+        where = _WORKSPACE.get("opened")()
+        try:
+            return None if where is None else where.pipelines.kept(self)
+        except WorkbenchError:  # such as an algorithm that is not deployed there: its node says so
+            return None
+
+    def _repr_html_(self) -> str:
+        from workbench.pipelines.drawing import picture
+        from workbench.pipelines.plan import drawn_nodes
+
+        where = _WORKSPACE.get("opened")()
+        ends = [(port.step, name) for port, name in zip(self.graph.outputs, self.outputs, strict=True)]
+        kept = self._kept()
+        numbers = {} if kept is None else kept.numbers()
+        nodes = drawn_nodes(self.graph, where.algorithms if where is not None else None)
+        drawn = picture(
+            [n if n.kind == "algorithm" else _numbered(n, numbers.get(n.name, n.version)) for n in nodes],
+            ends,
+            missing=() if kept is None else kept.missing_edges(),
+            title=f"pipeline {self.name}",
+        )
+        return f"<div><b>{html.escape(self.name)}</b></div>{drawn}"
+
     def __len__(self) -> int:
         return len(self.nodes)
 
@@ -187,9 +229,12 @@ class Pipeline:
         return f"Pipeline({self.name!r}: {', '.join(self.inputs) or 'nothing'} -> [{names}] -> {', '.join(self.outputs) or 'nothing'})"
 
 
+def _numbered(node: NodeRecord, version: str) -> NodeRecord:
+    return node.model_copy(update={"version": version})
+
+
 def _pipelines(workspace: Any) -> Any:
-    current = Registry("workspace", "", {"current": "workbench.workspace:current"})
-    return (workspace or current.get("current")()).pipelines
+    return (workspace or _WORKSPACE.get("current")()).pipelines
 
 
 def _nested_problems(node: Node) -> list[str]:

@@ -18,9 +18,11 @@ from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.pages import Page, Row
-from workbench.pipelines.conductor import Conductor, How
+from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
+from workbench.pipelines.how import How
+from workbench.pipelines.kept import KeptVersions
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
@@ -30,6 +32,8 @@ from workbench.pipelines.values import is_plain
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
     from workbench.catalog import Catalog
+
+CLOSE_S = 5.0  # so long a function may go on when the workspace is closed
 
 
 class Pipelines(SavedPipelines):
@@ -63,6 +67,7 @@ class Pipelines(SavedPipelines):
         self._executor = executor
         self._run = run
         self._filing = Filing(services.runs)
+        self._going: dict[PipelineRun, threading.Thread] = {}
 
     def run(
         self,
@@ -163,6 +168,7 @@ class Pipelines(SavedPipelines):
             services.runs,
             LogFile(services.store, record.id),
             lowest_level=services.settings.log_level,
+            echo=how.echo,
         )
         if on_event is not None:
             live.subscribe(on_event)
@@ -172,18 +178,32 @@ class Pipelines(SavedPipelines):
             conductor.conduct()
         else:
             live.save()
-            context = contextvars.copy_context()
-            threading.Thread(
-                target=context.run,
-                args=(conductor.conduct,),
-                name=f"workbench-pipeline-{record.id}",
-                daemon=True,
-            ).start()
+            self._start(conductor, live)
         return Run(live.record, services.runs, live)
 
     def close(self) -> None:
-        """Return when all records lie in their places."""
+        """End the pipelines that this process runs, and return when all records lie in their places."""
+        for live in list(self._going):
+            live.request_cancel()
+        for thread in list(self._going.values()):
+            thread.join(CLOSE_S)
         self._filing.finish()
+
+    def _start(self, conductor: Conductor, live: PipelineRun) -> None:
+        """Conduct in a thread of its own, with what the calling one knows."""
+
+        def conduct() -> None:
+            try:
+                conductor.conduct()
+            finally:
+                self._going.pop(live, None)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(conduct,), name=f"workbench-pipeline-{live.record.id}", daemon=True
+        )
+        self._going[live] = thread
+        thread.start()
 
     def _check_calls(self, plan: Plan, place: Executor) -> None:
         """Refuse functions and steps that cannot go where the pipeline is to run."""
@@ -218,6 +238,10 @@ class Pipelines(SavedPipelines):
     def valid_edges(self, pipeline: Pipeline) -> dict[tuple[str, str], bool]:
         """Tell of each edge, as (path, path), whether the two nodes worked together as they are now."""
         return self._saver.kept(pipeline).valid_edges()
+
+    def kept(self, pipeline: Pipeline) -> KeptVersions:
+        """Return what is kept of the steps of a pipeline: the best versions, what is missing, what is stale."""
+        return self._saver.kept(pipeline)
 
     def retrain(self, pipeline: Pipeline, *inputs: Any, force: bool = False, **options: Any) -> Page[Row]:
         """Run a pipeline that trains, if something of it is stale, and save it.

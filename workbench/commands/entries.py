@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.commands import split_words
+from workbench.commands.words import split_words
 from workbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
