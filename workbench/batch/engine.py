@@ -113,6 +113,8 @@ def check_parameters(notebook: NotebookNode) -> None:
     declared.cells = [
         cell for cell in declared.cells if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
+    if "kernelspec" in declared.metadata:  # which kernel there is and is chosen is asked by papermill itself
+        declared.metadata.kernelspec.name = "python3"
     source = notebook.metadata.get("papermill", {}).get("input_path") or "this notebook"
     try:
         template = template_of(declared, str(source))
