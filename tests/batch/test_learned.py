@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from notebook_runs import execute, notebook, wait_until
+from notebook_runs import execute, notebook, save, wait_until
 
+import workbench
 from workbench.batch import learned
 from workbench.batch.children import nursery_address
 from workbench.settings import Settings
@@ -70,9 +71,50 @@ def test_a_notebook_finds_what_an_earlier_one_has_imported(nursery: Settings) ->
     asks = notebook("import sys", "'xml.dom.pulldom' in sys.modules")
     assert execute(asks).result(1) == "False"
     execute(notebook("import xml.dom.pulldom"))
-    path = nursery_address(nursery).socket.with_suffix(".learned")
+    path = learned.path_in(nursery_address(nursery).folder)
     wait_until(lambda: "xml.dom.pulldom" in learned.read(path))
     end = time.monotonic() + 30
     while execute(asks).result(1) != "True":
         assert time.monotonic() < end, "it has not been learned"
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("sources", [{}, {"bad": "import os; os.kill(os.getpid(), 11)"}])
+def test_what_was_written_down_is_taken_up_but_for_what_crashes(
+    tmp_path: Path, sources: dict[str, str]
+) -> None:
+    names = ["wave", *sources, "xml.dom.pulldom"]
+    (tmp_path / "learned").write_text("".join(f"{name}\n" for name in names))
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    code = (
+        "import sys; from pathlib import Path; from workbench.batch import learned; learned.is_installed = lambda name: True\n"
+        f"learned.take_up(Path('learned')); print(*[n for n in {names} if n in sys.modules])"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+    )
+    assert done.stdout.split() == ["wave", "xml.dom.pulldom"], done.stderr
+
+
+def test_a_sweep_over_a_notebook_tells_a_host_that_starts_what_to_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_HOST_FOLDER", str(tmp_path / "host"))
+    cells = (
+        "x = 1",
+        "import sys, workbench\nworkbench.record('found', 'xml.dom.pulldom' in sys.modules)\nimport xml.dom.pulldom",
+    )
+    path = save(notebook(*cells, tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    with workbench.open(tmp_path / "ws", workers=1) as ws:
+        client = ws.executor("process").client
+        ws.sweeps.run(str(path), {"x": [1]})
+        wait_until(lambda: client.status()["forks"])
+        # the first worker may have been made ahead, by an interpreter of its own
+        assert ws.sweeps.run(str(path), {"x": [1, 2, 3]}, jobs=1, reuse="never").rows()[-1]["found"] is True
+        client.stop(force=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import tomllib
@@ -49,12 +50,13 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 class Kernel:
     """A started kernel and its client."""
 
-    def __init__(self, **options: Any) -> None:
-        self.manager = KernelManager(kernel_name="workbench-warm")
+    def __init__(self, kernel_name: str = "workbench-warm", **options: Any) -> None:
+        self.manager = KernelManager(kernel_name=kernel_name)
         self.manager.start_kernel(**options)
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=30)
+        # not wait_for_ready, which always listens for 0.2 s more
+        self.client.kernel_info(reply=True, timeout=30)
 
     def says(self, code: str) -> str:
         """Return the text that code prints, or the name of the error."""
@@ -110,6 +112,48 @@ def test_two_kernels_share_nothing(kernels: Any, tmp_path: Path) -> None:
     draw = "import numpy as np, random; print(random.random(), np.random.rand(), os.getpid())"
     drawn = zip(one.says(draw).split(), two.says(draw).split(), strict=True)
     assert all(a != b for a, b in drawn)
+
+
+LOOK = """
+import builtins, json, logging, os, random, statistics, sys, tempfile
+import numpy as np
+print(json.dumps({
+    "name": "mine" in globals(), "builtin": hasattr(builtins, "mine"), "module": "mine" in sys.modules, "path": "/mine" in sys.path,
+    "patched": statistics.mean([1, 3]) != 2, "patched numpy": bool(np.mean([1, 3]) != 2), "variable": "MINE" in os.environ,
+    "folder": os.getcwd() == "/", "options": bool(np.get_printoptions()["suppress"]), "log level": logging.root.level == 5,
+    "temporary": tempfile.tempdir == "/mine", "magic": "mine" in get_ipython().magics_manager.magics["line"], "cells": len(In) != 2,
+    "drawn": [random.random(), float(np.random.rand())], "process": os.getpid(),
+}))
+"""
+CHANGE = """
+mine = builtins.mine = 1
+sys.modules["mine"] = os; sys.path.insert(0, "/mine"); os.environ["MINE"] = "1"; os.chdir("/")
+statistics.mean = np.mean = lambda values: "mine"
+np.set_printoptions(suppress=True); logging.root.setLevel(5); tempfile.tempdir = "/mine"
+get_ipython().register_magic_function(lambda line: line, "line", "mine")
+random.seed(1); np.random.seed(1)
+print(random.random(), np.random.rand())
+"""
+
+
+def test_fifty_kernels_do_not_see_each_other(nursery: Settings) -> None:
+    seen, first_draws, before = [], set(), None
+    for _ in range(50):  # forked for it or made ahead, as they come; the one before still lives
+        kernel = Kernel()
+        assert isinstance(kernel.manager.provisioner.process, ForkedKernel)
+        seen.append(json.loads(kernel.says(LOOK)))
+        first_draws.add(kernel.says(CHANGE))
+        if before is not None:
+            before.end()
+        before = kernel
+    assert before is not None
+    assert all(json.loads(before.says(LOOK))[what] for what, is_seen in seen[0].items() if is_seen is False)
+    before.end()
+    drawn = [number for one in seen for number in one.pop("drawn")]
+    assert len(set(drawn)) == 100
+    assert len({one.pop("process") for one in seen}) == 50
+    assert [one for one in seen if any(one.values())] == []
+    assert len(first_draws) == 1  # a seed draws what it draws everywhere
 
 
 def test_a_spare_kernel_is_made_for_the_next_and_has_its_folder_and_environment(
@@ -249,3 +293,44 @@ def test_a_kernel_with_options_of_its_own_starts_cold(kernels: Any, caplog: pyte
     kernel = kernels(extra_arguments=["--no-automagic"])
     assert "options of its own (--no-automagic)" in caplog.text
     assert kernel.says("print(1)") == "1"
+
+
+def test_a_forked_kernel_is_set_up_as_one_of_an_interpreter(kernels: Any) -> None:
+    asked = """
+    ip = get_ipython()
+    print(ip.execution_count, len(In), ip.parent is ip.kernel, ip.kernel.shell is ip, ip.kernel.parent in ip.configurables)
+    print(type(ip.kernel).__name__, sorted({type(c).__name__ for c in ip.configurables} - {"IPKernelApp", "WarmKernelApp"}))
+    """
+    kernel, cold = kernels(), kernels(kernel_name="python3")
+    assert isinstance(kernel.manager.provisioner.process, ForkedKernel)
+    assert kernel.says(asked) == cold.says(asked)
+    kernel.client.execute("exit")
+    wait_until(lambda: not kernel.manager.is_alive())
+
+
+def test_a_forked_kernel_can_be_debugged(kernels: Any) -> None:
+    pytest.importorskip("debugpy")
+    client = kernels().client
+
+    def ask(command: str, **arguments: Any) -> dict[str, Any]:
+        content = {"type": "request", "seq": 1, "command": command, "arguments": arguments}
+        message = client.session.msg("debug_request", content)
+        client.control_channel.send(message)
+        reply: dict[str, Any] = client.get_control_msg(timeout=30)["content"]
+        return reply
+
+    assert "debugger" in client.kernel_info(reply=True, timeout=30)["content"]["supported_features"]
+    assert ask("initialize", clientID="test", adapterID="", pathFormat="path")["success"]
+    assert ask("attach")["success"]
+    source = ask("dumpCell", code="x = 1\ny = x + 1\nz = y + 1")["body"]["sourcePath"]
+    assert ask("setBreakpoints", source={"path": source}, breakpoints=[{"line": 2}])["body"]["breakpoints"][
+        0
+    ]["verified"]
+    assert ask("configurationDone")["success"]
+    client.execute("x = 1\ny = x + 1\nz = y + 1")
+    while True:
+        message = client.get_iopub_msg(timeout=30)
+        if message["msg_type"] == "debug_event" and message["content"]["event"] == "stopped":
+            break
+    assert ask("continue", threadId=message["content"]["body"]["threadId"])["success"]
+    assert client.get_shell_msg(timeout=30)["content"]["status"] == "ok"

@@ -12,11 +12,17 @@ import psutil
 import pytest
 import sweep_kernel
 from hosts import processes
+from notebook_runs import notebook, save
 from sweep_algorithms import write_scale
 
 import workbench
 
 COUNT = 100
+TEMPLATE = (
+    "x: float = 0.0\nmarks: str = ''\nms: int = 0",
+    "import workbench\nworkbench.record('data', 2 * x)",
+    "with open(marks, 'a') as file: print(x, file=file)",
+)
 
 
 def marks(path: Path) -> list[float]:
@@ -26,9 +32,9 @@ def marks(path: Path) -> list[float]:
 class Kernel:
     """A process with a sweep, and what it said."""
 
-    def __init__(self, url: str, marked: Path, ms: int) -> None:
+    def __init__(self, url: str, marked: Path, ms: int, what: str = "scale") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, sweep_kernel.__file__, url, str(marked), str(COUNT), str(ms)],
+            [sys.executable, sweep_kernel.__file__, url, str(marked), str(COUNT), str(ms), what],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -75,12 +81,14 @@ def workspace(tmp_path: Path) -> str:
         return ws.url
 
 
-@pytest.mark.parametrize("after", [1, 40, 75])
+@pytest.mark.parametrize(("what", "after"), [("scale", 1), ("scale", 40), ("scale", 75), ("a notebook", 40)])
 def test_after_everything_was_killed_exactly_the_missing_runs_are_done(
-    workspace: str, tmp_path: Path, after: int
+    workspace: str, tmp_path: Path, what: str, after: int
 ) -> None:
     marked = tmp_path / "marks"
-    kernel = Kernel(workspace, marked, ms=20)
+    if what != "scale":
+        what = str(save(notebook(*TEMPLATE, tags={0: ["parameters"]}), tmp_path / "marks.ipynb"))
+    kernel = Kernel(workspace, marked, 20, what)
     try:
         sweep_id = kernel.said()
         with workbench.open(workspace, workers=2) as ws:
@@ -107,7 +115,7 @@ def test_after_everything_was_killed_exactly_the_missing_runs_are_done(
 
 def test_a_killed_kernel_does_not_end_its_sweep(workspace: str, tmp_path: Path) -> None:
     marked = tmp_path / "marks"
-    kernel = Kernel(workspace, marked, ms=10)
+    kernel = Kernel(workspace, marked, 10)
     try:
         sweep_id = kernel.said()
         until_marked(marked, 5)
@@ -125,7 +133,7 @@ def test_a_kernel_that_is_killed_while_it_gives_points_away_leaves_the_rest_to_r
     workspace: str, tmp_path: Path
 ) -> None:
     marked = tmp_path / "marks"
-    kernel = Kernel(workspace, marked, ms=0)
+    kernel = Kernel(workspace, marked, 0)
     try:
         until_marked(marked, 1)  # perhaps before it has given away the last one
     finally:

@@ -1,4 +1,4 @@
-"""A process that starts a sweep and says so, for tests that kill it: workspace, file for marks, points, milliseconds."""
+"""A process that starts a sweep and says so, for tests that kill it: workspace, file for marks, points, milliseconds, what."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import workbench
 
 
 def main() -> None:
-    url, marks, count, ms = sys.argv[1:]
+    url, marks, count, ms, what = sys.argv[1:]
     with workbench.open(url, workers=2) as ws:
         sweep = ws.sweeps.run(
-            "scale",
+            what,
             {"x": range(int(count))},
             fixed={"marks": marks, "ms": int(ms)},
             reuse="never",

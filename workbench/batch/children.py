@@ -13,11 +13,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from workbench.batch.learned import expect, path_in
+from workbench.errors import WorkbenchError
 from workbench.execution.host_address import HostAddress, private_folder
 from workbench.execution.wire import Decoder, Message, encode
 from workbench.settings import Settings, environment_here, load
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 # Last in the path, since notebooks see it too: it is needed only where we are not installed.
 # The empty path of an interpreter that runs a text goes: a folder's random.py shall not hide Python's.
@@ -133,8 +138,8 @@ def fresh_child(order: Message, body: bytes = b"", settings: Settings | None = N
         connection, cold = _cold_child()
     try:
         connection.settimeout(None)
-        learned = str(address.socket.with_suffix(".learned"))
-        connection.sendall(encode({"op": "notebook", "learned": learned, **order}, body))
+        learned = path_in(address.folder)
+        connection.sendall(encode({"op": "notebook", "learned": str(learned), **order}, body))
     except OSError:  # it ends just now, as the events will tell
         pass
     return Child(connection, cold)
@@ -174,6 +179,12 @@ def nursery_address(settings: Settings, environment: Mapping[str, str] | None = 
     ours = str(Path(__file__).parent)
     identity = "\0".join([sys.prefix, sys.executable, ours, *settings.notebook_preload, *once])
     return _address(settings.host_folder, identity)
+
+
+def expect_imports(notebook: NotebookNode, settings: Settings) -> None:
+    """Let what starts now, a nursery or a run host, import beforehand what a notebook will."""
+    with suppress(WorkbenchError, OSError):
+        expect(path_in(private_folder(settings.host_folder)), notebook)
 
 
 def start_nursery(settings: Settings, environment: Mapping[str, str] | None = None) -> None:

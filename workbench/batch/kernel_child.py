@@ -13,13 +13,19 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
 from workbench.batch.fresh import INLINE, end_quietly, make_fresh, make_random
-from workbench.batch.memory_kernel import forget_prepared
+from workbench.batch.memory_kernel import MemoryKernelApp, forget_prepared, give_prepared
 from workbench.execution.wire import Message, encode
 from workbench.settings import chosen_environment, enter_environment
 
 
 class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
     """A kernel that is set up before anyone has asked for it; what the user's profile runs waits until then."""
+
+    #: whose shell and configuration this one takes, as it was made before the fork
+    _made_before: MemoryKernelApp | None = None
+
+    #: the line to whoever waits for this one
+    _waits: socket.socket | None = None
 
     def _later(self) -> None:
         """Not before the kernel has its environment."""
@@ -29,11 +35,48 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
 
     init_extensions = init_code = _later
     parse_command_line = _nothing
-    init_connection_file = write_connection_file = log_connection_info = _nothing
+    init_connection_file = log_connection_info = _nothing
 
-    def hand_over(self, order: Message) -> dict[str, Any]:
-        """Become the kernel of an order; return how to connect to it."""
-        _enter(order)
+    def write_connection_file(self, **kwargs: Any) -> None:
+        """Tell who waits that it may connect: its sockets are there, and what it sends is kept until the rest is."""
+        if self._waits is not None:
+            ports = {f"{name}_port": getattr(self, f"{name}_port") for name in _CHANNELS}
+            key = self.session.key.decode()
+            info = {"transport": self.transport, "ip": self.ip, "key": key, **ports}
+            self._waits.sendall(encode({"event": "hello", "pid": os.getpid()}))
+            self._waits.sendall(encode({"event": "kernel", "connection": info}))
+
+    def _configure_logging(self) -> None:
+        if self._made_before is None:
+            super()._configure_logging()
+
+    def init_profile_dir(self) -> None:
+        if self._made_before is None:
+            super().init_profile_dir()
+        else:
+            self.profile_dir = self._made_before.profile_dir
+            self.config_file_paths = self._made_before.config_file_paths
+
+    def init_config_files(self) -> None:
+        if self._made_before is None:
+            super().init_config_files()
+
+    def load_config_file(self, suppress_errors: bool | None = None) -> None:
+        if self._made_before is None:
+            super().load_config_file(suppress_errors)
+        else:
+            self.config = self._made_before.config
+
+    def init_kernel(self) -> None:
+        super().init_kernel()  # the shell of this process is there already, if there was one before the fork
+        if self._made_before is not None:
+            shell = self.kernel.shell
+            shell.parent = shell.kernel = self.kernel
+            shell.configurables.remove(self._made_before)
+            shell.save_sys_module_state()
+
+    def begin(self) -> None:
+        """Do what needs the folder and the environment of whoever has it."""
         shell = self.shell
         shell.init_environment()
         shell.user_ns["_dh"][:] = [Path.cwd()]
@@ -42,37 +85,52 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
             shell.user_ns["__session__"] = session
         super().init_extensions()
         super().init_code()
-        ports = {f"{name}_port": getattr(self, f"{name}_port") for name in _CHANNELS}
-        key = self.session.key.decode()
-        return {"transport": self.transport, "ip": self.ip, "key": key, **ports}
 
 
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
 
-def prepare(prefix: str, *, ahead: bool) -> WarmKernelApp:
-    """Return a kernel with sockets at paths that begin so; ``ahead`` if nobody waits for it yet."""
-    _quiet_signals()
-    forget_prepared()
-    app: WarmKernelApp = WarmKernelApp.instance(transport="ipc", ip=prefix)
-    app.update_config(
-        Config({"HistoryManager": {"enabled": False}})
-    )  # its file is for people who type in a terminal
-    app.initialize([])
-    if ahead:  # what the first cell would have to make
-        for extension in app.default_extensions:
-            app.shell.extension_manager.load_extension(extension)
-        app.shell.run_cell("None", silent=True)
+def prepare(prefix: str) -> WarmKernelApp:
+    """Return a kernel that nobody waits for yet, with sockets at paths that begin so."""
+    app = _made(prefix, None)
+    # what the first cell would have to make
+    for extension in app.default_extensions:
+        app.shell.extension_manager.load_extension(extension)
+    app.shell.run_cell("None", silent=True)
     make_random()
     return app
 
 
 def serve_prepared(app: WarmKernelApp, connection: socket.socket, order: Message) -> None:
     """Be the kernel of whoever has sent the order."""
-    info = app.hand_over(order)
-    connection.sendall(encode({"event": "hello", "pid": os.getpid()}))
-    connection.sendall(encode({"event": "kernel", "connection": info}))
+    _enter(order)
+    app.begin()
+    app._waits = connection
+    app.write_connection_file()
     _run(app)
+
+
+def serve_now(prefix: str, connection: socket.socket, order: Message) -> None:
+    """Be the kernel of whoever has sent the order and waits."""
+    _enter(order)
+    make_random()
+    app = _made(prefix, connection)
+    app.begin()
+    _run(app)
+
+
+def _made(prefix: str, waits: socket.socket | None) -> WarmKernelApp:
+    _quiet_signals()
+    before = give_prepared()
+    WarmKernelApp._made_before, WarmKernelApp._waits = before, waits
+    app: WarmKernelApp = WarmKernelApp.instance(
+        transport="ipc", ip=prefix, **({} if before is None else {"log": before.log})
+    )
+    app.update_config(
+        Config({"HistoryManager": {"enabled": False}})
+    )  # its file is for people who type in a terminal
+    app.initialize([])
+    return app
 
 
 def execute(connection: socket.socket, order: Message) -> None:

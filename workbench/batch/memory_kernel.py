@@ -139,18 +139,22 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     init_io = init_path = init_gui_pylab = init_extensions = init_code = _later
 
     def init_kernel(self) -> None:
-        import ipykernel.debugger
+        import ipykernel.debugger as debugger
 
-        ipykernel.debugger._is_debugpy_available = False  # nobody could attach
-        self.kernel = self.kernel_class.instance(
-            parent=self,
-            session=self.session,
-            iopub_socket=SimpleNamespace(),
-            shell_channel_thread=SimpleNamespace(parent_thread=threading.main_thread()),
-            log=self.log,
-            profile_dir=self.profile_dir,
-            user_ns=self.user_ns,
-        )
+        is_there = debugger._is_debugpy_available
+        debugger._is_debugpy_available = False  # nobody could attach to this one
+        try:
+            self.kernel = self.kernel_class.instance(
+                parent=self,
+                session=self.session,
+                iopub_socket=SimpleNamespace(),
+                shell_channel_thread=SimpleNamespace(parent_thread=threading.main_thread()),
+                log=self.log,
+                profile_dir=self.profile_dir,
+                user_ns=self.user_ns,
+            )
+        finally:
+            debugger._is_debugpy_available = is_there  # for a real kernel that is forked from here
 
     def begin(self, deliver: Callable[[dict[str, Any]], None]) -> None:
         """Belong to this process; to be called in a running event loop."""
@@ -213,6 +217,7 @@ def prepare_kernel() -> None:
     app.shell.display_formatter.format(
         app.shell.transform_cell("0")
     )  # makes what the first cell would have to
+    app.shell.run_cell("None", silent=True)
     _prepared[:] = [(app, configuration())]
     if threading.active_count() > 1:  # a thread would be missing in them
         forget_prepared()
@@ -225,6 +230,18 @@ def forget_prepared() -> None:
         atexit.unregister(app.shell.atexit_operations)
         for made in (app.shell, app.kernel, app):
             made.clear_instance()
+
+
+def give_prepared() -> MemoryKernelApp | None:
+    """Leave the shell that was made before the fork, if it is still right, to another kernel of this process."""
+    if _prepared and _prepared[0][1] != configuration():
+        forget_prepared()
+    if not _prepared:
+        return None
+    app, _ = _prepared.pop()
+    for made in (app.kernel, app):
+        made.clear_instance()
+    return app
 
 
 def _made() -> MemoryKernelApp:

@@ -113,7 +113,7 @@ class _Nursery:
         )
         self._spare_of: object = None  # the user's configuration that it has read
         self._spare_due: float | None = None
-        self._to_learn = learned.read(learned_path(path))
+        self._to_learn = learned.read(learned.path_in(path.parent))
         self._learned = set(self._to_learn)
         self._learn_due: float | None = time.monotonic() if self._to_learn else None
         self._probe: tuple[int, str] | None = None  # a child that tries an import, and of what
@@ -194,7 +194,7 @@ class _Nursery:
         """Let a child try what notebooks have imported and is not here yet, one module after the other."""
         if self._probe is not None:
             return  # its end comes here again
-        for name in learned.read(learned_path(self._path)):
+        for name in learned.read(learned.path_in(self._path.parent)):
             if name not in self._learned:
                 self._learned.add(name)
                 self._to_learn.append(name)
@@ -249,7 +249,7 @@ class _Nursery:
                 pass
         pid = os.fork()
         if pid == 0:
-            self._become(lambda: self._kernel(lambda: connection, ahead=False))
+            self._become(lambda: self._kernel(connection))
         self._children[pid] = connection
 
     def _make_spare(self) -> None:
@@ -258,19 +258,32 @@ class _Nursery:
         pid = os.fork()
         if pid == 0:
             ours.close()
-            self._become(lambda: self._kernel(lambda: _handed(theirs), ahead=True))
+            self._become(lambda: self._kernel_ahead(theirs))
         theirs.close()
         self._spare = (pid, ours)
 
-    def _kernel(self, client: Callable[[], socket.socket | None], *, ahead: bool) -> int:
+    def _kernel(self, connection: socket.socket) -> int:
+        """Be a kernel for whoever waits at the other end."""
         from workbench.batch import kernel_child
 
-        app = kernel_child.prepare(str(self._path.parent / f"k{os.getpid()}"), ahead=ahead)
-        connection = client()
+        order = _first(connection)
+        if order is not None:
+            kernel_child.serve_now(self._sockets(), connection, order)
+        return 0
+
+    def _kernel_ahead(self, line: socket.socket) -> int:
+        """Be a kernel for whoever will be handed over."""
+        from workbench.batch import kernel_child
+
+        app = kernel_child.prepare(self._sockets())
+        connection = _handed(line)
         order = _first(connection) if connection is not None else None
         if connection is not None and order is not None:
             kernel_child.serve_prepared(app, connection, order)
         return 0
+
+    def _sockets(self) -> str:
+        return str(self._path.parent / f"k{os.getpid()}")
 
     def _become(self, work: Callable[[], int]) -> NoReturn:
         """Be a child."""
@@ -297,11 +310,6 @@ class _Nursery:
             traceback.print_exc()
         finally:
             os._exit(code)
-
-
-def learned_path(path: Path) -> Path:
-    """Return the file with what notebooks have imported."""
-    return path.with_suffix(".learned")
 
 
 def kernels_path(path: Path) -> Path:

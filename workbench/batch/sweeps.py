@@ -328,6 +328,10 @@ class Sweeps:
                     f"Notebook {os.fspath(what)!r} cannot be loaded here. Pass a Template."
                 )
             what = self._load_template(os.fspath(what))
+        with suppress(ImportError):  # systems that do not fork
+            from workbench.batch.children import expect_imports
+
+            expect_imports(what.notebook, self._settings)
         return TemplateTarget(what, self._run_template)
 
     def _kept_template(self, name: Any) -> Template | None:

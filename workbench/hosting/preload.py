@@ -56,6 +56,12 @@ for _name in _MODULES:
         Exception
     ):  # what is missing or broken is missed by the algorithm that needs it, with its own error
         importlib.import_module(_name)
+with suppress(Exception):  # what notebooks have imported here before, or will now
+    from workbench.batch import learned
+    from workbench.execution.host_address import private_folder
+    from workbench.settings import load
+
+    learned.take_up(learned.path_in(private_folder(load()[0].host_folder)))
 with suppress(Exception):
     from workbench.models import RunRecord
 
