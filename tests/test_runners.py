@@ -29,6 +29,7 @@ from workbench.runners import (
     load,
 )
 from workbench.schemas import GenericSchema
+from workbench.versions import VersionedDict, VersionedField, version_of
 
 
 class Plain(BaseRunner):
@@ -180,6 +181,27 @@ def test_class_attribute_gives_way_to_what_load_assets_set():
             self.model = "net"
 
     assert attached(Runner).model == "net"
+
+
+def test_versioned_list_and_dict_belong_to_the_run_also_when_load_assets_has_read_them():
+    class Counting(Plain):
+        seen = VersionedField([0], "minor")
+        options = VersionedDict({"level": 1})
+
+        def load_assets(self):
+            self.first = self.seen[0], self.options["level"]
+
+    shared = load(Counting, DictContext())
+    version = version_of(Counting)
+    for _ in range(2):
+        runner = for_run(shared, DictContext())
+        runner.seen.append(1)
+        runner.options["level"] += 1
+        assert (runner.seen, runner.options) == ([0, 1], {"level": 2})
+    assert version_of(shared) is version
+    runner = for_run(shared, DictContext())
+    runner.seen = 5
+    assert (runner.seen, shared.first, Counting.seen) == (5, (0, 1), [0])
 
 
 def test_cached_property_belongs_to_the_run():

@@ -110,6 +110,14 @@ class ParameterSpec(Record):
     length: int | None = None  # of tuples
 
 
+class FieldRecord(Record):
+    """One value that counted in a version."""
+
+    kind: str  # major, minor or patch
+    digest: str
+    shown: str
+
+
 class Verdict(Record):
     """What the deploy gate found when it imported an algorithm in a clean process."""
 
@@ -120,6 +128,23 @@ class Verdict(Record):
     seconds: float = 0.0
     python: str = ""
     workbench: str = ""
+    fields: dict[str, FieldRecord] | None = (
+        None  # versioned fields of the Runner class; None: nobody has looked
+    )
+
+
+class GitSource(Record):
+    """The checkout that an algorithm was deployed from; the patch is ``environments/<diff>.patch``."""
+
+    commit: str
+    branch: str = ""
+    remote: str = ""  # URL of origin, without secrets
+    root: str = ""  # of the checkout, on the machine that deployed
+    path: str = "."  # of the algorithm's folder, in it
+    dirty: bool = False
+    diff: str = ""  # digest of the patch to the commit
+    files: int = 0  # that the patch changes
+    left_out: tuple[str, ...] = ()  # files that differ too, and are too large to be kept
 
 
 class Revision(Record):
@@ -146,6 +171,7 @@ class Revision(Record):
     source: str | None = None  # the folder it came from
     content: str = ""  # digest over all of the above that makes two revisions differ
     declared: str = ""  # digest over what the folder alone says: an equal folder need not pass the gate again
+    git: GitSource | None = None
 
     @property
     def version(self) -> str:
@@ -429,14 +455,6 @@ class StepRecord(Record):
     created: datetime
 
 
-class FieldRecord(Record):
-    """One value that counted in a version."""
-
-    kind: str  # major, minor or patch
-    digest: str
-    shown: str
-
-
 class StepVersionRecord(Record):
     """One version of a step or pipeline: ``steps/<kind>/<name>/<number>.json``."""
 
@@ -456,9 +474,13 @@ class StepVersionRecord(Record):
 
 
 class LinkRecord(Record):
-    """What says that a step worked with a version of another: ``links/<downstream>/<upstream>/<number>.json``."""
+    """What says that a step worked with a version of another.
+
+    ``links/<downstream>/<upstream>/<number>.json``, and for one version of the step ``.../<number>/<downstream number>.json``.
+    """
 
     downstream: str
     upstream: str
-    number: tuple[int, int, int]
+    number: tuple[int, int, int]  # of the upstream step
+    downstream_number: tuple[int, int, int] | None = None  # None: whichever it has
     created: datetime

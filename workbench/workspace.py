@@ -18,6 +18,7 @@ from workbench.storage.store import Store
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
+    from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.runnable import Runnable
     from workbench.batch import Templates
     from workbench.batch.sweeps import Sweeps
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from workbench.catalog import Catalog
     from workbench.execution.active import ActiveRun
     from workbench.execution.caches import CacheState
-    from workbench.execution.comparison import Comparison
     from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
@@ -146,7 +146,13 @@ class Workspace:
             if self._algorithms is None:
                 from workbench.algorithms import Algorithms
 
-                self._algorithms = Algorithms(self.store, self.catalog, self.settings, run=self.run)
+                self._algorithms = Algorithms(
+                    self.store,
+                    self.catalog,
+                    self.settings,
+                    run=self.run,
+                    outdated=lambda name, version: self.links.outdated(name, version),
+                )
             return self._algorithms
 
     @property
@@ -219,7 +225,12 @@ class Workspace:
                 from workbench.pipelines.pipelines import Pipelines
 
                 self._pipelines = Pipelines(
-                    self.algorithms, self.catalog, self.services(), executor=self.executor, run=self.run
+                    self.algorithms,
+                    self.links,
+                    self.catalog,
+                    self.services(),
+                    executor=self.executor,
+                    run=self.run,
                 )
             return self._pipelines
 
@@ -454,7 +465,15 @@ class Workspace:
         assert record.revision is not None
         return self.run(record.revision, list(record.inputs), record.parameters, _resumed=record, **given)
 
-    def replay(self, run_id: str, *, rtol: float = 0.0, atol: float = 0.0, **options: Any) -> Replay:
+    def replay(
+        self,
+        run_id: str,
+        *,
+        rtol: float = 0.0,
+        atol: float = 0.0,
+        from_source: bool | str | os.PathLike[str] = False,
+        **options: Any,
+    ) -> Replay:
         """Compute a completed run again, from the same code, parameters, inputs, device and seed, and compare its outputs.
 
         Parameters
@@ -463,6 +482,9 @@ class Workspace:
             Of a reused run, what is computed again is the run that computed its outputs.
         rtol, atol : float
             Numbers are within tolerance where ``|new - old| <= atol + rtol * |old|``.
+        from_source : bool, path or URL
+            First make the code anew, from a fresh clone of its repository (or of this one) at its commit with the uncommitted
+            changes that were kept, and go on only if it is the same.
         **options
             As for `run`, such as ``executor``, ``device``, ``timeout_s``; default: those of the run.
 
@@ -472,7 +494,7 @@ class Workspace:
             If it cannot be computed again: it did not complete, was of a notebook or of a folder that has changed, worked in a
             session, or its inputs or its revision were deleted.
         """
-        from workbench.execution.replay import checked_tolerance, replayable, replayed
+        from workbench.execution.replay import checked_tolerance, rebuilt, replayable, replayed
 
         self._check_open()
         checked_tolerance(rtol, atol)
@@ -481,10 +503,11 @@ class Workspace:
             original = self.runs.get(original.reused_from)
         record = original.record
         what = replayable(record, self.algorithms, self.datasets, options.get("session"))
+        notes = [rebuilt(record, self.algorithms, from_source)] if from_source else []
         given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}
         given |= {"reuse": "never", "wait": True}
         run = self.run(what, list(record.inputs), record.parameters, _replays=record, **given)
-        return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol)
+        return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol, notes)
 
     def find_run(
         self,
@@ -554,10 +577,10 @@ class Workspace:
             if self._closed:
                 return
             self._closed = True
-        for executor in self._executors.values():
-            executor.shutdown()
         if self._pipelines is not None:
             self._pipelines.close()
+        for executor in self._executors.values():
+            executor.shutdown()
         if self._runs is not None:
             self._runs.close()
         if self._runners is not None:
@@ -751,3 +774,9 @@ def current() -> Workspace:
     """Return the workspace that was opened last and is not closed; open the default one if there is none."""
     with _lock:
         return _current if _current is not None else open()
+
+
+def opened() -> Workspace | None:
+    """Return the workspace that was opened last and is not closed; None if there is none."""
+    with _lock:
+        return _current

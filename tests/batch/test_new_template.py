@@ -17,8 +17,8 @@ import workbench
 from workbench.algorithms.declarations import Findings
 from workbench.batch.new_template import new_template, parameters_cell
 from workbench.batch.parameter_cell import read_cell
-from workbench.batch.records import live, records_of
 from workbench.cli import main
+from workbench.library.recorded import live, records_of
 from workbench.models import ParameterSpec
 
 EXAMPLES = sorted(

@@ -21,8 +21,8 @@ from traitlets.config import Config
 
 import workbench
 from workbench.batch.record import INLINE, put_by
-from workbench.batch.records import RECORD_MIME, live, records_of, summary_of, thumbnail_of
 from workbench.errors import InvalidInputError
+from workbench.library.recorded import RECORD_MIME, live, records_of, summary_of, thumbnail_of
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_dataset_is_recorded_without_being_stored_again(
         records = records_of(notebook(shown))
         assert len(ws.datasets.list()) == 2
         np.testing.assert_array_equal(live(records["scan"], ws.datasets), image)
-        assert set(live(records["both"], ws.datasets)) == {"a", "b"}
+        assert set(live(records["both"], ws.datasets).keys) == {"a", "b"}
     assert records["scan"]["dataset"] == stored.id
     assert thumbnail_of(records["scan"]) is not None
     assert summary_of(records["scan"]) == "40 x 50 float32"
@@ -158,7 +158,7 @@ def test_figures_are_kept_as_pictures_of_bounded_size(shown: list[dict[str, Any]
     workbench.record("figure", Figure())
     workbench.record("picture", Image.new("L", (20, 10)))
     records = records_of(notebook(shown))
-    with Image.open(io.BytesIO(live(records["figure"]))) as image:
+    with Image.open(io.BytesIO(live(records["figure"]).png)) as image:
         assert image.size == (1200, 600)
     assert summary_of(records["figure"]) == "figure 1200 x 600"
     assert summary_of(records["picture"]) == "figure 20 x 10"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -113,10 +115,22 @@ def test_an_interpreter_that_crashes_ends_one_run_and_no_other(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:
     crash = "import ctypes\nif x > 1: ctypes.string_at(0)"
-    template = write_template(tmp_path / "crash.ipynb", crash, "x")
+    template = write_template(tmp_path / "crash.ipynb", "print('so far')", crash, "x")
     sweep = ws.sweeps.run(template, {"x": [0, 2, 1]})
     assert [run.status for run in sweep.runs] == ["COMPLETED", "LOST", "COMPLETED"]
-    assert "SIGSEGV" in str(sweep.runs[1].error)
+    lost = sweep.runs[1]
+    assert "SIGSEGV" in str(lost.error)
+    assert lost.record.error is not None
+    assert lost.record.error.traceback.startswith("Fatal Python error: Segmentation fault")
+    assert "<this cell or an earlier one>, line 2 in <module>" in lost.record.error.traceback
+    assert "interactiveshell" not in lost.log
+    cells = lost.notebook.cells
+    assert cells[2].outputs[0].text == "so far\n"
+    assert cells[3].outputs[0].ename == "ProcessGone"
+    page = Path(sweep.report(tmp_path / "report")).read_text()
+    assert ">cell 4</a>" in page
+    assert "if x &gt; 1: ctypes.string_at(0)" in page
+    assert "Fatal Python error: Segmentation fault" in page
 
 
 def test_a_template_of_the_workspace_is_swept_by_its_name(ws: workbench.Workspace, tmp_path: Path) -> None:
@@ -145,8 +159,52 @@ workbench.record("huge", float("inf"))
     assert sweep._repr_html_().count("<img alt=") == 4
     with sweep.to_csv(tmp_path / "table.csv").open() as file:
         row = next(csv.DictReader(file))
+    run = sweep.runs[0]
     assert row["picture"].startswith("figure ")
-    assert (row["values"], row["huge"]) == ("300 x 300 float64", "inf")
+    assert row["picture"].endswith(f", runs/{run.id}.ipynb")
+    assert (row["values"], row["huge"]) == (f"300 x 300 float64, dataset {run.datasets[0].id}", "inf")
+    back = pandas.read_parquet(sweep.to_parquet(tmp_path / "table.parquet"))
+    assert back["values"][0] == row["values"]
+
+
+def test_a_table_has_what_was_recorded_as_it_was(ws: workbench.Workspace, tmp_path: Path) -> None:
+    cell = """
+import numpy, pandas, workbench
+from PIL import Image
+workbench.record("picture", Image.new("RGB", (40, 20), "teal"))
+workbench.record("line", numpy.arange(4) * x)
+workbench.record("stack", numpy.full((4, 80, 80), x))
+workbench.record("cells", pandas.DataFrame({"area": [x, 2.5]}))
+workbench.record("seen", Image.new("L", (8, 8)), append=True)
+if x < 2: workbench.record("<b>", "a < b")
+"""
+    sweep = ws.sweeps.run(write_template(tmp_path / "values.ipynb", cell), {"x": [1, 2]})
+    table = sweep.table()
+    assert isinstance(table, pandas.DataFrame)
+    np.testing.assert_array_equal(table["line"][1], [0.0, 2.0, 4.0, 6.0])
+    assert table["stack"][1].shape == (4, 80, 80)
+    assert table["stack"][1].max() == 2.0
+    assert table["cells"][0]["area"].tolist() == [1.0, 2.5]
+    picture = table["picture"][0]
+    assert (picture.width, picture.height, str(picture)) == (40, 20, "figure 40 x 20")
+    assert picture._repr_png_()[:4] == b"\x89PNG"
+    assert picture.save(tmp_path / "one.png").read_bytes() == picture.png
+    with pytest.raises(InvalidInputError, match=r"\.png"):
+        picture.save(tmp_path / "one.jpg")
+    with pytest.raises(InvalidInputError, match="no folder"):
+        picture.save(tmp_path / "none" / "one.png")
+    np.testing.assert_array_equal(sweep.runs[0].records["line"], table["line"][0])
+    shown = table._repr_html_()
+    assert shown.count("<img ") == 8  # two each of picture, line, stack, seen
+    assert "2 rows x 1 column</span>" in shown
+    assert "<b>" not in shown
+    assert "a &lt; b" in shown
+    assert table[table.x > 1]._repr_html_().count("<img ") == 4
+    long = pandas.concat([table] * 60)
+    assert long._repr_html_().count("<img ") == 40  # as many rows as pandas shows
+    assert "120 rows" in long._repr_html_()
+    ws.datasets.delete(sweep.runs[0].datasets[0].id)
+    assert sweep.table()["stack"][0].endswith(", deleted")
 
 
 BAD = """

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from algorithm_folders import GAIN, write_algorithm
+from notebook_runs import wait_until
 from sweep_algorithms import write_scale
 
 import workbench
@@ -151,6 +152,29 @@ def test_no_more_than_its_jobs_run_at_once_and_a_single_run_passes(
     gate.unlink()
     assert sweep.wait(30).status == "COMPLETED"
     assert marks(tmp_path / "marks") == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_points_that_wait_are_counted_where_sweeps_are_listed(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    sweep = ws.sweeps.run(
+        "scale", {"x": range(6)}, fixed={"gate": str(gate)}, jobs=1, wait=False, reuse="never"
+    )
+    with workbench.open(ws.url, workers=2) as other:
+        wait_until(lambda: len(other.runs.list(sweep=sweep.id, status=["STARTED", "RUNNING"])) == 1)
+        last = sweep.record.points[5].run
+        with pytest.raises(NotFoundError, match="waits for its turn"):
+            other.runs.get(last)
+        (row,) = [row for row in other.sweeps.list().rows() if row["id"] == sweep.id]
+        assert (row["points"], row["waiting"], row["completed"]) == (6, 5, 0)
+        assert [run.id for run in other.sweeps.get(sweep.id).runs] == [p.run for p in sweep.record.points]
+        assert other.runs.get(last).status == "PENDING"  # it is known where its sweep is
+        assert len(other.runs.list(sweep=sweep.id)) == 1
+    gate.unlink()
+    assert sweep.wait(60).counts == {"COMPLETED": 6}
+    assert len(ws.runs.list(sweep=sweep.id)) == 6
 
 
 def test_cancel_ends_what_runs_and_what_waits_and_keeps_what_is_done(

@@ -90,7 +90,9 @@ def kosh(folder: Path) -> RunCatalog:
     )
 
 
-def kosh_files(folder: Path, file: Path) -> tuple[Callable[[dict[str, Any]], object], Callable[[float], int]]:
+def kosh_files(
+    folder: Path, file: Path
+) -> tuple[Callable[[dict[str, Any]], object], Callable[[float], int], Callable[[float], float]]:
     """Files with metadata as datasets of a Kosh store; found by a range of one key, the first 50 that come."""
     import itertools
 
@@ -102,7 +104,14 @@ def kosh_files(folder: Path, file: Path) -> tuple[Callable[[dict[str, Any]], obj
     def add(metadata: dict[str, Any]) -> None:
         store.create(metadata=metadata).associate(str(file), "hdf5", absolute_path=True)
 
-    return add, lambda bound: len(list(itertools.islice(store.find(val_error=DataRange(max=bound)), 50)))
+    def below(bound: float) -> list[Any]:
+        return list(itertools.islice(store.find(val_error=DataRange(max=bound)), 50))
+
+    return (
+        add,
+        lambda bound: len(below(bound)),
+        lambda bound: sum(dataset.val_error for dataset in below(bound)),
+    )
 
 
 # -- Compox -----------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from PIL import Image
 
 import workbench
 from workbench.batch import load_template
-from workbench.batch.records import live, records_of, summary_of, thumbnail_of
 from workbench.errors import InvalidParameterError
+from workbench.library.recorded import live, records_of, summary_of, thumbnail_of
 
 ROOT = Path(__file__).parents[2] / "notebooks"
 TEMPLATES = sorted((ROOT / "templates").glob("*.ipynb"))
@@ -114,7 +114,7 @@ def test_settings_are_compared_on_one_image(
     assert (weak["strength"], strong["strength"]) == (0.5, 3.0)
     assert strong["detail"] < weak["detail"] < records["detail of the original"]
     assert weak["changed"] < strong["changed"]
-    with Image.open(io.BytesIO(live(records["comparison"]))) as sheet:
+    with Image.open(io.BytesIO(live(records["comparison"]).png)) as sheet:
         assert sheet.width == 3 * 246
     with pytest.raises(InvalidParameterError, match="'image' has no value"):
         execute("compare_settings")

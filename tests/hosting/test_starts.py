@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import textwrap
@@ -131,3 +132,16 @@ def test_a_worker_whose_last_word_is_ready_gets_no_run(
         assert host._crew._starter.wanted == 1, "another one is to come"  # type: ignore[attr-defined]
         for end in (host._loop._wake_in, host._loop._wake_out):
             end.close()
+
+
+def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_path: Path) -> None:
+    noop = write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic")
+    hosts = []
+    for _ in range(2):
+        with workbench.open(tmp_path / "again", workers=1) as ws:
+            ws.algorithms.deploy(noop, check=False)
+            runs = [ws.run("noop", executor="process", reuse="never") for _ in range(2)]
+            assert [ws.runs.get(run.id).status for run in runs] == ["COMPLETED"] * 2
+            hosts.append(ws.executor("process").client.status()["pid"])
+        shutil.rmtree(tmp_path / "again")
+    assert hosts[0] != hosts[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -259,6 +260,29 @@ for i in range(5):
         )
 
 
+@pytest.mark.s3
+@pytest.mark.postgres
+def test_several_machines_write_to_one_bundle_on_s3(s3: Any, pg_url: str, tmp_path: Path) -> None:
+    """Three processes, which share nothing but S3 and PostgreSQL."""
+    code = """
+import json, sys, pathlib, workbench
+url, catalog, options, place = sys.argv[1:]
+ws = workbench.open(url, catalog=catalog, storage_options=json.loads(options)); folder = pathlib.Path(place); folder.mkdir()
+for i in range(3):
+    (folder / f"{folder.name}-{i}.txt").write_text(f"{folder.name} {i}")
+    assert len(ws.bundles.push("x", folder)) == 1
+"""
+    url, options = s3.new_url(), s3.storage_options
+    with workbench.open(url, catalog=pg_url, storage_options=options) as ws:
+        ws.catalog.clear()
+        call = [sys.executable, "-c", code, url, pg_url, json.dumps(options)]
+        workers = [subprocess.Popen([*call, str(tmp_path / f"w{n}")]) for n in range(3)]
+        assert [worker.wait() for worker in workers] == [0, 0, 0]
+        assert sorted(b.version for b in ws.bundles.versions("x")) == list(range(1, 10))
+        assert len(ws.bundles.pull("x", tmp_path / "all")) == 9
+        assert ws.bundles.verify("x").record.count == 9
+
+
 def test_a_conflict_that_arises_while_pushing_is_found(ws: workbench.Workspace, tmp_path: Path) -> None:
     one, two = fill(tmp_path / "one", a_txt="0"), tmp_path / "two"
     ws.bundles.push("x", one)
@@ -483,6 +507,65 @@ def test_deleting_keeps_what_other_versions_need(anywhere: workbench.Workspace, 
     assert [b.record for b in ws.bundles.list()] == before
     assert ws.bundles.delete("y") == 1
     assert len(objects(ws)) == 2
+
+
+def test_an_older_version_is_restored_without_a_transfer(
+    anywhere: workbench.Workspace, tmp_path: Path
+) -> None:
+    ws, mine = anywhere, fill(tmp_path / "ml", a_txt="good", b_txt="also")
+    ws.bundles.push("x", mine)
+    fill(mine, a_txt="bad")
+    (mine / "b.txt").unlink()
+    ws.bundles.push("x", mine, delete=True)
+    stored = objects(ws)
+    made = ws.bundles.restore("x@1")
+    assert (made.version, made.record.message, objects(ws)) == (3, "version 1 again", stored)
+    assert list(ws.bundles.pull("x", mine)) == ["a.txt", "b.txt"]
+    assert contents(mine) == {"a.txt": "good", "b.txt": "also"}
+    ws.bundles.delete("x@1")
+    ws.bundles.verify("x")
+    for ref, problem in {
+        "x": "Which version of 'x'",
+        "x@7": "has no version 7",
+        "y@1": "There is no bundle 'y'",
+    }.items():
+        with pytest.raises((InvalidInputError, NotFoundError), match=problem):
+            ws.bundles.restore(ref)
+    assert ws.bundles.get("x").version == 3
+
+
+def test_a_bundle_in_memory_is_like_any_other(memory_url: str, tmp_path: Path) -> None:
+    with workbench.open(memory_url) as ws:
+        mine = ml_folder(tmp_path / "ml")
+        assert len(ws.bundles.push("x", mine)) == 5
+        assert len(ws.bundles.pull("x", tmp_path / "copy")) == 5
+        assert ws.bundles.restore("x@1").version == 2
+        assert ws.bundles.delete("x") == 2
+        assert objects(ws) == []
+
+
+def test_a_damaged_record_is_passed_over_by_a_reindex(ws: workbench.Workspace, tmp_path: Path) -> None:
+    mine = fill(tmp_path / "ml", a_txt="1")
+    ws.bundles.push("x", mine)
+    fill(mine, a_txt="2")
+    ws.bundles.push("x", mine)
+    ws.store.put("bundles", "x/2.json", b"{")
+    with pytest.raises(DamagedError, match=r"x/2\.json is gone or damaged"):
+        ws.bundles.pull("x", tmp_path / "copy")
+    with pytest.warns(UserWarning, match=r"bundles/x/2\.json is damaged and was passed over"):
+        assert ws.reindex()["bundles"] == 1
+    assert list(ws.bundles.pull("x", tmp_path / "copy")) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_pushed_and_remembers_nothing(
+    ws: workbench.Workspace, small_disk: Path
+) -> None:
+    fill(small_disk, a_txt="1")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert list(ws.bundles.push("x", small_disk)) == ["a.txt"]
+    assert list(ws.bundles.push("x", small_disk)) == []
+    assert list(ws.bundles.pull("x", small_disk)) == []
+    assert not (small_disk / MEMORY).exists()
 
 
 def test_places_that_take_nothing_say_so(small_disk: Path, tmp_path: Path) -> None:

@@ -70,6 +70,25 @@ def test_files_of_one_addition_share_the_next_version(ws: workbench.Workspace, t
     assert ws.entries.domains() == ["eos"]
 
 
+def test_a_path_is_no_name_of_an_entry(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "run.h5")
+    ws.entries.add("eos", path)
+    with pytest.raises(InvalidInputError, match=r"Write name='run.h5'"):
+        ws.entries.list(name=str(path))
+    assert str(ws.entries.of("solver")) == f"Entries of 'solver' in {ws.store.url}"
+
+
+def test_each_file_of_one_addition_may_have_metadata_of_its_own(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    files = [hdf5(tmp_path / f"run{i}.h5", seed=i) for i in range(600)]  # more than one statement takes
+    added = ws.entries.add("eos", files, metadata=[{"i": i, "word": f"w{i}"} for i in range(600)])
+    assert [entry.metadata["i"] for entry in added] == list(range(600))
+    assert {entry.version for entry in added} == {1}
+    found = ws.entries.search("i == 577", "eos")
+    assert [(entry.name, entry.metadata["word"]) for entry in found] == [("run577.h5", "w577")]
+
+
 def test_find_names_one_entry(ws: workbench.Workspace, tmp_path: Path) -> None:
     a, b = ws.entries.add("eos", [hdf5(tmp_path / "a.h5"), hdf5(tmp_path / "b.h5", seed=1)])
     (c,) = ws.entries.add("eos", tmp_path / "a.h5", version=7)
@@ -117,6 +136,7 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(ws: workbench.Workspace, tm
         ({"version": True}, InvalidInputError, "whole number"),
         ({"metadata": {"version": 1}}, InvalidInputError, "'version', which every entry has"),
         ({"metadata": {"x": float("nan")}}, InvalidInputError, "cannot be stored"),
+        ({"metadata": [{"x": 1}, {"x": 2}]}, InvalidInputError, "a list of 2 for 1 file"),
         ({"domain": "a/b"}, InvalidInputError, "Try 'a-b'"),
         ({"files": tmp_path / "text.h5"}, InvalidDataError, "is not HDF5"),
         ({"kind": "models"}, InvalidDataError, "neither TorchScript nor safetensors"),

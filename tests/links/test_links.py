@@ -166,7 +166,10 @@ class TestLinks:
         assert [v.number for v in ws.links.validated("forest", "pca")] == ["2.0.0", "1.0.0"]
         assert len(ws.links.list()) == 2  # no duplicates
         assert ws.links.steps() == ["forest", "pca"]
-        assert [row["version"] for row in ws.links.list("forest", "pca").rows()] == ["1.0.0", "2.0.0"]
+        assert [row["upstream version"] for row in ws.links.list("forest", "pca").rows()] == [
+            "1.0.0",
+            "2.0.0",
+        ]
         assert list(ws.links.validated("pca", "forest")) == []
 
     def test_a_link_to_a_version_that_is_not_registered_is_refused(self, ws):
@@ -193,6 +196,30 @@ class TestLinks:
         ws.links.register("pca", made(3), downstream="forest")
         ws.links.check("forest", "pca", made(3))
         ws.links.check("forest", "pca", made(2))  # the older one is still valid
+
+    def test_a_link_may_be_of_one_version_of_the_downstream_step(self, ws):
+        one, two = (ws.links.register("forest", made(n)) for n in (7, 8))
+        for n, version in ((2, one), (3, two)):
+            for _ in range(2):
+                ws.links.register("pca", made(n), downstream="forest", downstream_version=version)
+        assert len(ws.links.list()) == 2
+        assert [v.number for v in ws.links.validated("forest", "pca")] == ["2.0.0", "1.0.0"]
+        assert [v.number for v in ws.links.validated("forest", "pca", one)] == ["1.0.0"]
+        assert not ws.links.is_valid("forest", "pca", made(2), two)
+        with pytest.raises(VersionError):
+            ws.links.check("forest", "pca", made(2), "2.0.0")
+        ws.links.add("forest", "pca", "1.0.0")  # any version of it
+        assert ws.links.is_valid("forest", "pca", made(2), two)
+        ws.links.delete("forest", "2.0.0")
+        assert [(k.number, k.downstream_number) for k in ws.links.list()] == [
+            ((1, 0, 0), None),
+            ((1, 0, 0), (1, 0, 0)),
+        ]
+        before = repr(ws.links.list())
+        ws.reindex()
+        assert repr(ws.links.list()) == before
+        with pytest.raises(NotFoundError, match=r"no registered version 9\.0\.0"):
+            ws.links.add("forest", "pca", "1.0.0", downstream_version="9.0.0")
 
     def test_links_are_removed_one_or_all(self, ws):
         for n in (2, 3):
@@ -291,9 +318,21 @@ class TestNames:
         ws.links.register(Clip())
         Clip.__module__ = home
         ws.links.register(Clip())
+        Clip.__module__ = f"package.{home}"  # the same file, imported in another way
+        ws.links.register(Clip())
         Clip.__module__ = "elsewhere"
         with pytest.raises(AlreadyExistsError):
             ws.links.register(Clip())
+
+    def test_what_is_no_step_is_refused(self, ws):
+        with pytest.raises(InvalidInputError, match=r"Clip is the class of a step. Pass a step: Clip\(\)"):
+            ws.links.register(Clip)
+        with pytest.raises(InvalidInputError, match="3 is no step"):
+            ws.links.versions(3)
+        with pytest.raises(InvalidInputError, match="Which version of 'clip'"):
+            ws.links.register("clip")
+        with pytest.raises(InvalidInputError, match="Step name 'a/b'"):
+            ws.links.register("a/b", made())
 
 
 class TestDeleting:
@@ -384,6 +423,26 @@ class TestFiles:
         monkeypatch.undo()
         assert [info.key for c in ("steps", "links") for info in ws.store.list(c)] == names
         assert len(ws.links.versions("pca")) == 1
+
+
+@pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=pytest.mark.s3)])
+def test_other_stores_keep_all_of_it(kind, request, memory_url):
+    s3 = request.getfixturevalue("s3") if kind == "s3" else None
+    url, options = (s3.new_url(), s3.storage_options) if s3 else (memory_url, None)
+    with workbench.open(url, storage_options=options) as ws:
+        step, other = Mean(), Mean()
+        step([1, 3])
+        ws.links.save(step)
+        ws.links.register("pca", made(2), downstream="mean", downstream_version="1.0.0")
+        ws.links.register("pca", made(3), downstream="mean")
+        ws.links.delete("pca", "2.0.0", force=True)
+        before = repr(ws.links.list())
+        ws.reindex()
+        assert repr(ws.links.list()) == before
+        ws.links.load(other)
+        assert other.mean == 2.0
+        ws.links.delete("mean", force=True)
+        assert [info.key for c in ("models", "links") for info in ws.store.list(c)] == []
 
 
 class TestProcesses:

@@ -74,6 +74,7 @@ def test_a_bundle_is_pushed_pulled_compared_and_deleted(shell: InteractiveShell,
     }.items():
         with pytest.raises(UsageError, match=problem):
             do(line)
+    assert "back again" in repr(do("restore insects@1 -m 'back again'"))
     assert do("rm insects@1 --yes") == "deleted 1 version of insects"
 
 
@@ -99,6 +100,8 @@ def test_the_command_does_the_same(folder: Path) -> None:
     assert "fetched" in call("pull", "insects", "copy", "--what", "data")
     assert "1 new there" in call("diff", "insects", "copy")
     assert "insects" in call("verify", "insects")
+    assert "version 1 again" in call("restore", "insects@1")
+    assert "Which version" in call("restore", "insects", code=1)
     assert "Did you mean 'insects'" in call("pull", "insect", "copy", code=1)
-    assert "deleted 1 version" in call("rm", "insects", "--yes")
+    assert "deleted 2 versions" in call("rm", "insects", "--yes")
     assert call("ls") == "No bundles. Make one: ws.bundles.push('insects', 'folder').\n"

@@ -400,3 +400,22 @@ def test_records_are_found_after_a_reindex(ws, image):
 def test_node_runs_of_algorithms_are_replayed(ws, image):
     run = centre().run(image)
     assert run.node("invert").replay().is_identical
+
+
+def test_closing_the_workspace_ends_what_goes_on_in_the_kernel(workspace_url):
+    import workbench
+
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(x):
+        begun.set()
+        go.wait(20)
+        return x
+
+    ws = workbench.open(workspace_url)
+    run = Pipeline([Node(slow, IN), Node(scale, "slow")], "closed").run(1.0, wait=False)
+    assert begun.wait(20)
+    threading.Timer(0.2, go.set).start()
+    ws.close()
+    with workbench.open(workspace_url) as again:
+        assert again.runs.get(run.id).status == "CANCELLED"

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.algorithms.parameters import Parameters
+from workbench.algorithms.revision_versions import fields_of, version_of_revision
 from workbench.errors import InvalidParameterError, WorkspaceError
-from workbench.models import AlgorithmType, Revision
+from workbench.models import AlgorithmType, GitSource, Revision
 from workbench.pages import cell_text, html_table, text_table
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class Code(Protocol):
         overwrite: bool = False,
     ) -> Path:
         """Write a version to a file."""
+        ...
+
+    def checkout(
+        self, ref: Algorithm, folder: str | os.PathLike[str], source: str | os.PathLike[str] | None = None
+    ) -> Path:
+        """Clone the repository of a revision."""
         ...
 
 
@@ -128,6 +135,10 @@ class Algorithm:
     def export(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write its version to one file, with all revisions and the records of its runs; see `Algorithms.export`."""
         return self._code.export(self, path, **options)
+
+    def checkout(self, folder: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> Path:
+        """Clone the repository that it was deployed from, with what was not committed then; see `Algorithms.checkout`."""
+        return self._code.checkout(self, folder, source)
 
     def __call__(self, *inputs: Any, run_options: dict[str, Any] | None = None, **parameters: Any) -> Any:
         """Run it and return the Run.
@@ -202,6 +213,8 @@ class Description:
             "type": revision.type.value,
             "devices": ", ".join(devices if len(devices) > 1 else revision.supported_devices),
             "tags": ", ".join(revision.tags),
+            "version": version_of_revision(revision).short if fields_of(revision) else "",
+            "counts": ", ".join(f"{n}={f.shown} ({f.kind})" for n, f in fields_of(revision).items()),
             "settings": ", ".join(f"{k}={v}" for k, v in revision.settings.items()),
             "assets": ", ".join(revision.assets),
             "check": said,
@@ -209,6 +222,7 @@ class Description:
             "deployed": cell_text(revision.created),
             "note": self.algorithm.note,
             "from": revision.source or "",
+            "git": _git_text(revision.git) if revision.git else "",
             "revision": revision.id,
         }
         return {key: value for key, value in facts.items() if value}
@@ -225,6 +239,17 @@ class Description:
         )
         return (
             f"<p><strong>{html.escape(self.algorithm.ref)}</strong> {html.escape(self.algorithm.description)}</p>"
+            + (f"<p>{html.escape(self.algorithm.note)}</p>" if self.algorithm.note else "")
             + html_table(self.algorithm.parameters.rows(), "No parameters.")
             + f"<details><summary>Details</summary><table>{rows}</table></details>"
         )
+
+
+def _git_text(git: GitSource) -> str:
+    """Return what is known of a checkout, in a line."""
+    kept = f"{git.files} uncommitted file{'' if git.files == 1 else 's'} kept"
+    changes = f", {kept}" if git.files else ", all committed" if not git.dirty else ""
+    missing = (
+        f", {len(git.left_out)} too large to keep: {', '.join(git.left_out[:5])}" if git.left_out else ""
+    )
+    return f"{git.commit[:10]} ({git.branch}){changes}{missing}"

@@ -18,6 +18,12 @@ from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
 from workbench.algorithms.manifest import DEVICES
 from workbench.algorithms.refs import asset_key, check_alias, parse_ref, parse_time
+from workbench.algorithms.revision_versions import (
+    fields_of,
+    fields_version,
+    revision_table,
+    version_of_revision,
+)
 from workbench.algorithms.stored import RECORDS, StoredAlgorithms
 from workbench.catalog import Catalog
 from workbench.errors import (
@@ -31,6 +37,7 @@ from workbench.models import AlgorithmType, Revision
 from workbench.pages import Page, Row
 from workbench.settings import Settings
 from workbench.storage.store import Store
+from workbench.versions import FieldChange, Version, change_note, change_table
 
 if TYPE_CHECKING:
     from workbench.algorithms.code_digest import Code
@@ -49,15 +56,23 @@ class Algorithms(Exchange):
     settings : Settings
     run : callable, optional
         Called as ``run(algorithm, inputs, parameters, **options)`` when an `Algorithm` is called.
+    outdated : callable, optional
+        Returns the steps of pipelines that need retraining for a version of an algorithm: ``ws.links.outdated``.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, settings: Settings, run: Callable[..., Any] | None = None
+        self,
+        store: Store,
+        catalog: Catalog,
+        settings: Settings,
+        run: Callable[..., Any] | None = None,
+        outdated: Callable[[str, Version], Sequence[str]] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._settings = settings
         self._run = run
+        self._outdated = outdated
         self._stored = StoredAlgorithms(store)
         self._lookup = Lookup(catalog)
         self._deployer = Deployer(store, self._stored, catalog)
@@ -108,9 +123,48 @@ class Algorithms(Exchange):
         plan = self._deployer.plan(read_folder(path), check=check)
         if dry_run:
             return plan
+        before = self._catalog.find_revision(plan.name)
         deployed = self._algorithm(self._deployer.carry_out(plan))
-        deployed.note = plan.note
+        git, lost = deployed.revision.git, ""
+        if git is not None and git.left_out and plan.state != "unchanged":
+            names = ", ".join(git.left_out[:5])
+            lost = f"of what is not committed, {len(git.left_out)} too large to keep: {names}"
+        change = self._change_note(before, deployed.revision)
+        deployed.note = "; ".join(filter(None, (plan.note, change, lost)))
         return deployed
+
+    def _change_note(self, before: Revision | None, after: Revision) -> str:
+        """Return what changed in the versioned fields of the Runner, and what that asks for."""
+        if before is None or not before.verdict or not after.verdict or before.id == after.id:
+            return ""
+        if fields_of(before) == fields_of(after):
+            return ""
+        version = version_of_revision(after)
+        outdated = self._outdated(after.name, version) if self._outdated else ()
+        return change_note(after.name, fields_version(before), fields_version(after), outdated)
+
+    def history(self, name: str) -> Page[Revision]:
+        """Return all revisions of an algorithm, newest first, with what changed field by field.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of that name.
+        """
+        found: builtins.list[Revision] = []
+        after: str | None = None
+        while True:
+            some, after = self._catalog.list_revisions(name=name, newest_only=False, limit=500, after=after)
+            found += some
+            if after is None:
+                break
+        if not found:
+            self.get(name)  # says what there is
+        return revision_table(found)
+
+    def field_changes(self, before: str, after: str) -> Page[FieldChange]:
+        """Return what differs between two versions or revisions of algorithms, field by field: ``field_changes("blur@1.0", "blur@1.1")``."""
+        return change_table(*(version_of_revision(self.get(ref).revision) for ref in (before, after)))
 
     # -- finding
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from workbench.algorithms.package import SUFFIX
 from workbench.errors import DamagedError, InvalidInputError, NotFoundError, UnsupportedError
 from workbench.models import DatasetRecord, Record, Revision, RunRecord, now
 from workbench.version import __version__
@@ -24,7 +25,6 @@ from workbench.version import __version__
 if TYPE_CHECKING:
     pass
 
-SUFFIX = ".wbalg"
 KIND = "workbench algorithm"
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -41,7 +41,7 @@ PARTS = {
     "objects": (rf"objects/{_DIGEST}\.h5", False),
     "runs": (rf"runs/{_ID}\.(json|log)", True),
     "datasets": (rf"datasets/{_ID}\.json", True),
-    "environments": (r"environments/[0-9a-f]{32}\.json", True),
+    "environments": (r"environments/[0-9a-f]{32}\.(json|patch)", True),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from workbench.algorithms import gate
@@ -190,6 +190,8 @@ class Deployer:
             raise invalid(plan.folder.folder, list(plan.problems))
         self._stored.prepare()
         self._put_files(plan.folder)
+        if plan.state != "unchanged":
+            plan = replace(plan, revision=self._with_git(plan))
         with writing(self._store, RECORDS):
             if self._store.is_local:
                 self._put_files(plan.folder)  # a delete may have taken shared files away since
@@ -203,6 +205,19 @@ class Deployer:
                 )
             self._record(revision)
         return revision
+
+    def _with_git(self, plan: DeployPlan) -> Revision:
+        """Keep what the checkout around the folder has that its commit has not."""
+        from workbench.algorithms.git_source import read_git
+
+        contents = plan.folder.contents
+        found = read_git(plan.folder.folder, [*contents.code, *contents.assets])
+        if found is None:
+            return plan.revision
+        git, patch = found
+        if git.diff:
+            self._stored.put_patch(git.diff, patch)
+        return plan.revision.model_copy(update={"git": git})
 
     def store_imported(self, made: Sequence[tuple[AlgorithmFolder, Revision]]) -> None:
         """Store revisions that were made elsewhere, under the ids that they have there."""

@@ -1,4 +1,4 @@
-"""Algorithms to and from other workspaces: part of what ``ws.algorithms`` is."""
+"""Algorithms to and from other places, and beside each other: part of what ``ws.algorithms`` is."""
 
 from __future__ import annotations
 
@@ -13,23 +13,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workbench.algorithms.algorithm import Algorithm
+    from workbench.algorithms.code_digest import Code
+    from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.deploy import Deployer
+    from workbench.algorithms.stored import StoredAlgorithms
     from workbench.algorithms.transfer import Imported
     from workbench.catalog import Catalog
+    from workbench.models import Revision
     from workbench.storage.store import Store
 
 
 class Exchange(ABC):
-    """Export to a file, and import from one."""
+    """Export to a file and import from one, clone what was deployed, compare revisions."""
 
     _store: Store
     _catalog: Catalog
     _lookup: Lookup
     _deployer: Deployer
+    _stored: StoredAlgorithms
 
     @abstractmethod
     def get(self, ref: str | Algorithm) -> Algorithm:
         """Return an algorithm."""
+
+    @abstractmethod
+    def sources(self, revision: Revision) -> dict[str, bytes]:
+        """Return path to content."""
+
+    @abstractmethod
+    def code(self, revision: Revision) -> Code:
+        """Return what the code means."""
 
     @abstractmethod
     def _change_aliases(self, name: str, changes: Mapping[str, str | None]) -> None: ...
@@ -128,3 +141,88 @@ class Exchange(ABC):
                 [d.id for d in found.datasets],
                 notes,
             )
+
+    def compare(self, a: str | Algorithm, b: str | Algorithm | None = None) -> Comparison:
+        """Return two revisions side by side: what they declare, parameters, assets, code.
+
+        Parameters
+        ----------
+        a, b : str or Algorithm
+            Versions, dates (``denoise@2026-03-01``) or revision ids, of one algorithm or of two. Without ``b``, the revision before
+            ``a`` and ``a``.
+
+        Raises
+        ------
+        NotFoundError
+            If one is not there, or there is none before.
+        """
+        from workbench.algorithms.comparison import compare_revisions
+
+        new = self._lookup.find(a)
+        if b is None:
+            return compare_revisions(self._lookup.before(new), new, self)
+        return compare_revisions(new, self._lookup.find(b), self)
+
+    def checkout(
+        self,
+        ref: str | Algorithm,
+        folder: str | os.PathLike[str],
+        source: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Clone the repository that a revision was deployed from, go to its commit, and apply what was not committed then.
+
+        Parameters
+        ----------
+        ref : str or Algorithm
+        folder : path
+            Empty, or not there yet.
+        source : path or URL, optional
+            What to clone. Default: the checkout that it was deployed from, else its ``origin``.
+
+        Returns
+        -------
+        Path
+            The algorithm's folder in the clone.
+
+        Raises
+        ------
+        InvalidInputError
+            If it was not deployed from a checkout.
+        AlreadyExistsError
+            If the folder is not empty.
+        NotFoundError, UnsupportedError
+            If nothing can be cloned, or the commit is not there any more.
+        """
+        from pathlib import Path
+
+        from workbench.algorithms.git_source import check_known, checkout
+
+        revision = self._lookup.find(ref)
+        git = check_known(revision)
+        return checkout(git, self._stored.patch(revision), Path(folder).expanduser(), source)
+
+    def check_source(self, ref: str | Algorithm, source: str | os.PathLike[str] | None = None) -> str:
+        """Make the code of a revision anew from a fresh clone and its uncommitted changes; return what was found, in a sentence.
+
+        Raises
+        ------
+        UnsupportedError
+            If it is not the same, with the files; and as `checkout`.
+        """
+        import tempfile
+
+        from workbench.algorithms.git_source import check_known, what_differs
+        from workbench.errors import UnsupportedError
+
+        revision = self._lookup.find(ref)
+        git = check_known(revision)
+        with tempfile.TemporaryDirectory(prefix="workbench-clone-") as scratch:
+            differ = what_differs(self.checkout(revision.id, f"{scratch}/clone", source), revision)
+        if differ:
+            large = f" {len(git.left_out)} files were too large to be kept." if git.left_out else ""
+            raise UnsupportedError(
+                f"A fresh clone at {git.commit[:10]} with the uncommitted changes does not make {revision.ref} ({revision.id}): "
+                f"{', '.join(differ[:10])} differ.{large} Its package has the code as it was."
+            )
+        changes = f" and {git.files} uncommitted files" if git.files else ""
+        return f"A fresh clone at {git.commit[:10]}{changes} makes the same code, file by file."

@@ -102,6 +102,7 @@ def check(
         seconds=round(time.perf_counter() - begin, 3),
         python=python_version(),
         workbench=workbench_version(),
+        fields=found.get("fields"),
     )
     return GateReport(verdict=verdict, type=type_, parameters=parameters)
 

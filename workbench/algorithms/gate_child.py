@@ -15,6 +15,7 @@ from typing import Any
 from workbench.algorithms.declarations import Findings
 from workbench.errors import InvalidAlgorithmError, WorkbenchError
 from workbench.models import AlgorithmType
+from workbench.versions import version_of
 
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy", ".npz")
 
@@ -74,6 +75,10 @@ def _look_at_class(cls: type, what: str, findings: Findings, result: dict[str, A
     family = next(base for base in cls.__mro__ if base.__module__.startswith("workbench.runners"))
     name = family.__name__.removesuffix("Runner")
     result["family"] = name if name in set(AlgorithmType) else AlgorithmType.GENERIC.value
+    fields = version_of(cls).fields or {}
+    result["fields"] = {
+        n: {"kind": f.kind.value, "digest": f.digest, "shown": f.shown} for n, f in fields.items()
+    }
     model = getattr(cls, "Parameters", None)
     if inspect.isclass(model):
         from pydantic import BaseModel

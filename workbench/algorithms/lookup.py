@@ -82,6 +82,26 @@ class Lookup:
             )
         return found
 
+    def before(self, revision: Revision) -> Revision:
+        """Return the revision before one: of its version, else the newest of the version below.
+
+        Raises
+        ------
+        NotFoundError
+            If it is the first.
+        """
+        older = [r for r in self.revisions(revision) if (r.created, r.id) < (revision.created, revision.id)]
+        if older:
+            return max(older, key=lambda r: (r.created, r.id))
+        mine = (revision.major, revision.minor)
+        below = [v for v in self._catalog.algorithm_versions(revision.name) if v < mine]
+        found = self._catalog.find_revision(revision.name, *below[-1]) if below else None
+        if found is None:
+            raise NotFoundError(
+                f"There is nothing before {revision.ref} ({revision.id}). Name two to compare."
+            )
+        return found
+
     def _at(self, parsed: Ref, name: str, at: datetime) -> Revision:
         """Return what the name stood for at a time."""
         found = self._catalog.find_revision(name, until=at)

@@ -14,7 +14,7 @@ from workbench.errors import DamagedError, NotFoundError
 from workbench.models import Record, Revision
 from workbench.storage.store import Store
 
-RECORDS, PACKAGES, ASSETS = "algorithms", "packages", "assets"
+RECORDS, PACKAGES, ASSETS, ENVIRONMENTS = "algorithms", "packages", "assets", "environments"
 _ALIASES = "aliases.json"
 
 
@@ -181,6 +181,29 @@ class StoredAlgorithms:
                 "and deploy the folder again, or restore it."
             )
         return data
+
+    def put_patch(self, value: str, patch: bytes) -> None:
+        """Store what a checkout had beside its commit."""
+        self._store.create_collections([ENVIRONMENTS])
+        if not self._store.exist(ENVIRONMENTS, [f"{value}.patch"])[0]:
+            self._store.put(ENVIRONMENTS, f"{value}.patch", patch)
+
+    def patch(self, revision: Revision) -> bytes:
+        """Return the patch of a revision's checkout, checked against its digest; empty where there was nothing to keep."""
+        if revision.git is None or not revision.git.diff:
+            return b""
+        key = f"{revision.git.diff}.patch"
+        try:
+            patch = self._store.get(ENVIRONMENTS, key)
+        except NotFoundError:
+            raise NotFoundError(
+                f"The uncommitted changes of {revision.ref} are gone from {self._store.url} ({ENVIRONMENTS}/{key})."
+            ) from None
+        if digest(patch)[:32] != revision.git.diff:
+            raise DamagedError(
+                f"{self._store.url}, {ENVIRONMENTS}/{key} is damaged. Restore it from a backup."
+            )
+        return patch
 
     def delete_files(self, packages: Iterable[str], assets: Iterable[str]) -> None:
         """Delete packages and assets by digest."""

@@ -103,6 +103,10 @@ def export(
                     raise DamagedError(
                         f"{name} of {revision.ref} is damaged in {store.url}. Deploy the folder again."
                     )
+            if revision.git is not None and revision.git.diff:
+                patch = f"environments/{revision.git.diff}.patch"
+                if store.exist("environments", [patch.partition("/")[2]])[0]:
+                    _add(store, archive, patch)
         if lineage:
             _add_lineage(store, catalog, revisions, archive, data)
         names = {r.id for r in revisions} | {r.version for r in revisions}
@@ -267,7 +271,7 @@ class Import:
             raise DamagedError(
                 f"{self._archive.path} was tampered with: its files do not make {revision.ref} ({revision.id}). Nothing was imported."
             )
-        kept = {name: getattr(revision, name) for name in ("id", "created", "source")}
+        kept = {name: getattr(revision, name) for name in ("id", "created", "source", "git")}
         return found, plan.revision.model_copy(update=kept)
 
     def _code(self, revision: Revision, package: bytes) -> Mapping[str, bytes]:
@@ -288,11 +292,12 @@ class Import:
 
     def _environment(self, key: str) -> bytes:
         content = self._archive.read(f"environments/{key}")
+        name, _, kind = key.partition(".")
         try:
-            value = digest(json.dumps(json.loads(content), sort_keys=True).encode())[:32]
+            plain = content if kind == "patch" else json.dumps(json.loads(content), sort_keys=True).encode()
         except ValueError:
-            value = ""
-        if f"{value}.json" != key:
+            plain = b""
+        if digest(plain)[:32] != name:
             raise DamagedError(
                 f"{self._archive.path} was tampered with: environments/{key} has another digest."
             )

@@ -9,7 +9,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import output_from_msg
 
-from workbench.batch.records import RECORD_MIME, add_record
+from workbench.library.recorded import RECORD_MIME, add_record
 
 #: A displayed bundle of this type is a recorded value, ``{"name": ..., "value": ..., "append": ...}``.
 

@@ -11,7 +11,7 @@ import nbformat
 
 from workbench.batch.cells import CellError, Outcome, run_cells
 from workbench.batch.record import put_by
-from workbench.batch.records import records_of
+from workbench.library.recorded import records_of
 from workbench.models import ErrorRecord, OutputRef, RunStatus
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
     from workbench.library.datasets import Datasets
 
-SAVE_EVERY_S = 1.0
+SAVE_SHARE = 0.05  # of the time may go into saving the notebook while it runs
+_SAVE_AT_ONCE_S = 0.005  # so much of it before the first cells have taken any time
 
 
 def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress: Callable[[], None]) -> None:
@@ -48,18 +49,21 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress
     if not (live.advance(RunStatus.STARTED) and live.advance(RunStatus.RUNNING)):
         return
     log = _Lines(live)
-    saved = time.monotonic()
+    begun, spent = time.monotonic(), 0.0
 
     def before_cell(index: int) -> None:
         live.report_progress(index / len(notebook.cells), _at(index, len(notebook.cells)))
         say_progress()
 
     def after_cell(index: int, count: int) -> None:
-        nonlocal saved
+        nonlocal spent
         live.report_progress((index + 1) / count, _at(index, count))
-        if time.monotonic() - saved > SAVE_EVERY_S:
+        now = time.monotonic()
+        if spent <= _SAVE_AT_ONCE_S + SAVE_SHARE * (
+            now - begun
+        ):  # else a crash costs what came since the last time
             runs.save_notebook(record.id, nbformat.writes(notebook))
-            saved = time.monotonic()
+            spent += time.monotonic() - now
 
     def settle(outcome: Outcome) -> None:
         log.finish()

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from workbench.batch.records import KIND, RECORD_MIME, summary_of
 from workbench.errors import InvalidInputError
+from workbench.library.recorded import KIND, RECORD_MIME, summary_of
 
 INLINE = 64 << 10  # bytes of an array or frame that stay in the notebook; larger ones become datasets
 THUMBNAIL = 480  # px, the longer side

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import os
 import re
 from collections import Counter
@@ -15,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.batch import charts
 from workbench.batch.notebook_html import failing_cell, notebook_page, page, plain_text
 from workbench.batch.places import join, read_text, write_text
-from workbench.batch.records import kind_of, summary_of, thumbnail_of
+from workbench.library.picture import small
+from workbench.library.recorded import kind_of, summary_of, thumbnail_of
 from workbench.models import now
 from workbench.pages import cell_text
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 _MOST_CHARTS = 6
+_FEW_CHARACTERS = 20  # that stay on one line
 _FEW = 16  # words that an axis has room for
-_THUMBNAIL = (240, 160)  # px, twice what is shown, for sharp screens
 _MOST_THUMBNAILS = 4  # of one run, in the table
 _MOST_LINES = 40  # of a traceback
 
@@ -175,7 +174,7 @@ def _table(rows: Sequence[Row], varying: Sequence[str], pages: Mapping[str, str]
         status = str(row["status"])
         cells = [
             ("run", _link(str(row["id"]), pages), str(row["id"])),
-            ("status", f'<span class="{html.escape(status)}">● {html.escape(status.lower())}</span>', status),
+            ("status", _status(status, str(row["id"]) if row.get("error") else ""), status),
         ]
         for name in varying:
             value = row.get("parameters", {}).get(name)
@@ -184,6 +183,7 @@ def _table(rows: Sequence[Row], varying: Sequence[str], pages: Mapping[str, str]
             value = _recorded(row, name)
             content = _thumbnails(value, pages.get(str(row["id"])), name) if has_pictures[name] else ""
             text = "" if value is None else html.escape(summary_of(value))
+            text = f'<span class="few">{text}</span>' if 0 < len(text) <= _FEW_CHARACTERS else text
             cells.append((name, content or text, _sort_key(value)))
         seconds = row.get("seconds")
         cells.append(("time", "" if seconds is None else _duration(seconds), _sort_key(seconds)))
@@ -224,7 +224,7 @@ def _errors(
             f"<details><summary>Traceback</summary><pre>{html.escape(chr(10).join(kept))}</pre></details>"
         )
         shown.append(
-            f'<div class="error"><p>{_link(id, pages)} <span class="muted">{html.escape(where)}</span></p>'
+            f'<div class="error" id="error-{html.escape(_file_name(id))}"><p>{_link(id, pages)} <span class="muted">{html.escape(where)}</span></p>'
             f"<p><b>{html.escape(said)}</b>{at}</p>{source}{details if trace else ''}</div>"
         )
     return f'<h2 id="errors">Errors</h2>{"".join(shown)}' if shown else ""
@@ -242,6 +242,8 @@ def _error_text(error: Any, found: tuple[int, NotebookNode, NotebookNode] | None
             else lambda name, default="": getattr(error, name, default)
         )
         type_, message = get("type", ""), get("message", "")
+        if found is not None:  # then the cell is named beside it
+            message = message.replace(f", at {get('phase', '')}", "", 1)
         said = f"{type_}: {message}" if type_ and message else str(type_ or message or error)
         return plain_text(said), plain_text(get("traceback", "") or "")
     if found is None:
@@ -300,16 +302,10 @@ def _thumbnails(value: Any, page_: str | None, name: str) -> str:
     return f'<div class="thumbs">{"".join(images)}</div>' if images else ""
 
 
-def small(png: bytes) -> tuple[str, str]:
-    """Return a picture small enough for a thousand of them on one page: its kind and base64."""
-    from PIL import Image, features
-
-    with Image.open(io.BytesIO(png)) as image:
-        image.thumbnail(_THUMBNAIL)
-        kind = "webp" if features.check("webp") else "png"
-        out = io.BytesIO()
-        image.convert("RGBA" if image.mode in {"RGBA", "LA", "P"} else "RGB").save(out, kind.upper())
-    return kind, base64.b64encode(out.getvalue()).decode()
+def _status(status: str, id: str) -> str:
+    """Return the state of a run; of one with an error, a link to it."""
+    shown = f'<span class="status {html.escape(status)}">● {html.escape(status.lower())}</span>'
+    return f'<a href="#error-{html.escape(_file_name(id))}">{shown}</a>' if id else shown
 
 
 def _link(id: str, pages: Mapping[str, str]) -> str:

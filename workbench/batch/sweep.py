@@ -64,6 +64,8 @@ class Desk(Protocol):
 
     def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]: ...
 
+    def live_rows(self, rows: Sequence[Row]) -> list[Row]: ...
+
     def notebook_of(self, record: RunRecord) -> Any: ...
 
 
@@ -184,6 +186,8 @@ class Sweep:
     ) -> list[Row]:
         """Return one row for each point: its number, parameters, state, seconds, and what came out.
 
+        What its notebook recorded is there as it was: arrays, DataFrames; figures are a `Picture`.
+
         Parameters
         ----------
         all_parameters : bool
@@ -193,6 +197,13 @@ class Sweep:
         limit : int, optional
             Only the first so many points.
         """
+        rows = self.kept_rows(all_parameters=all_parameters, outputs=outputs, limit=limit)
+        return self._desk.live_rows(rows) if outputs else rows
+
+    def kept_rows(
+        self, *, all_parameters: bool = True, outputs: bool = True, limit: int | None = None
+    ) -> list[Row]:
+        """Return `rows` with recorded values as the runs keep them, which is JSON; nothing large is read."""
         record = self._record
         ids = [point.run for point in record.points[:limit] if point.run]
         records = self._desk.records_of(ids)
@@ -200,7 +211,7 @@ class Sweep:
         return rows_of(record, records, self._tally, values, all_parameters=all_parameters, limit=limit)
 
     def table(self, *, all_parameters: bool = True) -> pandas.DataFrame:
-        """Return `rows` as a pandas DataFrame.
+        """Return `rows` as a pandas DataFrame, which a notebook shows with thumbnails of figures and arrays.
 
         Raises
         ------
@@ -244,18 +255,21 @@ class Sweep:
             }
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write the table as CSV, and return the path. Lists are JSON in their cells, arrays and figures a few words."""
-        return write_csv(self.rows(), Path(path))
+        """Write the table as CSV, and return the path.
+
+        Lists are JSON in their cells; arrays, frames and figures are a few words and where they are: a dataset's id, or the notebook.
+        """
+        return write_csv(self.kept_rows(), Path(path))
 
     def to_parquet(self, path: str | Path) -> Path:
-        """Write the table as Parquet, and return the path.
+        """Write the table as Parquet, and return the path; arrays, frames and figures are as in `to_csv`.
 
         Raises
         ------
         MissingPackageError
             If pandas or pyarrow is not installed.
         """
-        return write_parquet(self.rows(), Path(path))
+        return write_parquet(self.kept_rows(), Path(path))
 
     def wait(self, timeout_s: float | None = None, listener: Listener | None = None) -> Sweep:
         """Wait until all that was started has ended, or the time is over, and return the sweep.

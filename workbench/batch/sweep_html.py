@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from workbench.batch.records import is_record, summary_of, thumbnail_of
-from workbench.batch.report import small
 from workbench.execution.pace import duration
+from workbench.library.picture import thumbnail_html
+from workbench.library.recorded import is_record, summary_of, thumbnail_of
 from workbench.models import RunStatus
 from workbench.pages import Row, html_table, text_table
 from workbench.theme import COLORS, LINE, MUTED
@@ -32,17 +32,12 @@ class _Recorded:
         return summary_of(self._value)
 
     def _repr_html_(self) -> str:
-        text, png = html.escape(str(self)), thumbnail_of(self._value)
-        if png is None:
-            return text
-        kind, data = small(png)
-        return (
-            f'<img alt="{text}" title="{text}" style="max-height:56px" src="data:image/{kind};base64,{data}">'
-        )
+        png = thumbnail_of(self._value)
+        return html.escape(str(self)) if png is None else thumbnail_html(png, str(self))
 
 
 def _rows(sweep: Sweep, limit: int) -> list[Row]:
-    rows = sweep.rows(all_parameters=False, limit=limit)
+    rows = sweep.kept_rows(all_parameters=False, limit=limit)
     return [{name: _Recorded(v) if is_record(v) else v for name, v in row.items()} for row in rows]
 
 

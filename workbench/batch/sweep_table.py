@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.batch.places import check_writable
-from workbench.batch.records import is_record, summary_of
 from workbench.batch.tally import Tally, state_of
 from workbench.errors import InvalidInputError, MissingPackageError
+from workbench.library.recorded import is_record, live_or_words, reference_of
 from workbench.models import KeyInfo, RunRecord, SweepRecord
 from workbench.pages import Row
 
@@ -105,8 +105,16 @@ def _plain(value: Any) -> Any:
     return value.reshape(-1)[0].item() if hasattr(value, "reshape") else value
 
 
+def live_rows(rows: Sequence[Row], datasets: Datasets) -> list[Row]:
+    """Return rows with the recorded objects themselves: arrays, DataFrames, pictures, datasets."""
+    return [
+        {name: live_or_words(value, datasets) if is_record(value) else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
 def to_frame(rows: Sequence[Row]) -> pandas.DataFrame:
-    """Return rows as a DataFrame.
+    """Return rows as a DataFrame that shows itself with small pictures.
 
     Raises
     ------
@@ -114,18 +122,21 @@ def to_frame(rows: Sequence[Row]) -> pandas.DataFrame:
         If pandas is not installed.
     """
     try:
-        import pandas
+        import pandas  # noqa: F401
     except ImportError:
         raise MissingPackageError(
             "A DataFrame needs pandas, which is not installed. Run: pip install pandas; or use .rows() or .to_csv(path).",
             package="pandas",
         ) from None
-    return pandas.DataFrame(rows)
+    from workbench.batch.results_frame import frame_of
+
+    return frame_of(rows)
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> Path:
-    """Write rows as CSV: lists are JSON in their cells, recorded arrays, frames and figures a few words."""
+    """Write rows as CSV: lists are JSON in their cells, recorded arrays, frames and figures a few words and where they are."""
     _check_folder(path)
+    rows = _in_words(rows)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [])
         writer.writeheader()
@@ -134,7 +145,7 @@ def write_csv(rows: Sequence[Row], path: Path) -> Path:
 
 
 def write_parquet(rows: Sequence[Row], path: Path) -> Path:
-    """Write rows as Parquet.
+    """Write rows as Parquet; recorded arrays, frames and figures are a few words and where they are.
 
     Raises
     ------
@@ -149,7 +160,7 @@ def write_parquet(rows: Sequence[Row], path: Path) -> Path:
             package="pyarrow",
         ) from None
     _check_folder(path)
-    frame = to_frame(rows)
+    frame = to_frame(_in_words(rows))
     for name, column in frame.items():
         if not _is_arrow(list(column)):  # a column of Parquet has one type
             frame[name] = [None if value is None else _text(value) for value in column]
@@ -181,7 +192,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
+def _in_words(rows: Sequence[Row]) -> list[Row]:
+    return [
+        {name: reference_of(v, row.get("run", "")) if is_record(v) else v for name, v in row.items()}
+        for row in rows
+    ]
+
+
 def _cell(value: Any) -> Any:
-    if is_record(value):
-        return summary_of(value)
     return json.dumps(value, default=str) if isinstance(value, (list, tuple, dict)) else value

@@ -16,7 +16,7 @@ from workbench.batch.grid import SAMPLES, Points, check_points, make_points
 from workbench.batch.places import SCHEME
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_lock import SweepLock
-from workbench.batch.sweep_table import values_of
+from workbench.batch.sweep_table import live_rows, values_of
 from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
 from workbench.errors import (
     DamagedError,
@@ -386,6 +386,10 @@ class Sweeps:
         """Return what came out of runs that fits into cells of a table."""
         return values_of(records, self._datasets)
 
+    def live_rows(self, rows: Sequence[Row]) -> builtins.list[Row]:
+        """Return rows with recorded objects instead of what is kept of them."""
+        return live_rows(rows, self._datasets)
+
     def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None:
         """End the runs of a sweep that wait or run."""
         if not self._executor(record.executor).cancel_sweep(record.id):
@@ -569,6 +573,7 @@ def _row(sweep: Sweep) -> Row:
         "varied": sweep.axes,
         "status": sweep.status,
         "points": len(sweep),
+        "waiting": counts.get("PENDING", 0),
         "completed": counts.get("COMPLETED", 0),
         "failed": counts.get("FAILED", 0) + counts.get("LOST", 0),
         "created": sweep.record.created,

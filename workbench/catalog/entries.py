@@ -1,27 +1,22 @@
-"""Entries in the catalog: versions are allocated here, and conditions on metadata answered by its indexes."""
+"""Entries in the catalog: versions are allocated here; `entry_search` finds pages of them."""
 
 from __future__ import annotations
 
-import heapq
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeGuard
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
-from workbench.catalog.conditions import Comparison, Condition, Group
 from workbench.catalog.engine import Database
-from workbench.catalog.family import chunks, count, distinct
-from workbench.catalog.search import checked, decode_cursor, encode_cursor, exact_or_pattern, like
+from workbench.catalog.entry_search import EntryQuestion, page
+from workbench.catalog.family import Compiled, chunks, compiled, count, distinct
 from workbench.catalog.tables import entries, entry_parents, entry_scopes, entry_values
-from workbench.errors import InvalidInputError
 from workbench.models import EntryRecord
 
-_FEW = 10_000  # so many are found and sorted in a few milliseconds
 Key = tuple[str, str, str]  # application, domain, kind
-Sql = sa.ColumnElement[bool]
 
 
 def key_of(record: EntryRecord) -> Key:
@@ -34,22 +29,9 @@ _S = entry_scopes.c
 _SCOPE = sa.select(_S.id, _S.last).where(
     _S.application == sa.bindparam("a"), _S.domain == sa.bindparam("d"), _S.kind == sa.bindparam("k")
 )
+_QUICK_SCOPE = "SELECT id, last FROM entry_scopes WHERE application = ? AND domain = ? AND kind = ?"
 _RAISE = sa.update(entry_scopes).where(_S.id == sa.bindparam("scope")).values(last=sa.bindparam("given"))
-_ADD, _ADD_VALUES, _ADD_PARENTS = (sa.insert(table) for table in (entries, entry_values, entry_parents))
-_RECORDS = sa.select(entries.c.number, entries.c.record).where(
-    entries.c.number.in_(sa.bindparam("numbers", expanding=True))
-)
-_SCOPE_ID: sa.BindParameter[int] = sa.bindparam("scope", type_=sa.Integer)
-_NEWEST = sa.select(sa.func.max(entries.c.version)).where(
-    entries.c.scope == _SCOPE_ID, entries.c.trashed == 0
-)
-_V = entry_values.c
-_HAS = {
-    name: sa.select(sa.literal(1))
-    .where(_V.scope == _SCOPE_ID, _V.key == sa.bindparam("key"), _V[name].is_not(None))
-    .limit(1)
-    for name in ("value", "text")
-}
+_INSERT = {table: sa.insert(table) for table in (entries, entry_values, entry_parents)}
 
 
 class EntryChange:
@@ -58,14 +40,23 @@ class EntryChange:
     Parameters
     ----------
     connection : Connection
-    scopes : mapping
-        Key to its row, with id and last version; absent domains and kinds are not made before something is put there.
+    keys : iterable
+        Domains and kinds; absent ones are not made before something is put there.
     """
 
-    def __init__(self, connection: sa.Connection, scopes: Mapping[Key, Any]) -> None:
+    def __init__(self, connection: sa.Connection, keys: Iterable[Key]) -> None:
         self._connection = connection
-        self._ids: dict[Key, int] = {key: row.id for key, row in scopes.items()}
-        self._last: dict[Key, int] = {key: row.last for key, row in scopes.items()}
+        driver = connection.connection.driver_connection
+        self._raw = driver if isinstance(driver, sqlite3.Connection) else None  # for many small statements
+        self._ids: dict[Key, int] = {}
+        self._last: dict[Key, int] = {}
+        for key in keys:
+            if self._raw is None:
+                row: Any = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
+            else:
+                row = self._raw.execute(_QUICK_SCOPE, key).fetchone()
+            if row is not None:
+                self._ids[key], self._last[key] = row
 
     def last(self, key: Key) -> int:
         """Return the highest version that was ever given; 0 before the first."""
@@ -90,7 +81,10 @@ class EntryChange:
             )
             self._ids[key] = self._connection.execute(made).inserted_primary_key[0]  # type: ignore[index]
         elif version > self._last[key]:
-            self._connection.execute(_RAISE, {"scope": self._ids[key], "given": version})
+            if self._raw is None:
+                self._connection.execute(_RAISE, {"scope": self._ids[key], "given": version})
+            else:
+                self._raw.execute("UPDATE entry_scopes SET last = ? WHERE id = ?", [version, self._ids[key]])
         self._last[key] = max(version, self.last(key))
 
     def add(self, records: Sequence[EntryRecord]) -> None:
@@ -102,17 +96,15 @@ class EntryChange:
             self.note_version(key, version)
         for some in chunks(list(records)):
             rows = [self._row(record) for record in some]
-            if len(some) == 1:
-                numbers = [self._connection.execute(_ADD, rows[0]).inserted_primary_key[0]]  # type: ignore[index]
+            self._insert(entries, rows)
+            c = entries.c
+            if self._raw is not None and len(some) == 1:
+                numbers = [self._raw.execute("SELECT last_insert_rowid()").fetchone()[0]]
             else:
-                self._connection.execute(_ADD, rows)
-                c = entries.c
-                by_id = dict(
-                    self._connection.execute(
-                        sa.select(c.id, c.number).where(c.id.in_([record.id for record in some]))
-                    ).all()
-                )
-                numbers = [by_id[record.id] for record in some]
+                ids = [record.id for record in some]
+                found = self._connection.execute(sa.select(c.id, c.number).where(c.id.in_(ids)))
+                by_id = {row.id: row.number for row in found}
+                numbers = [by_id[id_] for id_ in ids]
             self._index(dict(zip(numbers, some, strict=True)))
 
     def replace(self, records: Sequence[EntryRecord]) -> None:
@@ -156,48 +148,21 @@ class EntryChange:
             if isinstance(value, (int, float, str))
         ]
         if values:
-            self._connection.execute(_ADD_VALUES, values)
+            self._insert(entry_values, values)
         parents = [
             {"entry": number, "parent": parent}
             for number, record in records.items()
             for parent in dict.fromkeys(record.parents)
         ]
         if parents:
-            self._connection.execute(_ADD_PARENTS, parents)
+            self._insert(entry_parents, parents)
 
-
-@dataclass(frozen=True)
-class EntryQuestion:
-    """What entries are asked for.
-
-    Parameters
-    ----------
-    application : str
-    domain, kind : str, optional
-        Default: all.
-    versions : sequence of int or "latest", optional
-        ``"latest"`` is the highest one of each domain and kind.
-    name : str, optional
-        Of the file; may hold ``*`` and ``?``.
-    where : sequence of conditions
-        All are fulfilled.
-    order : str
-        ``"created"``, ``"version"`` or a key of the metadata, with ``-`` in front for descending. Entries without the key are
-        left out.
-    trashed : bool
-        Those in the trash instead, whose metadata cannot be searched.
-    """
-
-    application: str
-    domain: str | None = None
-    kind: str | None = None
-    versions: Sequence[int] | str | None = None
-    name: str | None = None
-    where: Sequence[Condition] = ()
-    order: str = "-created"
-    trashed: bool = False
-    limit: int = 50
-    after: str | None = None
+    def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self._raw is None:
+            self._connection.execute(_INSERT[table], rows)
+        else:
+            statement = _quick_insert(table, tuple(rows[0]))
+            self._raw.executemany(statement.text, [[row[n] for n in statement.parameters] for row in rows])
 
 
 class EntryCatalog:
@@ -215,15 +180,12 @@ class EntryCatalog:
             Whatever goes wrong inside; then the catalog is as it was.
         """
         with self._database.write() as connection:
-            scopes: dict[Key, Any] = {}
-            for key in sorted(set(keys)):  # everybody in one order, so that no two wait for each other
+            mine = sorted(set(keys))  # everybody in one order, so that no two wait for each other
+            for key in mine:
                 self._database.lock(connection, "entries " + "/".join(key))
-                row = connection.execute(_SCOPE, dict(zip("adk", key, strict=True))).first()
-                if row is not None:
-                    scopes[key] = row
             for file in sorted(set(files)):
                 self._database.lock(connection, f"file {file}")
-            yield EntryChange(connection, scopes)
+            yield EntryChange(connection, mine)
 
     def get_entries(self, ids: Iterable[str]) -> dict[str, EntryRecord]:
         """Return the entries that are there, by id, also those in the trash."""
@@ -273,7 +235,8 @@ class EntryCatalog:
         with self._database.read() as connection:
             scopes = sa.select(entry_scopes.c.id).where(entry_scopes.c.application == application)
             for scope in connection.scalars(scopes).all():
-                found |= set(distinct(connection, c.key, [c.scope == scope]))
+                for some in (c.value.is_not(None), c.text.is_not(None)):  # each has its index
+                    found |= set(distinct(connection, c.key, [c.scope == scope, some]))
         return sorted(found)
 
     def children_of_entry(self, id: str) -> list[str]:
@@ -283,192 +246,22 @@ class EntryCatalog:
         with self._database.read() as connection:
             return list(connection.scalars(statement.where(c.parent == id).order_by(c.entry)))
 
-    def search_entries(self, question: EntryQuestion) -> tuple[list[EntryRecord], str | None]:
-        """Return a page of entries and the cursor of the next, or None at the end.
+    def search_entries(self, question: EntryQuestion) -> tuple[list[str], str | None]:
+        """Return a page of records, as text, and the cursor of the next, or None at the end.
 
         Raises
         ------
         InvalidInputError
             For a wrong limit or cursor.
         """
-        limit, order = question.limit, question.order
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise InvalidInputError(
-                f"limit is {limit!r}, expected a whole number of 1 or more, such as limit=50."
-            )
-        start = None if question.after is None else tuple(decode_cursor(question.after, order, 2))
-        c = entry_scopes.c
-        given = ((c.domain, question.domain), (c.kind, question.kind))
-        where = [
-            c.application == question.application,
-            *(column == v for column, v in given if v is not None),
-        ]
         with self._database.read() as connection:
-            found: list[list[tuple[Any, int]]] = []
-            for scope in connection.scalars(sa.select(c.id).where(*where)).all():
-                statement = _statement(connection, question, scope, start)
-                if statement is not None:
-                    rows = connection.execute(statement, {"scope": scope, "limit": limit + 1})
-                    found.append([(value, number) for value, number in rows])
-            merged = list(heapq.merge(*found, key=_sort_key, reverse=order.startswith("-")))[: limit + 1]
-            numbers = [number for _, number in merged[:limit]]
-            texts: dict[int, str] = {}
-            for some in chunks(numbers):
-                texts |= dict(connection.execute(_RECORDS, {"numbers": some}).all())
-        records = [EntryRecord.model_validate_json(texts[n]) for n in numbers if n in texts]
-        return records, encode_cursor(order, merged[limit - 1]) if len(merged) > limit else None
+            return page(connection, question)
+
+
+@cache
+def _quick_insert(table: sa.Table, columns: tuple[str, ...]) -> Compiled:
+    return compiled(_INSERT[table], table, columns)
 
 
 def _columns(value: float | str) -> dict[str, Any]:
     return {"value": None, "text": value} if isinstance(value, str) else {"value": float(value), "text": None}
-
-
-def _sort_key(row: tuple[Any, int]) -> tuple[bool, Any, int]:
-    return (isinstance(row[0], str), *row)
-
-
-def _statement(
-    connection: sa.Connection, question: EntryQuestion, scope: int, start: tuple[Any, ...] | None
-) -> sa.Select[Any] | None:
-    """Return the statement that gives (what is sorted by, number) of one domain and kind; None if there can be nothing."""
-    field, descending = question.order.removeprefix("-"), question.order.startswith("-")
-    versions = question.versions
-    if versions == "latest":
-        versions = [connection.scalar(_NEWEST, {"scope": scope}) or 0]
-    column = None
-    if field not in ("created", "version"):
-        column = _sorted_column(connection, field, scope)
-        if column is None:
-            return None
-        if start is not None and isinstance(start[0], str) is not (column == "text"):
-            if isinstance(start[0], str) is not descending:
-                return None  # numbers come before texts, so these have all been
-            start = None
-    where = tuple(question.where)
-    is_range = all(_is_inline(part, field) for part in where)
-    few = None if is_range else _fewest(connection, where, scope)
-    chosen = None if versions is None else tuple(versions)
-    return _walk(where, question.order, question.trashed, question.name, chosen, few, column, start)
-
-
-def _is_inline(part: Condition, field: str) -> TypeGuard[Comparison]:
-    """Tell whether a condition is a range of the key that the list is sorted by."""
-    return isinstance(part, Comparison) and part.key == field and part.sign != "!=" and field not in _ON_ENTRY
-
-
-@lru_cache(256)  # the statement of one domain is that of all, and of the next search
-def _walk(
-    conditions: tuple[Condition, ...],
-    order: str,
-    trashed: bool,
-    name: str | None,
-    versions: tuple[Any, ...] | None,
-    few: Comparison | None,
-    column: str | None,
-    start: tuple[Any, ...] | None,
-) -> sa.Select[Any]:
-    e, field = entries.c, order.removeprefix("-")
-    exact, pattern = exact_or_pattern(name)
-    on_entry: list[Sql] = []
-    on_entry += [] if versions is None else [e.version.in_(versions)]
-    on_entry += [] if exact is None else [e.name == exact]
-    on_entry += [] if pattern is None else [e.name.like(like(pattern), escape="\\")]
-    others = [part for part in conditions if part is not few]
-    source: sa.FromClause = entries
-    if column is None:
-        sort: list[sa.ColumnElement[Any]] = [e.number if field == "created" else e.version, e.number]
-        where = [_sql(part, e.number) for part in others]
-        if few is None:
-            where += [e.scope == _SCOPE_ID, e.trashed == int(trashed), *on_entry]
-        elif field == "created" and not on_entry:  # all that is needed stands in the index of the values
-            v = entry_values.alias().c
-            source, sort = v.entry.table, [v.entry, v.entry]
-            where = [_sql(part, v.entry) for part in others]
-            where += _compared(v, few)
-        else:
-            v = entry_values.alias().c
-            where += [e.number.in_(sa.select(v.entry).where(*_compared(v, few))), *on_entry]
-    else:
-        v = entry_values.alias().c
-        source, sort = v.entry.table, [v[column], v.entry]
-        where = [_sign(v, part) if _is_inline(part, field) else _sql(part, v.entry) for part in others]
-        if few is None or _is_inline(few, field):
-            where += [v.scope == _SCOPE_ID, v.key == field, v[column].is_not(None)]
-            where += [_sign(v, few)] if few is not None else []
-        else:
-            d = entry_values.alias().c
-            where += [v.entry.in_(sa.select(d.entry).where(*_compared(d, few)))]
-            where += [v.key == field, checked(v.scope) == _SCOPE_ID, v[column].is_not(None)]
-        if on_entry:
-            where.append(sa.exists().where(e.number == v.entry, *on_entry))
-    descending = order.startswith("-")
-    if start is not None:
-        here, position = sa.tuple_(*sort), sa.tuple_(*start)
-        where.append(here < position if descending else here > position)
-    by = sort[1:] if sort[0] is sort[1] else sort
-    statement = sa.select(sort[0].label("a"), sort[1].label("b")).select_from(source).where(*where)
-    return statement.order_by(*(c.desc() if descending else c for c in by)).limit(sa.bindparam("limit"))
-
-
-def _sorted_column(connection: sa.Connection, key: str, scope: int) -> str | None:
-    """Return the column that a key is sorted by: that of its numbers, or of its texts where it has none."""
-    given = {"scope": scope, "key": key}
-    return next((name for name, some in _HAS.items() if connection.scalar(some, given)), None)
-
-
-def _fewest(connection: sa.Connection, where: Sequence[Condition], scope: int) -> Comparison | None:
-    """Return the comparison that leaves the fewest entries, if it leaves few."""
-    best, fewest = None, _FEW + 1
-    for part in where:
-        if isinstance(part, Comparison) and part.sign != "!=" and part.key not in _ON_ENTRY:
-            number = connection.scalar(_counted(part), {"scope": scope}) or 0
-            if number < fewest:
-                best, fewest = part, number
-    return best
-
-
-@lru_cache(256)
-def _counted(part: Comparison) -> sa.Select[Any]:
-    some = sa.select(sa.literal(1)).where(*_compared(entry_values.c, part)).limit(_FEW + 1).subquery()
-    return sa.select(sa.func.count()).select_from(some)
-
-
-_ON_ENTRY = ("version", "name")  # what a condition may name beside keys of the metadata
-
-
-def _sql(condition: Condition, entry: sa.ColumnElement[Any]) -> Sql:
-    """Return the condition on an entry, checked on the way."""
-    if isinstance(condition, Group):
-        parts = [_sql(part, entry) for part in condition.parts]
-        if condition.how == "not":
-            return sa.not_(sa.and_(*parts))
-        return sa.and_(*parts) if condition.how == "and" else sa.or_(*parts)
-    if condition.key in _ON_ENTRY:
-        if (condition.key == "name") is not isinstance(condition.value, str):
-            return sa.false()
-        a = entries.alias().c
-        return sa.exists().where(a.number == entry, _compare(a[condition.key], condition))
-    v = entry_values.alias().c
-    return sa.exists().where(v.entry == entry, v.key == condition.key, _sign(v, condition))
-
-
-def _compared(columns: Any, comparison: Comparison) -> list[Sql]:
-    """Return the comparison as a range of an index."""
-    return [columns.scope == _SCOPE_ID, columns.key == comparison.key, _sign(columns, comparison)]
-
-
-def _sign(columns: Any, comparison: Comparison) -> Sql:
-    return _compare(columns.text if isinstance(comparison.value, str) else columns.value, comparison)
-
-
-def _compare(column: Any, comparison: Comparison) -> Sql:
-    value = comparison.value
-    found: dict[str, Any] = {
-        "<": column < value,
-        "<=": column <= value,
-        ">": column > value,
-        ">=": column >= value,
-        "==": column == value,
-        "!=": column != value,
-    }
-    return found[comparison.sign]  # type: ignore[no-any-return]

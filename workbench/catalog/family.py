@@ -220,30 +220,31 @@ def _insert_link(link: sa.Table, insert: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class Compiled:
     """A statement as SQLite takes it, and the columns in the order of its question marks."""
 
     text: str
     parameters: tuple[str, ...]
 
 
-def _compiled(statement: Any, table: sa.Table) -> _Compiled:
+def compiled(statement: Any, table: sa.Table, columns: Sequence[str] = ()) -> Compiled:
+    """Return a statement for SQLite's own connection, where it takes half the time."""
     from sqlalchemy.dialects import sqlite
 
-    found = statement.compile(dialect=sqlite.dialect(), column_keys=list(table.c.keys()))
-    return _Compiled(str(found), tuple(found.positiontup))
+    found = statement.compile(dialect=sqlite.dialect(), column_keys=list(columns or table.c.keys()))
+    return Compiled(str(found), tuple(found.positiontup))
 
 
 @cache
-def _quick_upsert(table: sa.Table) -> _Compiled:
-    return _compiled(_upsert(table, _insert("sqlite")), table)
+def _quick_upsert(table: sa.Table) -> Compiled:
+    return compiled(_upsert(table, _insert("sqlite")), table)
 
 
 @cache
-def _quick_insert(table: sa.Table) -> _Compiled:
-    return _compiled(_insert("sqlite")(table).on_conflict_do_nothing(), table)
+def _quick_insert(table: sa.Table) -> Compiled:
+    return compiled(_insert("sqlite")(table).on_conflict_do_nothing(), table)
 
 
 @cache
-def _quick_link(link: sa.Table) -> _Compiled:
-    return _compiled(_insert_link(link, _insert("sqlite")), link)
+def _quick_link(link: sa.Table) -> Compiled:
+    return compiled(_insert_link(link, _insert("sqlite")), link)

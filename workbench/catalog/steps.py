@@ -21,6 +21,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _S, _V, _L = steps.c, step_versions.c, step_links.c
 _NUMBER = (_V.major, _V.minor, _V.patch)
 _LINKED = (_L.major, _L.minor, _L.patch)
+_LINKING = (_L.down_major, _L.down_minor, _L.down_patch)
+_ALL: Number = (0, 0, 0)  # no version has this number
 
 
 def key_of(record: StepRecord | StepVersionRecord) -> StepKey:
@@ -91,7 +93,8 @@ class StepChange:
 
     def put_link(self, link: LinkRecord) -> None:
         """Record a link that is not there; both steps are."""
-        number = dict(zip(("major", "minor", "patch"), link.number, strict=True))
+        number = dict(zip([c.name for c in _LINKED], link.number, strict=True))
+        number |= dict(zip([c.name for c in _LINKING], link.downstream_number or _ALL, strict=True))
         downstream, upstream = (self._id(("step", name)) for name in (link.downstream, link.upstream))
         self._connection.execute(
             sa.insert(step_links).values(
@@ -105,14 +108,19 @@ class StepChange:
             self._connection.execute(sa.delete(step_links).where(*self._same(link)))
 
     def links(
-        self, downstream: str | None = None, upstream: str | None = None, number: Number | None = None
+        self,
+        downstream: str | None = None,
+        upstream: str | None = None,
+        number: Number | None = None,
+        downstream_number: Number | None = None,
     ) -> list[LinkRecord]:
         """Return the links of steps, in the order of names and numbers."""
-        return _links(self._connection, downstream, upstream, number)
+        return _links(self._connection, downstream, upstream, number, downstream_number)
 
     def _same(self, link: LinkRecord) -> list[sa.ColumnElement[bool]]:
         downstream, upstream = (self._id(("step", name)) for name in (link.downstream, link.upstream))
-        return [_L.downstream == downstream, _L.upstream == upstream, *_equal(_LINKED, link.number)]
+        numbers = [*_equal(_LINKED, link.number), *_equal(_LINKING, link.downstream_number or _ALL)]
+        return [_L.downstream == downstream, _L.upstream == upstream, *numbers]
 
     def _id(self, key: StepKey) -> int | None:
         return self._connection.scalar(sa.select(_S.id).where(_S.kind == key[0], _S.name == key[1]))
@@ -160,7 +168,7 @@ class StepCatalog:
     ) -> list[LinkRecord]:
         """Return the links of steps, in the order of names and numbers."""
         with self._database.read() as connection:
-            return _links(connection, downstream, upstream, number)
+            return _links(connection, downstream, upstream, number, None)
 
 
 def _versions(key: StepKey) -> sa.Select[Any]:
@@ -169,15 +177,19 @@ def _versions(key: StepKey) -> sa.Select[Any]:
 
 
 def _links(
-    connection: sa.Connection, downstream: str | None, upstream: str | None, number: Number | None
+    connection: sa.Connection,
+    downstream: str | None,
+    upstream: str | None,
+    number: Number | None,
+    downstream_number: Number | None,
 ) -> list[LinkRecord]:
     downs, ups = steps.alias(), steps.alias()
     down, up = downs.c, ups.c
     both = step_links.join(downs, down.id == _L.downstream).join(ups, up.id == _L.upstream)
     statement = (
-        sa.select(down.name.label("down"), up.name.label("up"), *_LINKED, _L.created)
+        sa.select(down.name.label("down"), up.name.label("up"), *_LINKED, *_LINKING, _L.created)
         .select_from(both)
-        .order_by(down.name, up.name, *_LINKED)
+        .order_by(down.name, up.name, *_LINKED, *_LINKING)
     )
     if downstream is not None:
         statement = statement.where(down.kind == str(StepKind.STEP), down.name == downstream)
@@ -185,11 +197,14 @@ def _links(
         statement = statement.where(up.kind == str(StepKind.STEP), up.name == upstream)
     if number is not None:
         statement = statement.where(*_equal(_LINKED, number))
+    if downstream_number is not None:
+        statement = statement.where(*_equal(_LINKING, downstream_number))
     return [
         LinkRecord(
             downstream=row.down,
             upstream=row.up,
             number=(row.major, row.minor, row.patch),
+            downstream_number=(row.down_major, row.down_minor, row.down_patch) if row.down_major else None,
             created=_EPOCH + timedelta(microseconds=row.created),
         )
         for row in connection.execute(statement)

@@ -10,7 +10,19 @@ list and stops after one page, whatever the size of the table.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData()
 
@@ -35,6 +47,11 @@ def _link(name: str, owner: str, owner_column: str, value_column: str) -> Table:
         Index(f"ix_{name}_{value_column}", value_column, "created", owner_column),
         sqlite_with_rowid=False,
     )
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """Return an index that holds some rows only on SQLite, where each index of a row costs most."""
+    return Index(name, *columns, sqlite_where=text(where))
 
 
 datasets = Table(
@@ -163,6 +180,8 @@ entries = Table(
     Index("ix_entries_scope", "scope", "trashed", "number"),
     # search_entries(version=...), order="version", entry_versions
     Index("ix_entries_version", "scope", "trashed", "version", "number"),
+    # search_entries(name=...)
+    Index("ix_entries_name", "scope", "trashed", "name", "number"),
     # users_of
     Index("ix_entries_file", "file"),
 )
@@ -177,8 +196,8 @@ entry_values = Table(
     Column("value", Double),
     Column("text", Word),
     # search_entries: comparisons, and order by a key
-    Index("ix_entry_values_value", "scope", "key", "value", "entry"),
-    Index("ix_entry_values_text", "scope", "key", "text", "entry"),
+    _partial("ix_entry_values_value", "scope", "key", "value", "entry", where="value IS NOT NULL"),
+    _partial("ix_entry_values_text", "scope", "key", "text", "entry", where="text IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
@@ -242,7 +261,7 @@ step_versions = Table(
     sqlite_with_rowid=False,
 )
 
-# Which version of a step another one worked with.
+# Which version of a step another one worked with, or one version of it; 0.0.0 is all of its versions.
 step_links = Table(
     "step_links",
     metadata,
@@ -251,6 +270,9 @@ step_links = Table(
     Column("major", Integer, primary_key=True),
     Column("minor", Integer, primary_key=True),
     Column("patch", Integer, primary_key=True),
+    Column("down_major", Integer, primary_key=True),
+    Column("down_minor", Integer, primary_key=True),
+    Column("down_patch", Integer, primary_key=True),
     Column("created", BigInteger, nullable=False),
     # step_links(upstream=...), also of one version
     Index("ix_step_links_upstream", "upstream", "major", "minor", "patch", "downstream"),

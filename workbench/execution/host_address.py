@@ -6,6 +6,7 @@ One host per user, workspace and interpreter, since workers import what this int
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import stat
@@ -68,6 +69,16 @@ def address_of(settings: Settings, url: str) -> HostAddress:
 
     identity = "\0".join([url, settings.catalog or "", sys.prefix, sys.executable])
     return HostAddress(private_folder(settings.host_folder), blake3(identity.encode()).hexdigest()[:16])
+
+
+def made_at(url: str | None) -> str | None:
+    """Return when the workspace in a folder was made; None if there is none, or it is not in a folder.
+
+    Another one may have come to the place of one that was deleted.
+    """
+    with suppress(OSError, ValueError):
+        return str(json.loads((Path(url or "") / "workbench.json").read_text()).get("created"))
+    return None
 
 
 def private_folder(chosen: str | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,13 +229,36 @@ def explain_difference(
     return notes
 
 
+def rebuilt(record: RunRecord, algorithms: Algorithms, source: bool | str | os.PathLike[str]) -> str:
+    """Make the code of a run anew from a fresh clone of its repository; return what was found.
+
+    Raises
+    ------
+    UnsupportedError, InvalidInputError, NotFoundError
+        If it cannot be made, or is not the same.
+    """
+    if record.revision is None:
+        raise UnsupportedError(
+            f"Run {record.id} was of the folder {record.algorithm}, and only of what is deployed the state of its repository is "
+            "kept. Deploy a folder before runs that are to be kept."
+        )
+    return algorithms.check_source(record.revision, None if isinstance(source, bool) else source)
+
+
 def replayed(
-    original: Run, run: Run, runs: Runs, datasets: Datasets, algorithms: Algorithms, rtol: float, atol: float
+    original: Run,
+    run: Run,
+    runs: Runs,
+    datasets: Datasets,
+    algorithms: Algorithms,
+    rtol: float,
+    atol: float,
+    notes: Sequence[str] = (),
 ) -> Replay:
     """Return how a run that was computed again compares with the first one."""
     old, new = original.record, run.record
     matches = compare_outputs(old, new, datasets, rtol, atol) if new.status is RunStatus.COMPLETED else []
-    first = Replay(original, run, matches)
+    first = Replay(original, run, matches, tuple(notes))
     if first.is_identical:
         return first
     revision = None
@@ -243,7 +267,7 @@ def replayed(
             revision = algorithms.get(old.revision).revision
         except WorkbenchError:
             revision = None
-    return Replay(original, run, matches, explain_difference(old, new, runs, revision))
+    return Replay(original, run, matches, [*notes, *explain_difference(old, new, runs, revision)])
 
 
 def checked_tolerance(rtol: float, atol: float) -> None:

@@ -22,12 +22,23 @@ from workbench.execution.pace import Pace, duration
 from workbench.execution.reuse import origin
 from workbench.execution.run_html import pace_html, run_html
 from workbench.models import OutputRef, RunRecord, RunStatus, now
+from workbench.registry import Registry
 
 if TYPE_CHECKING:
     from workbench.execution.replay import Replay
     from workbench.execution.runs import Runs
     from workbench.library.dataset import Dataset
     from workbench.library.lineage import Direction, Lineage
+
+_VIEWS = Registry(
+    "view",
+    "workbench.views",
+    {
+        "run": "workbench.notebook.run_view:RunView",
+        "pipeline": "workbench.notebook.pipeline_view:PipelineView",
+    },
+)
+_DRAWINGS = Registry("drawing", "workbench.drawings", {"nodes": "workbench.pipelines.drawing:run_picture"})
 
 
 class Log(str):
@@ -164,8 +175,8 @@ class Run:
 
     @property
     def records(self) -> dict[str, Any]:
-        """What the notebook recorded with ``workbench.record(name, value)``, by name."""
-        return dict(self.record.records)
+        """What the notebook recorded with ``workbench.record(name, value)``, by name: as it was; figures are a `Picture`."""
+        return {name: self._runs.live_record(value) for name, value in self.record.records.items()}
 
     @property
     def error(self) -> RunError | None:
@@ -302,6 +313,11 @@ class Run:
         """Return what it was made from and what was made from it; see `Dataset.lineage`."""
         return self._runs.lineage(self.id, generations, direction)
 
+    def view(self) -> Any:
+        """Return a widget that follows it; of a pipeline one with its nodes."""
+        kind = "pipeline" if self._record.nodes else "run"
+        return _VIEWS.get(kind)(self)
+
     def subscribe(self, listener: Callable[[RunEvent], None]) -> Callable[[], None]:
         """Call the listener for every later event; return a function that ends it.
 
@@ -339,9 +355,12 @@ class Run:
     def _repr_html_(self) -> str:
         record = self.record
         if record.status.is_final:
-            return run_html(record, self.outputs)
+            return run_html(record, self.outputs, drawn=self._drawn(record))
         pace = pace_html(record, self.progress, self.message, eta_s=self.eta_s, silence_s=self.silence_s)
-        return run_html(record, (), pace)
+        return run_html(record, (), pace, drawn=self._drawn(record))
+
+    def _drawn(self, record: RunRecord) -> str:
+        return str(_DRAWINGS.get("nodes")(record)) if record.nodes else ""
 
 
 def plain(ref: OutputRef) -> Any:

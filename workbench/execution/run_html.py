@@ -147,7 +147,9 @@ def pace_html(
     return f"<div>{bar}{' · '.join(html.escape(fact) for fact in facts if fact)}</div>"
 
 
-def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = (), pace: str = "") -> str:
+def run_html(
+    record: RunRecord, outputs: Sequence[Dataset | str] = (), pace: str = "", *, drawn: str = ""
+) -> str:
     """Return a run as static HTML that needs no widgets and fits light and dark themes.
 
     Parameters
@@ -157,15 +159,18 @@ def run_html(record: RunRecord, outputs: Sequence[Dataset | str] = (), pace: str
         Shown with their thumbnails.
     pace : str
         How far it is, of `pace_html`.
+    drawn : str
+        Of a pipeline, its nodes as a picture.
     """
     values = ", ".join(f"{name}={value!r}" for name, value in record.parameters.items())
-    where = (origin(record),) if record.reused_from else (elapsed(record), f"on {record.device}")
+    place = f"{len(record.nodes)} nodes" if record.nodes else f"on {record.device}"
+    where = (origin(record),) if record.reused_from else (elapsed(record), place)
     facts = [html.escape(fact) for fact in (*where, values) if fact]
     warned = "".join(f"<div style='color:{MUTED}'>⚠ {html.escape(text)}</div>" for text in record.warnings)
     return (
         f"<div style='line-height:1.5'><div><b>{html.escape(record.algorithm)}</b> {badge(record.status)} "
         f"<code>{record.id}</code></div><div style='color:{MUTED}'>{' · '.join(facts)}</div>"
-        f"{pace}{error_html(record)}{warned}{outputs_html(outputs)}</div>"
+        f"{pace}{drawn}{error_html(record)}{warned}{outputs_html(outputs)}</div>"
     )
 
 
@@ -173,7 +178,11 @@ def run_text(record: RunRecord) -> str:
     """Return a run as lines that read well in a terminal and in a diff."""
     lines = [f"{record.algorithm}  {record.status}  {record.id}"]
     if record.status is RunStatus.COMPLETED:
-        lines[0] += "  " + (origin(record) or f"{elapsed(record)} on {record.device}")
+        place = f"{len(record.nodes)} nodes" if record.nodes else f"on {record.device}"
+        lines[0] += "  " + (origin(record) or f"{elapsed(record)} {place}")
+    for node in record.nodes:
+        took = "" if node.seconds is None or node.reused else f"  {node.seconds:.2f} s"
+        lines.append(f"  {node.name:20} {node.status}{', reused' if node.reused else ''}{took}")
     lines += [f"  {name} = {value!r}" for name, value in record.parameters.items()]
     lines += [
         f"  → {output.dataset or (repr(output.value) if output.is_value else output.text or output.held)}"

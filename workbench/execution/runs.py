@@ -36,7 +36,7 @@ from workbench.storage.failures import translate
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
-    from workbench.execution.comparison import Comparison
+    from workbench.algorithms.comparison import Comparison
     from workbench.execution.replay import Replay
     from workbench.library.dataset import Dataset
     from workbench.library.datasets import Datasets
@@ -94,6 +94,8 @@ class Runs:
         after: str | None = None,
     ) -> Page[Run]:
         """Return a page of runs, newest first.
+
+        Points of a sweep are in it from their start on; how many wait for their turn is in ``ws.sweeps.list()``.
 
         Parameters
         ----------
@@ -218,7 +220,10 @@ class Runs:
             self.take_in()
         found = live.record if live is not None else self._catalog.get_run(id) or self._unlisted(id)
         if found is None:
-            raise NotFoundError(f"There is no run {id!r}. See ws.runs.list() or %algojobs.")
+            raise NotFoundError(
+                f"There is no run {id!r}. See ws.runs.list() or %algojobs; a point of a sweep that waits for its turn is in "
+                "ws.sweeps.get(ID).runs."
+            )
         return found
 
     def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
@@ -373,6 +378,12 @@ class Runs:
         """Return the handles of datasets that a run names; one that was deleted since is left out."""
         return self._datasets.find_many([*ids])
 
+    def live_record(self, value: Any) -> Any:
+        """Return the object that a recorded value stands for."""
+        from workbench.library.recorded import live_or_words
+
+        return live_or_words(value, self._datasets)
+
     def load(self, output: OutputRef) -> dict[str, Any]:
         """Return all keys of an output dataset."""
         return self._datasets.get(output.dataset or "")
@@ -387,8 +398,11 @@ class Runs:
         return Pace.of([r for r in earlier if r.id != record.id])
 
     def environment_of(self, record: RunRecord) -> dict[str, Any]:
-        """Return the environment facts of a record with its package versions."""
+        """Return the environment facts of a record with its package versions, and where its code was deployed from."""
         facts = dict(record.environment)
+        revision = self._catalog.get_revision(record.revision) if record.revision else None
+        if revision is not None and revision.git is not None:
+            facts["source"] = revision.git.model_dump()
         digest = facts.get("digest")
         if digest:
             try:

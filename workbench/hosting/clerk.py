@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
 from workbench.execution.host_address import private_folder
+from workbench.hosting.crash import split_crash
 from workbench.hosting.raw_output import last_words, raw_path
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
 
 if TYPE_CHECKING:
+    from workbench.execution.runs import Runs
     from workbench.hosting.workers import WorkerHandle
     from workbench.workspace import Workspace
 
@@ -38,13 +40,13 @@ class Ending:
         return cls(RunStatus.CANCELLED, lambda last: None)
 
     @classmethod
-    def timed_out(cls, seconds: float) -> Ending:
+    def timed_out(cls, seconds: float, doing: str = "") -> Ending:
         text = (
             f"took longer than {seconds:g} s and was killed. Pass a larger timeout_s, or None for no limit."
         )
         return cls(
             RunStatus.FAILED,
-            lambda last: ErrorRecord(type="RunTimeoutError", message=text, kind="run_timeout"),
+            lambda last: ErrorRecord(type="RunTimeoutError", message=text, phase=doing, kind="run_timeout"),
         )
 
     @classmethod
@@ -161,20 +163,37 @@ class Clerk:
                 )
 
     def _settle(self, record: RunRecord, ending: Ending) -> bytes:
-        error = None
+        error: ErrorRecord | None = None
+        crash: list[str] = []
         try:
             runs = self.workspace.runs
             if ending.worker is not None:
                 folder = private_folder(self._settings.get("host_folder"))
-                runs.append_log(record.id, last_words(raw_path(folder, ending.worker)))
+                words, crash = split_crash(last_words(raw_path(folder, ending.worker)))
+                runs.append_log(record.id, words)
             lines = runs.read_log(record.id).splitlines()
             error = ending.error(lines[-1] if lines else "")
+            if crash and error is not None:
+                runs.append_log(record.id, crash)
+                error = error.model_copy(update={"traceback": "\n".join(crash)})
+            if record.template is not None and error is not None:
+                _show_in_notebook(runs, record, error)
             record = runs.end(record, ending.status, error)
         except Exception:  # a full disk must not keep those waiting who wait for the end
             traceback.print_exc()
             record = record.model_copy(update={"status": ending.status, "error": error, "finished": now()})
             self._unkept.append(record)
         return record.model_dump_json().encode()
+
+
+def _show_in_notebook(runs: Runs, record: RunRecord, error: ErrorRecord) -> None:
+    """Show in the notebook of a run how its process ended, in the cell that was running."""
+    from workbench.batch.unfinished import show_end
+
+    with suppress(WorkbenchError):
+        text = show_end(runs.read_notebook(record.id), error)
+        if text is not None:
+            runs.save_notebook(record.id, text)
 
 
 def _is_gone(pid: int) -> bool:

@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.execution.host_address import made_at
 from workbench.execution.host_client import PROTOCOL
 from workbench.execution.process_identity import this_process
 from workbench.execution.slots import Needs
-from workbench.execution.wire import Decoder, Message, Outbox, encode
+from workbench.execution.wire import Message
 from workbench.hosting.clerk import Clerk, Ending
+from workbench.hosting.clients import Client, Clients
 from workbench.hosting.crew import Crew
 from workbench.hosting.guard import Guard
 from workbench.hosting.loop import Loop
@@ -46,20 +48,6 @@ PAUSE_S = 0.1  # before the next start after one that was killed; doubled each t
 LONGEST_PAUSE_S = 10.0
 #: what of an order the worker needs, beside the record
 FOR_THE_WORKER = ("folder", "notebook", "call", "cwd", "env")
-
-
-@dataclass(eq=False)
-class Client:
-    """A connected process."""
-
-    connection: socket.socket
-    pid: int = 0
-    decoder: Decoder = field(default_factory=Decoder)
-    watches: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.connection.setblocking(False)
-        self.outbox = Outbox(self.connection)
 
 
 @dataclass(eq=False)
@@ -103,7 +91,7 @@ class Host:
         self._path = path
         self._guard = guard
         self._loop = Loop()
-        self._clients: set[Client] = set()
+        self._clients = Clients(self._loop, listener, self._answer, self._client_left)
         self._crew: Crew | None = None
         self._runs: dict[str, HostedRun] = {}
         self._ended: dict[str, bytes] = {}  # id -> final record, of the last ones
@@ -114,6 +102,7 @@ class Host:
         self._slots = Slots(0)
         self._clerk: Clerk | None = None
         self._is_retired = False
+        self._made: str | None = None
         self._last_work = time.monotonic()
         self._completed = 0
         self._failed_starts = 0
@@ -124,7 +113,6 @@ class Host:
 
     def serve(self) -> None:
         """Serve until told to stop, idle for long, or without a workspace."""
-        self._loop.add(self._listener, self._accept)
         self._loop.at(LOOK_EVERY_S, self._look)
         try:
             self._loop.run()
@@ -144,53 +132,10 @@ class Host:
 
     # -- clients
 
-    def _accept(self, mask: int) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return
-        client = Client(connection)
-        self._clients.add(client)
-        self._loop.add(connection, lambda mask: self._serve_client(client, mask))
-
-    def _serve_client(self, client: Client, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE and not client.outbox.flush():
-            self._drop(client)
-            return
-        if mask & selectors.EVENT_READ:
-            try:
-                data = client.connection.recv(1 << 16)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            try:
-                for message in client.decoder.feed(data):
-                    self._answer(client, message)
-            except (ValueError, KeyError, TypeError) as error:
-                print(
-                    f"dropped a client that sent no message of ours: {error!r}", file=sys.stderr, flush=True
-                )
-                data = b""
-            if not data:
-                self._drop(client)
-                return
-        self._loop.watch_writing(client)
-
-    def _tell(self, client: Client, message: Message, body: bytes = b"") -> None:
-        if client in self._clients:
-            if client.outbox.put(encode(message, body)):
-                if not client.outbox.is_empty:
-                    self._loop.watch_writing(client)
-            else:  # gone, or does not read: it costs the run nothing
-                self._drop(client)
-
-    def _drop(self, client: Client) -> None:
-        self._clients.discard(client)
+    def _client_left(self, client: Client) -> None:
         for run_id in client.watches:
             if run_id in self._runs:
                 self._runs[run_id].watchers.discard(client)
-        self._loop.remove(client.connection)
         if self._clerk is not None and client.pid:
             self._clerk.settle_unsent(client.pid, set(self._runs))
 
@@ -209,27 +154,30 @@ class Host:
         elif op == "watch":
             self._watch(client, message)
         elif op == "status":
-            self._tell(client, {"ask": message["ask"], **self._status()})
+            self._clients.tell(client, {"ask": message["ask"], **self._status()})
         elif op == "stop":
             self._stop(client, message)
 
     def _greet(self, client: Client, message: Message) -> None:
         pid, started, _, _ = this_process()
-        if message["protocol"] != PROTOCOL or message["version"] != __version__:
-            # a package of another version is asking: leave the address to its host and end after what is left
-            self._tell(client, {"welcome": False, "pid": pid, "version": __version__})
+        is_other = message["protocol"] != PROTOCOL or message["version"] != __version__
+        if is_other or (self._settings is not None and made_at(self._settings.url) != self._made):
+            # a package of another version is asking, or a new workspace has come to the place of the one that this host is for:
+            # leave the address to its host and end after what is left
+            self._clients.tell(client, {"welcome": False, "pid": pid, "version": __version__})
             self._leave_address()
             self._end_if_idle(0.0)
             return
         client.pid = message["pid"]
         if self._settings is None:
             self._settle_in(message["settings"])
-        self._tell(client, {"welcome": True, "pid": pid, "started": started, "version": __version__})
+        self._clients.tell(client, {"welcome": True, "pid": pid, "started": started, "version": __version__})
 
     def _settle_in(self, settings: dict[str, Any]) -> None:
         from workbench.settings import Settings
 
         self._settings = Settings(**settings)
+        self._made = made_at(self._settings.url)
         total = self._settings.memory_budget or _machine_memory()
         self._slots = Slots(total)
         self._crew = Crew(
@@ -243,12 +191,12 @@ class Host:
     def _stop(self, client: Client, message: Message) -> None:
         active = len(self._runs)
         if active and not message.get("force"):
-            self._tell(client, {"ask": message["ask"], "stopping": False, "active": active})
+            self._clients.tell(client, {"ask": message["ask"], "stopping": False, "active": active})
             return
         self._leave_address()
         for run in list(self._runs.values()):
             self._cancel(run.id, kill=True)
-        self._tell(client, {"ask": message["ask"], "stopping": True, "active": active})
+        self._clients.tell(client, {"ask": message["ask"], "stopping": True, "active": active})
         self._end_if_idle(0.0)
 
     def _status(self) -> Message:
@@ -302,7 +250,7 @@ class Host:
             for run in runs:
                 if run.id in self._runs:
                     for client in run.watchers.copy():
-                        self._tell(client, {"event": "listed", "run": run.id})
+                        self._clients.tell(client, {"event": "listed", "run": run.id})
 
         if runs:
             self._clerk.list_waiting([run.record for run in runs], lambda: self._loop.from_thread(done))
@@ -312,18 +260,18 @@ class Host:
         run = self._runs.get(run_id)
         record = run.record if run is not None else self._ended.get(run_id)
         if record is None:
-            self._tell(client, {"ask": message["ask"], "known": False})
+            self._clients.tell(client, {"ask": message["ask"], "known": False})
             return
-        self._tell(client, {"event": "state", "run": run_id}, record)
+        self._clients.tell(client, {"event": "state", "run": run_id}, record)
         if run is not None:
             run.watchers.add(client)
             client.watches.add(run_id)
             if run.progress is not None:
                 fraction, text = run.progress
-                self._tell(
+                self._clients.tell(
                     client, {"event": "progress", "run": run_id, "fraction": fraction, "message": text}
                 )
-        self._tell(client, {"ask": message["ask"], "known": True})
+        self._clients.tell(client, {"ask": message["ask"], "known": True})
 
     def _watch_group(self, client: Client, message: Message) -> None:
         """Tell a client of all runs of a group from now on; the answer is their records, as they are."""
@@ -332,7 +280,7 @@ class Host:
             run.watchers.add(client)
             client.watches.add(run.id)
         body = b"[" + b",".join(run.record for run in runs) + b"]"
-        self._tell(client, {"ask": message["ask"], "group": message["group"]}, body)
+        self._clients.tell(client, {"ask": message["ask"], "group": message["group"]}, body)
 
     def _dispatch(self) -> None:
         """Give waiting runs to free workers; see to it that workers come for the rest."""
@@ -412,7 +360,7 @@ class Host:
         moment = time.monotonic()
         for run in self._runs.values():
             if run.worker is not None and run.ending is None and moment > run.deadline:
-                run.ending = Ending.timed_out(run.timeout_s or 0.0)
+                run.ending = Ending.timed_out(run.timeout_s or 0.0, _doing(run))
                 run.worker.kill()
 
     def _settle(self, run: HostedRun, ending: Ending) -> None:
@@ -431,7 +379,7 @@ class Host:
         watchers = run.watchers.copy()
         for client in watchers:
             client.watches.discard(run.id)
-            self._tell(client, {"event": "state", "run": run.id, "filed": filed}, record)
+            self._clients.tell(client, {"event": "state", "run": run.id, "filed": filed}, record)
         if not filed:
             self._unfiled[run.id] = watchers
         self._runs.pop(run.id, None)
@@ -548,11 +496,11 @@ class Host:
         elif event == "log":
             run.log_size = message["size"]
         for client in run.watchers.copy():
-            self._tell(client, message, body)
+            self._clients.tell(client, message, body)
 
     def _tell_filed(self, run_id: str) -> None:
         for client in self._unfiled.pop(run_id, ()):
-            self._tell(client, {"event": "filed", "run": run_id})
+            self._clients.tell(client, {"event": "filed", "run": run_id})
 
     def _file(self, run_id: str) -> None:
         """Let the clerk bring a run to the catalog whose worker ended before it could."""
@@ -587,8 +535,7 @@ class Host:
         run = self._runs.get(worker.run_id or "")
         if run is not None:
             self._slots.give_back(run.needs)
-            doing = "" if run.progress is None else run.progress[1]
-            self._settle(run, run.ending or Ending.lost(worker, doing))
+            self._settle(run, run.ending or Ending.lost(worker, _doing(run)))
         elif not worker.is_ready and not worker.is_leaving:
             threading.Thread(target=self._start_ended, args=(worker,), daemon=True).start()
             return
@@ -608,8 +555,7 @@ class Host:
             self._clerk.look()
         if self._settings is not None:
             self._end_if_idle(0.0 if self._is_retired else self._settings.host_idle_s)
-            url = self._settings.url or ""
-            if "://" not in url and not (Path(url) / "workbench.json").exists():
+            if made_at(self._settings.url) != self._made:
                 self._loop.end()  # the workspace was deleted, and what runs in it
         elif moment - self._last_work > 60:
             self._loop.end()  # nobody ever said hello
@@ -618,6 +564,11 @@ class Host:
     def _end_if_idle(self, seconds: float) -> None:
         if not self._runs and time.monotonic() - self._last_work >= seconds:
             self._loop.end()
+
+
+def _doing(run: HostedRun) -> str:
+    """Return what a run has said that it does."""
+    return "" if run.progress is None else run.progress[1]
 
 
 def _machine_memory() -> int:

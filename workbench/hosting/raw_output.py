@@ -26,6 +26,10 @@ class RawOutput:
         self._file = os.open(path, flags, 0o600)
         self._former = (os.dup(1), os.dup(2))
 
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file
+
     @contextmanager
     def of_run(self) -> Iterator[None]:
         """Take what is written meanwhile."""

@@ -19,6 +19,7 @@ from workbench.execution.capture import keep_installed
 from workbench.execution.host_address import private_folder
 from workbench.execution.wire import Message
 from workbench.hosting.background_run import BackgroundRun
+from workbench.hosting.crash import tell_crashes
 from workbench.hosting.line import Line
 from workbench.hosting.raw_output import RawOutput, raw_path
 from workbench.hosting.reporter import Reporter
@@ -306,6 +307,7 @@ def serve(connection: socket.socket, settings: dict[str, Any]) -> None:
 
     keep_installed()
     raw = RawOutput(raw_path(private_folder(settings.get("host_folder")), os.getpid()))
+    tell_crashes(raw.fileno())
     Worker(connection, open_workspace, raw).work()
     raw.close()
     os._exit(0)  # threads of algorithms do not keep it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,15 @@ from workbench.errors import (
     StorageError,
     StorageFullError,
 )
-from workbench.library.bundle_folder import BundleFolder, Progress, check_path, check_tree, copy_and_hash
+from workbench.library.bundle_folder import (
+    BundleFolder,
+    Progress,
+    check_path,
+    check_tree,
+    copy_and_hash,
+    in_batches,
+)
 from workbench.models import BundleFile
-from workbench.storage.threads import in_threads
 
 if TYPE_CHECKING:
     from workbench.storage.store import Store
@@ -66,7 +72,7 @@ def send(
         except FileNotFoundError as error:
             raise folder.changing([path]) from error
 
-    _each(store, send_one, [digest for digest in digests if digest not in there])
+    in_batches(_at_once(store), send_one, [digest for digest in digests if digest not in there])
 
 
 def fetch(
@@ -103,7 +109,7 @@ def fetch(
         if not files and not remove and folder.path.exists():
             return
         incoming.mkdir(parents=True, exist_ok=True)
-        _each(store, fetch_one, sorted(last))
+        in_batches(_at_once(store), fetch_one, sorted(last))
         changed = [path for path in [*files, *remove] if not folder.is_as_scanned(path)]
         if changed:
             raise folder.changing(changed)
@@ -170,6 +176,10 @@ def _fetch_one(store: Store, incoming: Path, digest: str, path: str, progress: P
         part.unlink(missing_ok=True)
 
 
+def _at_once(store: Store) -> int:
+    return 1 if store.is_local else _REMOTE_AT_ONCE
+
+
 def _gone(what: str, store: Store) -> DamagedError:
     return DamagedError(f"The content of {what} is gone from {store.url}, {FILES}/. {_MEND}")
 
@@ -178,13 +188,6 @@ def _damaged(what: str, store: Store, digest: str) -> DamagedError:
     return DamagedError(
         f"The content of {what} is not what was pushed: {store.url}, {FILES}/{digest} was tampered with or is damaged. {_MEND}"
     )
-
-
-def _each(store: Store, call: Callable[[str], None], items: Sequence[str]) -> None:
-    # some at a time, so that the first error ends it
-    at_once = 1 if store.is_local else _REMOTE_AT_ONCE
-    for start in range(0, len(items), 4 * at_once):
-        in_threads(at_once, call, items[start : start + 4 * at_once])
 
 
 def _check_places(root: Path, paths: Iterable[str]) -> None:

@@ -6,10 +6,10 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from workbench.errors import DamagedError, InvalidInputError, InvalidNameError, NotFoundError, did_you_mean
 from workbench.models import BundleFile
@@ -24,7 +24,9 @@ MEMORY = ".workbench-bundle.json"
 #: the parts of a folder that `what` names: all that lies below
 PARTS = {"data": ("data", "config"), "model": ("output", "config")}
 WHAT = ("all", *PARTS)
+_LEAVE = "Remove it, or leave it out with exclude=..."
 _IGNORED = frozenset({"__pycache__"})
+T = TypeVar("T")
 _BLOCK = 4 << 20
 _SETTLED_NS = 2_000_000_000  # a file written later could be written again under the same time stamp
 Progress = Callable[[int], Any]
@@ -56,9 +58,10 @@ class Scope:
 
     def covers(self, path: str) -> bool:
         """Tell whether a file is meant."""
-        top, slash, _ = path.partition("/")
-        if self._tops is not None and (not slash or top not in self._tops):
-            return False
+        if self._tops is not None:
+            top, slash, _ = path.partition("/")
+            if not slash or top not in self._tops:
+                return False
         if self._include is not None and not self._include.match_file(path):
             return False
         return self._exclude is None or not self._exclude.match_file(path)
@@ -113,13 +116,10 @@ class BundleFolder:
         known: dict[str, Any] = {} if rehash else self._memory["digests"]
         fresh = [path for path, state in found.items() if known.get(path, [])[:3] != list(state)]
         begun = time.time_ns()
-        digests = dict(
-            zip(
-                fresh,
-                in_threads(os.cpu_count() or 1, lambda p: self._digest(p, found[p], progress), fresh),
-                strict=True,
-            )
+        hashed = in_batches(
+            os.cpu_count() or 1, lambda path: self._digest(path, found[path], progress), fresh
         )
+        digests = dict(zip(fresh, hashed, strict=True))
         cached = {}
         for path, (size, mtime, inode) in found.items():
             digests.setdefault(path, known.get(path, ["", "", "", ""])[3])
@@ -190,39 +190,40 @@ class BundleFolder:
     def _walk(self, scope: Scope) -> dict[str, tuple[int, int, int]]:
         found: dict[str, tuple[int, int, int]] = {}
         if self.path.exists():
-            for path, entry in self._entries(self.path, "", scope):
+            for path, entry in self._entries(str(self.path), "", scope):
                 if scope.covers(path):
                     found[path] = self._checked(path, entry)
         return found
 
-    def _entries(self, folder: Path, prefix: str, scope: Scope) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _entries(self, folder: str, prefix: str, scope: Scope) -> Iterator[tuple[str, os.DirEntry[str]]]:
         with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                path = f"{prefix}{entry.name}"
+            for entry in entries:
                 if entry.name.startswith(".") or entry.name in _IGNORED:
                     continue
+                path = f"{prefix}{entry.name}"
                 if not entry.is_dir(follow_symlinks=False):
                     yield path, entry
                 elif prefix or scope.enters(entry.name):
-                    yield from self._entries(Path(entry.path), f"{path}/", scope)
+                    yield from self._entries(entry.path, f"{path}/", scope)
 
     def _checked(self, path: str, entry: os.DirEntry[str]) -> tuple[int, int, int]:
-        check_path(path)
-        where = self.path / path
-        leave = "Remove it, or leave it out with exclude=..."
+        if path not in self._memory["digests"]:
+            check_path(path)
         if entry.is_symlink():
-            target = where.resolve()
-            if not target.is_relative_to(self.path.resolve()):
-                raise InvalidInputError(
-                    f"{where} is a link that leads out of the folder, to {target}. {leave}"
-                )
-            if not target.is_file():
-                raise InvalidInputError(f"{where} is a link to {target}, which is no file. {leave}")
-            return _state(target.stat())
+            return _state(self._linked(entry.path).stat())
         found = entry.stat(follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode):
-            raise InvalidInputError(f"{where} is neither a file nor a folder. {leave}")
+            raise InvalidInputError(f"{entry.path} is neither a file nor a folder. {_LEAVE}")
         return _state(found)
+
+    def _linked(self, path: str) -> Path:
+        """Return the file that a link leads to."""
+        target = Path(path).resolve()
+        if not target.is_relative_to(self.path.resolve()):
+            raise InvalidInputError(f"{path} is a link that leads out of the folder, to {target}. {_LEAVE}")
+        if not target.is_file():
+            raise InvalidInputError(f"{path} is a link to {target}, which is no file. {_LEAVE}")
+        return target
 
     def _digest(self, path: str, state: tuple[int, int, int], progress: Progress | None) -> str:
         try:
@@ -233,6 +234,14 @@ class BundleFolder:
         except FileNotFoundError:
             pass
         raise self.changing([path])
+
+
+def in_batches(workers: int, call: Callable[[str], T], items: Sequence[str]) -> list[T]:
+    """Return what ``call`` gives for each item, some at a time: an error or an interrupt need not wait for the rest."""
+    found: list[T] = []
+    for start in range(0, len(items), 8 * workers):
+        found += in_threads(workers, call, items[start : start + 8 * workers])
+    return found
 
 
 def copy_and_hash(source: Any, target: BinaryIO | None, progress: Progress | None = None) -> str:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO
 
 from workbench.errors import InvalidInputError, NotFoundError, did_you_mean, nearest
 from workbench.library import bundle_files
 from workbench.library.bundle import Bundle, row_of
-from workbench.library.bundle_diff import (
-    BundleDiff,
-    BundleSync,
-    Prefer,
-    compare,
-    refuse_conflicts,
-    to_pull,
-    to_push,
-)
 from workbench.library.bundle_files import FILES
-from workbench.library.bundle_folder import BundleFolder, Patterns, Progress, Scope
-from workbench.library.stored_bundles import StoredBundles
+from workbench.library.folders_in_step import FoldersInStep, parsed_name, progress_bar
 from workbench.models import BundleFile, BundleRecord
-from workbench.names import check_name
 from workbench.pages import Page
 
-if TYPE_CHECKING:
-    from workbench.catalog.catalog import Catalog
-    from workbench.storage.store import Store
 
-
-class Bundles:
+class Bundles(FoldersInStep):
     """Folders, pushed as versions and pulled anywhere; contents are stored once.
 
     Hidden files and ``__pycache__`` are no part of a bundle. In a folder, ``.workbench-bundle.json`` remembers digests (by size,
@@ -42,203 +25,6 @@ class Bundles:
     store : Store
     catalog : Catalog
     """
-
-    def __init__(self, store: Store, catalog: Catalog) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._stored = StoredBundles(store, catalog)
-
-    # -- keeping in step
-
-    def push(
-        self,
-        name: str,
-        folder: str | os.PathLike[str],
-        what: str = "all",
-        *,
-        prefer: Prefer = None,
-        delete: bool = False,
-        dry_run: bool = False,
-        include: Patterns = (),
-        exclude: Patterns = (),
-        message: str = "",
-        parents: Iterable[Any] = (),
-        rehash: bool = False,
-        progress: bool = False,
-    ) -> BundleSync:
-        """Send what is new or changed in a folder: a new version of the bundle, or nothing if nothing differs.
-
-        What others have changed meanwhile stays as they left it.
-
-        Parameters
-        ----------
-        name : str
-        folder : path
-        what : {"all", "data", "model"}
-            ``data`` is what lies in ``data/`` and ``config/``, ``model`` what lies in ``output/`` and ``config/``; the rest of the
-            bundle stays.
-        prefer : {"mine", "theirs"}, optional
-            For files that both sides have changed: send those of the folder, or leave those of the bundle.
-        delete : bool
-            Also remove from the new version what was removed from the folder since they were in step; and leave out what was
-            removed from the bundle. Without, what is missing on one side is new on the other.
-        dry_run : bool
-            Only say what would be sent.
-        include, exclude : str or iterable of str
-            Patterns as in ``.gitignore``, such as ``exclude="*.tmp"``.
-        message : str
-            What this version is, for people.
-        parents : iterable
-            Runs or datasets that it was made from, or their ids.
-        rehash : bool
-            Read every file, also those that look as they did, and what is stored of them: contents that are gone or damaged there
-            are sent again.
-        progress : bool
-            Show a bar if it takes longer than a second.
-
-        Returns
-        -------
-        BundleSync
-            The paths that were sent; ``.version`` is that of the bundle now.
-
-        Raises
-        ------
-        ConflictError
-            If both sides have changed a file, with the names in ``.files``. Nothing was sent.
-        DamagedError
-            If a file changes meanwhile. No version was made.
-        NotFoundError, InvalidNameError, InvalidInputError
-            For a missing folder, a wrong name or argument, a link that leads outside.
-
-        Examples
-        --------
-        >>> ws.bundles.push("insects", "ml/insects", "model", message="trained on June")  # doctest: +SKIP
-        """
-        scope = _checked(name, what, include, exclude, prefer)
-        local = BundleFolder(folder)
-        self._refuse_own_place(local)
-        with _bar(progress, f"push {name}") as tick:
-            here = local.scan(scope, rehash=rehash, progress=tick)
-            there = self._stored.newest(name)
-            diff = self._diff(name, local, here, there, scope)
-            move, remove = to_push(diff, prefer, delete)
-            if dry_run:
-                local.keep()
-                return BundleSync("push", diff, move, remove, there.version if there else None, dry_run=True)
-            refuse_conflicts("push", diff, prefer)
-            if there is None and not move:
-                raise InvalidInputError(
-                    f"There is no file to push in {local.path}: hidden ones and what {scope.what!r} leaves out do not count."
-                )
-            sending = {change.path: here[change.path] for change in diff.changes if rehash and change.here}
-            sending |= {path: here[path] for path in move}
-            bundle_files.send(self._store, local, sending, tick, mend=rehash)
-            local.check_unchanged(scope)
-            with self._catalog.change_bundles() as change:
-                current = change.newest(name)
-                if (current and current.id) != (there and there.id):  # somebody was quicker
-                    there = self._stored.with_files(current) if current else None
-                    diff = self._diff(name, local, here, there, scope)
-                    move, remove = to_push(diff, prefer, delete)
-                    refuse_conflicts("push", diff, prefer)
-                if move or remove:
-                    # deleted with another bundle meanwhile, or only now to be sent
-                    bundle_files.send(self._store, local, {path: here[path] for path in move})
-                    files = {**(there.files if there else {}), **{path: here[path] for path in move}}
-                    files = {path: file for path, file in sorted(files.items()) if path not in set(remove)}
-                    there = self._stored.publish(change, name, files, what, message, parents)
-        assert there is not None
-        self._remember(local, there, here, scope)
-        return BundleSync("push", diff, move, remove, there.version)
-
-    def pull(
-        self,
-        name: str,
-        folder: str | os.PathLike[str],
-        what: str = "all",
-        *,
-        version: int | None = None,
-        prefer: Prefer = None,
-        delete: bool = False,
-        dry_run: bool = False,
-        include: Patterns = (),
-        exclude: Patterns = (),
-        rehash: bool = False,
-        progress: bool = False,
-    ) -> BundleSync:
-        """Fetch what is new or changed in a bundle into a folder, which is made if it is not there.
-
-        All files are fetched and checked before the first one takes its place.
-
-        Parameters
-        ----------
-        name : str
-            ``name``, or ``name@version``.
-        version : int, optional
-            Default: the newest.
-        prefer : {"mine", "theirs"}, optional
-            For files that both sides have changed: keep those of the folder, or take those of the bundle.
-        delete : bool
-            Also remove from the folder what was removed from the bundle since they were in step; and leave out what was removed
-            from the folder.
-        what, dry_run, include, exclude, rehash, progress
-            As for `push`.
-
-        Returns
-        -------
-        BundleSync
-            The paths that were fetched.
-
-        Raises
-        ------
-        ConflictError
-            If both sides have changed a file, with the names in ``.files``. Nothing was fetched.
-        DamagedError
-            If a stored content is not what was pushed. No file was replaced.
-        NotFoundError
-            If there is no such bundle or version, with the nearest.
-        """
-        name, version = _parsed(name, version)
-        scope = _checked(name, what, include, exclude, prefer)
-        there = self._stored.with_files(self._stored.known(name, version))
-        local = BundleFolder(folder, must_exist=False)
-        self._refuse_own_place(local)
-        with _bar(progress, f"pull {name}") as tick:
-            here = local.scan(scope, rehash=rehash, progress=tick)
-            diff = self._diff(name, local, here, there, scope)
-            move, remove = to_pull(diff, prefer, delete)
-            if dry_run:
-                local.keep()
-                return BundleSync("pull", diff, move, remove, there.version, dry_run=True)
-            refuse_conflicts("pull", diff, prefer)
-            bundle_files.fetch(self._store, local, {path: there.files[path] for path in move}, remove, tick)
-        here = {path: file for path, file in here.items() if path not in set(remove)}
-        self._remember(local, there, {**here, **{path: there.files[path] for path in move}}, scope)
-        return BundleSync("pull", diff, move, remove, there.version)
-
-    def diff(
-        self,
-        name: str,
-        folder: str | os.PathLike[str],
-        what: str = "all",
-        *,
-        version: int | None = None,
-        include: Patterns = (),
-        exclude: Patterns = (),
-        rehash: bool = False,
-    ) -> BundleDiff:
-        """Return what differs between a folder and a bundle, and which side has changed it."""
-        name, version = _parsed(name, version)
-        scope = _checked(name, what, include, exclude, None)
-        there = (
-            self._stored.newest(name)
-            if version is None
-            else self._stored.with_files(self._stored.known(name, version))
-        )
-        local = BundleFolder(folder)
-        here = local.scan(scope, rehash=rehash)
-        local.keep()
-        return self._diff(name, local, here, there, scope)
 
     # -- finding
 
@@ -267,7 +53,7 @@ class Bundles:
         NotFoundError
             With near names, or the versions that there are.
         """
-        name, version = _parsed(name, version)
+        name, version = parsed_name(name, version)
         return Bundle(self._stored.known(name, version), self)
 
     def files_of(self, record: BundleRecord) -> Mapping[str, BundleFile]:
@@ -293,12 +79,37 @@ class Bundles:
             If one is another, or gone.
         """
         bundle = self.get(name, version)
-        with _bar(progress, f"verify {bundle.ref}") as tick:
+        with progress_bar(progress, f"verify {bundle.ref}") as tick:
             for path, file in bundle.files.items():
                 bundle_files.check_content(self._store, path, file.digest, tick)
         return bundle
 
-    # -- deleting
+    # -- changing
+
+    def restore(self, name: str, version: int | None = None, *, message: str = "") -> Bundle:
+        """Make a new version with the files of an older one (``name@version``); no bytes travel, and nothing is lost.
+
+        Raises
+        ------
+        InvalidInputError
+            If no version is named.
+        NotFoundError
+            If it is not there.
+        """
+        name, version = parsed_name(name, version)
+        if version is None:
+            raise InvalidInputError(
+                f"Which version of {name!r}? Write one, such as '{name}@1'. See ws.bundles.versions({name!r})."
+            )
+        with self._catalog.change_bundles() as change:  # its contents stay while this goes on
+            known = next((r for r in change.versions(name) if r.version == version), None)
+            old = None if known is None else self._stored.with_files(known)
+            if old is not None:
+                text = message or f"version {version} again"
+                made = self._stored.publish(change, name, dict(old.files), old.what, text, old.parents)
+        if old is None:
+            raise self._stored.absent(name, version)
+        return Bundle(made, self)
 
     def delete(self, name: str, version: int | None = None) -> int:
         """Delete a bundle with all its versions, or one version (``name@version``), and contents that no other one has.
@@ -308,40 +119,13 @@ class Bundles:
         int
             How many versions were deleted.
         """
-        return self._stored.delete(*_parsed(name, version))
+        return self._stored.delete(*parsed_name(name, version))
 
     def reindex(self) -> int:
         """Record in the catalog what the store holds; return how many versions there are."""
         return self._stored.reindex()
 
     # -- inside
-
-    def _diff(
-        self,
-        name: str,
-        local: BundleFolder,
-        here: Mapping[str, BundleFile],
-        there: BundleRecord | None,
-        scope: Scope,
-    ) -> BundleDiff:
-        theirs = {path: file for path, file in there.files.items() if scope.covers(path)} if there else {}
-        base = local.base(there.bundle) if there else {}
-        changes = compare(here, theirs, base)
-        return BundleDiff(name, str(local.path), there.version if there else None, changes)
-
-    def _remember(
-        self, local: BundleFolder, there: BundleRecord, here: Mapping[str, BundleFile], scope: Scope
-    ) -> None:
-        """Note for each file how both sides are the same, where they are."""
-        base = local.base(there.bundle)
-        for path in {*here, *base, *there.files}:
-            if scope.covers(path):
-                mine, theirs = here.get(path), there.files.get(path)
-                if mine and theirs and mine.digest == theirs.digest:
-                    base[path] = mine.digest
-                elif mine is None and theirs is None:
-                    base.pop(path, None)
-        local.remember(there.bundle, base)
 
     def _page(self, records: Iterable[BundleRecord]) -> Page[Bundle]:
         return Page(
@@ -351,48 +135,3 @@ class Bundles:
             "bundles",
             "Make one: ws.bundles.push('insects', 'folder').",
         )
-
-    def _refuse_own_place(self, local: BundleFolder) -> None:
-        inside = self._store.local_path(FILES, "x")
-        if inside is not None:
-            root, folder = inside.absolute().parent.parent.resolve(), local.path.resolve()
-            if folder.is_relative_to(root) or root.is_relative_to(folder):
-                raise InvalidInputError(
-                    f"{local.path} and the workspace {root} lie in each other, so a bundle would hold itself. Name another folder."
-                )
-
-
-def _parsed(name: str, version: int | None) -> tuple[str, int | None]:
-    """Return name and version of ``name`` or ``name@version``."""
-    plain, at, text = name.partition("@") if isinstance(name, str) else (name, "", "")
-    check_name(plain, "Bundle name")
-    if not at:
-        if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
-            raise InvalidInputError(f"version is {version!r}, expected a whole number of 1 or more.")
-        return plain, version
-    if not text.isdigit() or int(text) < 1 or version not in (None, int(text)):
-        raise InvalidInputError(
-            f"{name!r} names no version. Write the name and a number, such as '{plain}@3'."
-        )
-    return plain, int(text)
-
-
-def _checked(name: str, what: str, include: Patterns, exclude: Patterns, prefer: Prefer) -> Scope:
-    check_name(name, "Bundle name")
-    if prefer not in (None, "mine", "theirs"):
-        raise InvalidInputError(
-            f"prefer is {prefer!r}, expected 'mine' (those of the folder) or 'theirs' (those of the bundle)."
-        )
-    return Scope(what, include, exclude)
-
-
-@contextmanager
-def _bar(wanted: bool, what: str) -> Iterator[Progress | None]:
-    """Give a function that counts bytes, and shows them if it takes longer than a second."""
-    if not wanted:
-        yield None
-        return
-    from tqdm.std import tqdm
-
-    with tqdm(desc=what, unit="B", unit_scale=True, delay=1.0, leave=False) as bar:
-        yield bar.update

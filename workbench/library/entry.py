@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from workbench.errors import AlreadyExistsError
+from workbench.errors import AlreadyExistsError, DamagedError
 from workbench.pages import html_table, text_table
 
 if TYPE_CHECKING:
@@ -20,14 +20,30 @@ if TYPE_CHECKING:
 class Entry:
     """A file of a domain; what it shows is what it was when it was found.
 
-    Attributes
+    Parameters
     ----------
-    record : EntryRecord
+    record : EntryRecord, or its text in the catalog
+    entries : Entries
     """
 
-    def __init__(self, record: EntryRecord, entries: Entries) -> None:
-        self.record = record
+    def __init__(self, record: EntryRecord | str, entries: Entries) -> None:
+        self._record = record
         self._entries = entries
+
+    @property
+    def record(self) -> EntryRecord:
+        """All that is known of it; a text of the catalog is read when it is first asked for."""
+        if isinstance(self._record, str):
+            from workbench.models import EntryRecord
+
+            try:
+                self._record = EntryRecord.model_validate_json(self._record)
+            except ValueError as error:
+                raise DamagedError(
+                    f"The catalog holds an entry that cannot be read: {str(self._record)[:80]!r}."
+                    " Run: workbench reindex; it is rebuilt from the store."
+                ) from error
+        return self._record
 
     @property
     def id(self) -> str:

@@ -75,6 +75,13 @@ def digest_of(path: Path) -> str:
     return str(hasher.update_mmap(path).hexdigest())
 
 
+def digest_of_bytes(content: bytes) -> str:
+    """Return the BLAKE3 digest of a small content."""
+    import blake3
+
+    return str(blake3.blake3(content).hexdigest())
+
+
 def suggested_name(kind: EntryKind, domain: str | None = None) -> str:
     """Return a name for a new file that no other one has: domain, something random, machine and time."""
     time = now().strftime("%Y-%m-%dT%H-%M-%S-%f")

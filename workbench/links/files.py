@@ -1,7 +1,7 @@
 """The files of steps and links in the store: what a reindex builds the catalog from.
 
-``steps/<kind>/<name>.json``, ``steps/<kind>/<name>/<number>.json``, ``links/<downstream>/<upstream>/<number>.json``, and the
-bytes ``models/<step>/<digest>``.
+``steps/<kind>/<name>.json``, ``steps/<kind>/<name>/<number>.json``, ``links/<downstream>/<upstream>/<number>.json`` or, of one
+version of the downstream step, ``.../<number>/<downstream number>.json``, and the bytes ``models/<step>/<digest>``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def changing(catalog: Catalog, store: Store, keys: Iterable[StepKey]) -> Iterato
 def place_of(record: Kept) -> tuple[str, str]:
     """Return collection and key of a record's file."""
     if isinstance(record, LinkRecord):
-        return LINKS, f"{record.downstream}/{record.upstream}/{shown(record.number)}.json"
+        place = f"{record.downstream}/{record.upstream}/{shown(record.number)}"
+        one = record.downstream_number
+        return LINKS, f"{place}.json" if one is None else f"{place}/{shown(one)}.json"
     if isinstance(record, StepRecord):
         return STEPS, f"{'/'.join(key_of(record))}.json"
     return STEPS, f"{'/'.join(key_of(record))}/{shown(record.number)}.json"
@@ -106,7 +108,13 @@ def reindex(catalog: Catalog, store: Store) -> int:
         for version in versions:
             change.put_version(version)
         for link in links:
-            if ("step", link.upstream, link.number) in numbers and ("step", link.downstream) in known:
+            one = link.downstream_number
+            works = (
+                ("step", link.downstream) in known
+                if one is None
+                else ("step", link.downstream, one) in numbers
+            )
+            if works and ("step", link.upstream, link.number) in numbers:
                 change.put_link(link)
     return len(numbers)
 

@@ -13,7 +13,7 @@ from workbench.links.step_version import StepVersion, version_table
 from workbench.models import StepKind, StepRecord, StepVersionRecord, now
 from workbench.names import check_name
 from workbench.pages import Page, Row
-from workbench.versions import Version
+from workbench.versions import FieldChange, Version, change_table
 
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
@@ -85,6 +85,12 @@ class SavedPipelines:
         if not known:
             raise self._unknown(name)
         return StepVersion(pick(known, version, f"Pipeline {name!r}"), _no_bytes)
+
+    def compare(
+        self, name: str, before: str | Version | StepVersion, after: str | Version | StepVersion = LATEST
+    ) -> Page[FieldChange]:
+        """Return what differs between two versions of a pipeline, field by field of each node."""
+        return change_table(self.get(name, before).version, self.get(name, after).version)
 
     def add_version(self, name: str, version: Version, nodes: Mapping[str, str]) -> StepVersion:
         """Register a version of a registered pipeline.

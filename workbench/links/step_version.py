@@ -10,7 +10,7 @@ from types import MappingProxyType
 from workbench.links.numbers import shown
 from workbench.models import FieldRecord, StepVersionRecord
 from workbench.pages import Page, Row
-from workbench.versions import FieldChange, FieldFacts, Version, VersionKind, changes
+from workbench.versions import FieldFacts, Version, VersionKind, what_changed
 
 GetBytes = Callable[[StepVersionRecord], bytes]
 
@@ -130,17 +130,3 @@ def version_table(found: Sequence[StepVersion], what: str) -> Page[StepVersion]:
         }
 
     return Page(found, row, None, "versions", f"Save {what} first.")
-
-
-def what_changed(before: Version, after: Version) -> str:
-    """Return the changes between two versions in words: ``major: n_components 2 -> 3; patch: ...``."""
-    by_kind: dict[VersionKind, list[FieldChange]] = {}
-    for change in changes(before, after):
-        by_kind.setdefault(change.kind, []).append(change)
-    return "; ".join(f"{kind.value}: {', '.join(map(_words, found))}" for kind, found in by_kind.items())
-
-
-def _words(change: FieldChange) -> str:
-    if change.name == "(trained)":
-        return "trained" if change.before is None else "trained again"
-    return str(change)

@@ -16,7 +16,7 @@ class BundleMagics(Magics):  # type: ignore[misc]
     """The magic for bundles; ``%bundle?`` shows its help."""
 
     @magic_arguments()
-    @argument("action", choices=["push", "pull", "diff", "ls", "verify", "rm"], help="What to do.")
+    @argument("action", choices=["push", "pull", "diff", "ls", "verify", "restore", "rm"], help="What to do.")
     @argument("name", nargs="?", help="Of the bundle; NAME@VERSION for an older version.")
     @argument("folder", nargs="?", help="For push, pull and diff.")
     @argument("--what", default="all", help="all (default), data or model.")
@@ -33,7 +33,7 @@ class BundleMagics(Magics):  # type: ignore[misc]
     @usage
     def bundle(self, line: str) -> Any:
         """Push a folder as a version of a bundle, pull one, show what differs, list, verify or delete."""
-        from workbench.bundle_commands import bundle_words
+        from workbench.commands.bundles import bundle_words
         from workbench.workspace import current
 
         args = vars(arguments_of(self.bundle, line))

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 _LINE = re.compile(
-    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session)|entr(?:ies|yadd|ymove|yremove)|bundle)\s.*)",
+    r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session|diff|export|import|checkout)"
+    r"|entr(?:ies|yadd|ymove|yremove)|bundle|versions|links|retrain|pipe)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -49,7 +50,8 @@ _BATCH_OPTIONS = (
     "background",
     "output",
 )
-_OPTIONS = {"algorun": _RUN_OPTIONS, "algobatch": _BATCH_OPTIONS}
+_PIPE_OPTIONS = ("executor", "background", "reuse", "debug", "timeout", "tag", "output")
+_OPTIONS = {"algorun": _RUN_OPTIONS, "algobatch": _BATCH_OPTIONS, "pipe": _PIPE_OPTIONS}
 
 
 def install(shell: Any) -> None:
@@ -100,6 +102,10 @@ def _candidates(
     positional = [w for w in earlier if not w.startswith("-")]
     if magic.startswith("entr"):
         return _entries(workspace, magic, positional, word)
+    if magic == "pipe":
+        return _pipes(workspace, positional, word, namespace)
+    if magic in ("versions", "links", "retrain"):
+        return _versions(workspace, magic, positional, word, namespace)
     if magic == "bundle":
         return _bundles(workspace, positional, word)
     if magic == "algojobs":
@@ -116,6 +122,13 @@ def _candidates(
         return [] if positional else ["last", *workspace.runs.names()]
     if magic == "algolineage":
         return [] if positional else ["last", *workspace.runs.names(), *workspace.datasets.names(word)]
+    if magic == "algodiff":
+        return ["last", *workspace.runs.names(), *workspace.algorithms.complete(word)]
+    if magic == "algoimport":
+        return [*_files(word, ".wbalg"), "--dry-run", "--no-check"]
+    if magic in {"algoexport", "algocheckout"}:
+        options = ["--source"] if magic == "algocheckout" else ["--data", "--no-lineage", "--overwrite"]
+        return [*(_folders(word) if positional else workspace.algorithms.complete(word)), *options]
     if magic == "algodeploy":
         return [*_folders(word), "--dry-run", "--no-check"]
     if magic == "algols":
@@ -156,8 +169,42 @@ def _entries(workspace: Workspace, magic: str, positional: list[str], word: str)
         yield from (f"{head}{slash}{path.name}" for path in (base.iterdir() if base.is_dir() else ()))
 
 
+def _pipes(
+    workspace: Workspace, positional: list[str], word: str, namespace: dict[str, Any]
+) -> Iterable[str]:
+    from workbench.commands.pipelines import find_pipeline, parameters_of, pipeline_runs, pipelines_in
+
+    if not positional:
+        yield from ("list", "show", "run", "runs", "attach", "cancel")
+    elif len(positional) == 1 and positional[0] in ("attach", "cancel"):
+        yield from ("last", *(run.id for run in pipeline_runs(workspace)))
+    elif len(positional) == 1:
+        yield from pipelines_in(namespace)
+    elif positional[0] == "run":
+        taken = {given.partition("=")[0] for given in positional[2:]}
+        names = parameters_of(workspace, find_pipeline(positional[1], namespace))
+        yield from (f"{name}=" for name in names if name not in taken)
+        yield from _inputs(workspace, word, namespace)
+        yield from (f"--{option}" for option in _PIPE_OPTIONS)
+
+
+def _versions(
+    workspace: Workspace, magic: str, positional: list[str], word: str, namespace: dict[str, Any]
+) -> Iterable[str]:
+    if magic == "retrain":
+        pipelines = [n for n, v in namespace.items() if hasattr(v, "retrain") and not n.startswith("_")]
+        yield from (_inputs(workspace, word, namespace) if positional else pipelines)
+        yield from ("--force", "--executor")
+        return
+    if magic == "links" or not positional:
+        yield from workspace.links.steps()
+    if magic == "versions" and not positional:
+        yield from workspace.algorithms.names()
+        yield from (pipeline.name for pipeline in workspace.pipelines.list())
+
+
 def _bundles(workspace: Workspace, positional: list[str], word: str) -> Iterable[str]:
-    from workbench.bundle_commands import ACTIONS
+    from workbench.commands.bundles import ACTIONS
 
     if not positional:
         yield from ACTIONS
@@ -226,10 +273,15 @@ def _inputs(workspace: Workspace, word: str, namespace: dict[str, Any]) -> Itera
 def _notebooks(workspace: Workspace, word: str) -> Iterable[str]:
     """Return the templates of the workspace and the notebooks that continue a path."""
     yield from (info.key for info in workspace.templates.list())
+    yield from _files(word, ".ipynb")
+
+
+def _files(word: str, suffix: str) -> Iterable[str]:
+    """Return files with a suffix that continue a path."""
     head, slash, tail = word.rpartition("/")
     base = Path(head or ("/" if slash else ".")).expanduser()
     if base.is_dir():
-        yield from (f"{head}{slash}{path.name}" for path in base.glob(f"{tail}*.ipynb"))
+        yield from (f"{head}{slash}{path.name}" for path in base.glob(f"{tail}*{suffix}"))
 
 
 def _folders(word: str) -> Iterable[str]:

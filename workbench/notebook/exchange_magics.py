@@ -51,3 +51,32 @@ class ExchangeMagics(Magics):  # type: ignore[misc]
         """Bring an algorithm that was exported elsewhere, with its revisions under their own ids."""
         args = arguments_of(self.algoimport, line)
         return self.workspace.algorithms.import_file(args.path, dry_run=args.dry_run, check=not args.no_check)
+
+    @magic_arguments()
+    @argument("ref", help="NAME, NAME@1.2, or a revision's id.")
+    @argument("folder", help="Empty, or not there yet.")
+    @argument(
+        "--source", default=None, help="What to clone; default: where it was deployed from, else its origin."
+    )
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def algocheckout(self, line: str) -> Any:
+        """Clone the repository of a deployed algorithm, at its commit, with what was not committed then."""
+        args = arguments_of(self.algocheckout, line)
+        return self.workspace.algorithms.checkout(args.ref, args.folder, args.source)
+
+    @magic_arguments()
+    @argument(
+        "a", help="A run (id, or last), or an algorithm: NAME, NAME@1.2, NAME@2026-03-01, a revision's id."
+    )
+    @argument("b", nargs="?", help="Another one; default: the newest run, or the version before.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def algodiff(self, line: str) -> Any:
+        """Show what differs between two runs, or between two versions of algorithms."""
+        from workbench.commands.runs import compare
+
+        args = arguments_of(self.algodiff, line)
+        return compare(self.workspace, args.a, args.b)

@@ -17,7 +17,7 @@ _TYPE = ("workbench.execution.run", "Run")
 
 
 class LiveDisplay:
-    """The output of a run: painted once a second, at every change of state, and for the last time at its end.
+    """The output of a run: painted once a second, at every change of state (of a pipeline, also of its nodes), and for the last time at its end.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class LiveDisplay:
             self._painter.forget(self)
 
     def _hear(self, event: RunEvent) -> None:
-        if event.kind == "state":
+        if event.kind == "state" or (event.kind == "progress" and self._run.record.nodes):
             self._painter.ask(self)
 
     def _bundle(self) -> dict[str, str]:

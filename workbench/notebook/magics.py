@@ -38,15 +38,21 @@ NAMES = (
     "algolineage",
     "algosession",
     "algobatch",
+    "algocheckout",
+    "algodiff",
     "algoexport",
     "algoimport",
     "bundle",
     "entries",
     "entryadd",
     "entrymove",
+    "pipe",
     "entryremove",
+    "versions",
+    "links",
+    "retrain",
 )
-CELL_NAMES = ("algorithm", "algorun", "algobatch")
+CELL_NAMES = ("algorithm", "algorun", "algobatch", "pipe")
 
 
 def split_line(line: str) -> list[str]:
@@ -212,7 +218,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @usage
     def algorun(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm. As a cell magic the body holds parameters as YAML."""
-        from workbench.commands import executor_of, run_words
+        from workbench.commands.runs import executor_of, run_words
         from workbench.notebook.live_line import LiveLine
 
         args = arguments_of(self.algorun, line)
@@ -280,12 +286,10 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
             return run.resume()
         if args.action == "attach":
             if not hasattr(self.shell, "kernel"):  # a terminal shows no widget
-                from workbench.commands import follow
+                from workbench.commands.runs import follow
 
                 return follow(run, lambda text: print(text, end="", flush=True))
-            from workbench.notebook.run_view import RunView
-
-            return RunView(run)
+            return run.view()
         return run
 
     @magic_arguments()
@@ -298,7 +302,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @usage
     def algosession(self, line: str) -> Any:
         """List sessions, or the items of one with sizes and ages; or empty or drop it."""
-        from workbench.commands import session_words
+        from workbench.commands.sessions import session_words
 
         args = arguments_of(self.algosession, line)
         found = session_words(self.workspace, args.name, clear=args.clear, drop=args.drop)
@@ -315,7 +319,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @usage
     def algowhy(self, line: str) -> Any:
         """Tell why a run was computed or reused, and what differs from the nearest earlier run."""
-        from workbench.commands import why
+        from workbench.commands.runs import why
 
         return why(self.workspace, arguments_of(self.algowhy, line).id)
 
@@ -325,12 +329,17 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("--atol", type=float, default=0.0, help="Absolute tolerance for numbers.")
     @argument("-x", "--executor", default=None, help="Where it runs; default: as the first time.")
     @argument("-s", "--session", default=None, help="For a run that worked in a session: where to work now.")
+    @argument(
+        "--from-source",
+        action="store_true",
+        help="First make its code anew from a fresh clone and the kept changes.",
+    )
     @output_can_be_silenced
     @line_magic
     @usage
     def algoreplay(self, line: str) -> Any:
         """Compute a run again and compare its outputs with those of the first time."""
-        from workbench.commands import replay
+        from workbench.commands.runs import replay
 
         args = vars(arguments_of(self.algoreplay, line))
         return replay(self.workspace, args.pop("id"), **args)
@@ -343,15 +352,19 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument(
         "--direction", choices=["both", "up", "down"], default="both", help="up: what it was made from."
     )
+    @argument(
+        "-o", "--output", default=None, help="A .json file (W3C PROV), .svg file, .zip or folder (RO-Crate)."
+    )
     @output_can_be_silenced
     @line_magic
     @usage
     def algolineage(self, line: str) -> Any:
         """Draw what a run or dataset was made from, and what was made from it."""
-        from workbench.commands import lineage
+        from workbench.commands.runs import lineage
 
         args = arguments_of(self.algolineage, line)
-        return lineage(self.workspace, args.ref, args.generations, args.direction)
+        found = lineage(self.workspace, args.ref, args.generations, args.direction)
+        return found if args.output is None else found.export(args.output)
 
 
 def read_body(cell: str | None) -> dict[str, Any]:
@@ -382,25 +395,35 @@ def register(shell: Any) -> None:
     from workbench.notebook import live_display
     from workbench.notebook.batch_magics import BatchMagics
     from workbench.notebook.bundle_magics import BundleMagics
+    from workbench.notebook.class_changes import install as install_changes
     from workbench.notebook.completion import install
     from workbench.notebook.entry_magics import EntryMagics
     from workbench.notebook.exchange_magics import ExchangeMagics
+    from workbench.notebook.pipeline_magics import PipelineMagics
+    from workbench.notebook.version_magics import VersionMagics
 
     shell.register_magics(WorkbenchMagics, BatchMagics, EntryMagics, BundleMagics, ExchangeMagics)
+    shell.register_magics(PipelineMagics, VersionMagics)
     install(shell)
     live_display.install(shell)
+    install_changes(shell)
 
 
 def unregister(shell: Any) -> None:
     """Take magics and completion away again."""
     from workbench.notebook import live_display
+    from workbench.notebook.class_changes import remove as remove_changes
     from workbench.notebook.completion import remove
 
     for name in NAMES:
         shell.magics_manager.magics["line"].pop(name, None)
     for name in CELL_NAMES:
         shell.magics_manager.magics["cell"].pop(name, None)
-    for name in (WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"):
+    for name in (
+        *(WorkbenchMagics.__name__, "BatchMagics", "EntryMagics", "BundleMagics", "ExchangeMagics"),
+        *("PipelineMagics", "VersionMagics"),
+    ):
         shell.magics_manager.registry.pop(name, None)
     remove(shell)
     live_display.remove(shell)
+    remove_changes(shell)

@@ -41,7 +41,8 @@ class Filing:
 
     def finish(self) -> None:
         """Return when all is filed."""
-        thread = self._thread
+        with self._lock:  # it is started there
+            thread = self._thread
         if thread is not None:
             thread.join()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import html
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from workbench.errors import InvalidPipelineError
+from workbench.errors import InvalidPipelineError, WorkbenchError
 from workbench.names import check_name
 from workbench.pipelines.graph import Graph, nested_parameters, unfold, wire
 from workbench.pipelines.node import Node
@@ -14,6 +15,16 @@ from workbench.registry import Registry
 
 if TYPE_CHECKING:
     from workbench.execution.run import Run
+    from workbench.links import StepVersion
+    from workbench.models import NodeRecord
+    from workbench.pages import Page, Row
+    from workbench.pipelines.kept import KeptVersions
+
+_WORKSPACE = Registry(
+    "workspace",
+    "workbench.workspaces",
+    {"current": "workbench.workspace:current", "opened": "workbench.workspace:opened"},
+)
 
 
 class Pipeline:
@@ -118,15 +129,97 @@ class Pipeline:
         **options
             ``parameters``, ``executor``, ``reuse``, ``wait``, ``timeout_s``, ``debug``, ``tags``, ``echo``, ``on_event``.
         """
-        where = (
-            workspace
-            or Registry("workspace", "", {"current": "workbench.workspace:current"}).get("current")()
-        )
-        return cast("Run", where.pipelines.run(self, *inputs, **options))
+        return cast("Run", _pipelines(workspace).run(self, *inputs, **options))
+
+    def save(self, workspace: Any = None) -> StepVersion:
+        """Keep the states of all its steps, and say that these versions of them work together.
+
+        Returns
+        -------
+        StepVersion
+            Of the pipeline, with its number: ``1.0.0`` at first, then counted by what changed in its nodes.
+
+        Raises
+        ------
+        NotFoundError
+            If a step was never trained.
+        VersionError
+            If a step that only predicts was trained with another major version of what it reads from.
+        InvalidPipelineError
+            If two steps would be kept under one name.
+        """
+        return cast("StepVersion", _pipelines(workspace).save(self))
+
+    def load(self, version: str = "latest", workspace: Any = None, **options: Any) -> Pipeline:
+        """Give its steps the states that are kept, and return it; an error changes nothing.
+
+        Parameters
+        ----------
+        version : str
+            ``"latest"``: of each step the newest state that its code can use. A number, such as ``"1.2.0"``: exactly what was
+            saved as that version of the pipeline.
+        workspace : Workspace, optional
+            Default: the current one.
+        **options
+            For steps that are trained: ``trusted=[...]``, ``allow_pickle=True``.
+
+        Raises
+        ------
+        VersionError
+            "retrain": a step was never trained with the major version of what it now reads from. All such nodes are named.
+        NotFoundError, DamagedError, UnsupportedError
+            If there is no such version, or a state is damaged or of a type that is not trusted.
+        """
+        return cast("Pipeline", _pipelines(workspace).load(self, version, **options))
+
+    def versions(self, workspace: Any = None) -> Page[StepVersion]:
+        """Return the versions that were saved of it, newest first, with what changed."""
+        return cast("Page[StepVersion]", _pipelines(workspace).versions(self.name))
+
+    def retrain(self, *inputs: Any, workspace: Any = None, **options: Any) -> Page[Row]:
+        """Train again what is stale, in order, and save it; see ``ws.pipelines.retrain``."""
+        return cast("Page[Row]", _pipelines(workspace).retrain(self, *inputs, **options))
+
+    def validate(self, workspace: Any = None) -> None:
+        """Say by hand that all nodes work with what they read from."""
+        _pipelines(workspace).validate(self)
 
     def execute(self, *args: Any) -> Any:
         """Refuse: a pipeline is run, so that what it does is recorded."""
         raise InvalidPipelineError(f"Pipeline {self.name!r} is not executed but run: pipe.run(...).")
+
+    def missing_links(self) -> Collection[tuple[str, str]]:
+        """Return the edges (from, to) whose two nodes never worked together in these versions, as far as the open workspace knows.
+
+        Of a node that was never saved nothing is known, so nothing is missing.
+        """
+        kept = self._kept()
+        return () if kept is None else kept.missing_edges()
+
+    def _kept(self) -> KeptVersions | None:
+        """Return what the open workspace knows of its steps."""
+        where = _WORKSPACE.get("opened")()
+        try:
+            return None if where is None else where.pipelines.kept(self)
+        except WorkbenchError:  # such as an algorithm that is not deployed there: its node says so
+            return None
+
+    def _repr_html_(self) -> str:
+        from workbench.pipelines.drawing import picture
+        from workbench.pipelines.plan import drawn_nodes
+
+        where = _WORKSPACE.get("opened")()
+        ends = [(port.step, name) for port, name in zip(self.graph.outputs, self.outputs, strict=True)]
+        kept = self._kept()
+        numbers = {} if kept is None else kept.numbers()
+        nodes = drawn_nodes(self.graph, where.algorithms if where is not None else None)
+        drawn = picture(
+            [n if n.kind == "algorithm" else _numbered(n, numbers.get(n.name, n.version)) for n in nodes],
+            ends,
+            missing=() if kept is None else kept.missing_edges(),
+            title=f"pipeline {self.name}",
+        )
+        return f"<div><b>{html.escape(self.name)}</b></div>{drawn}"
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -134,6 +227,14 @@ class Pipeline:
     def __repr__(self) -> str:
         names = ", ".join(node.name for node in self.wiring.order)
         return f"Pipeline({self.name!r}: {', '.join(self.inputs) or 'nothing'} -> [{names}] -> {', '.join(self.outputs) or 'nothing'})"
+
+
+def _numbered(node: NodeRecord, version: str) -> NodeRecord:
+    return node.model_copy(update={"version": version})
+
+
+def _pipelines(workspace: Any) -> Any:
+    return (workspace or _WORKSPACE.get("current")()).pipelines
 
 
 def _nested_problems(node: Node) -> list[str]:

@@ -12,22 +12,28 @@ from workbench.execution.events import RunEvent
 from workbench.execution.executor import Executor, Services, check_limits
 from workbench.execution.log_file import LogFile
 from workbench.execution.process_identity import this_process
-from workbench.execution.reuse import AUTO, checked_word
+from workbench.execution.reuse import AUTO, NEVER, checked_word
 from workbench.execution.run import Run
-from workbench.links import SavedPipelines
+from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
-from workbench.pipelines.conductor import Conductor, How
+from workbench.pages import Page, Row
+from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
+from workbench.pipelines.how import How
+from workbench.pipelines.kept import KeptVersions
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
+from workbench.pipelines.saving import LATEST, Saver
 from workbench.pipelines.values import is_plain
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
     from workbench.catalog import Catalog
+
+CLOSE_S = 5.0  # so long a function may go on when the workspace is closed
 
 
 class Pipelines(SavedPipelines):
@@ -36,6 +42,7 @@ class Pipelines(SavedPipelines):
     Parameters
     ----------
     algorithms : Algorithms
+    links : Links
     catalog : Catalog
     services : Services
     executor : callable
@@ -47,6 +54,7 @@ class Pipelines(SavedPipelines):
     def __init__(
         self,
         algorithms: Algorithms,
+        links: Links,
         catalog: Catalog,
         services: Services,
         executor: Callable[[str], Executor],
@@ -54,10 +62,12 @@ class Pipelines(SavedPipelines):
     ) -> None:
         super().__init__(services.store, catalog)
         self._algorithms = algorithms
+        self._links = links
         self._services = services
         self._executor = executor
         self._run = run
         self._filing = Filing(services.runs)
+        self._going: dict[PipelineRun, threading.Thread] = {}
 
     def run(
         self,
@@ -158,6 +168,7 @@ class Pipelines(SavedPipelines):
             services.runs,
             LogFile(services.store, record.id),
             lowest_level=services.settings.log_level,
+            echo=how.echo,
         )
         if on_event is not None:
             live.subscribe(on_event)
@@ -167,18 +178,32 @@ class Pipelines(SavedPipelines):
             conductor.conduct()
         else:
             live.save()
-            context = contextvars.copy_context()
-            threading.Thread(
-                target=context.run,
-                args=(conductor.conduct,),
-                name=f"workbench-pipeline-{record.id}",
-                daemon=True,
-            ).start()
+            self._start(conductor, live)
         return Run(live.record, services.runs, live)
 
     def close(self) -> None:
-        """Return when all records lie in their places."""
+        """End the pipelines that this process runs, and return when all records lie in their places."""
+        for live in list(self._going):
+            live.request_cancel()
+        for thread in list(self._going.values()):
+            thread.join(CLOSE_S)
         self._filing.finish()
+
+    def _start(self, conductor: Conductor, live: PipelineRun) -> None:
+        """Conduct in a thread of its own, with what the calling one knows."""
+
+        def conduct() -> None:
+            try:
+                conductor.conduct()
+            finally:
+                self._going.pop(live, None)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(conduct,), name=f"workbench-pipeline-{live.record.id}", daemon=True
+        )
+        self._going[live] = thread
+        thread.start()
 
     def _check_calls(self, plan: Plan, place: Executor) -> None:
         """Refuse functions and steps that cannot go where the pipeline is to run."""
@@ -190,3 +215,71 @@ class Pipelines(SavedPipelines):
             )
         for step in calls:
             dumps((step.node.what, plan.code[step.path].parameters), step.path, step.node.what)
+
+    # -- saving and loading
+
+    def save(self, pipeline: Pipeline) -> StepVersion:
+        """Keep a trained pipeline; see `Pipeline.save`."""
+        return self._saver.save(pipeline)
+
+    def load(self, pipeline: Pipeline, version: str = LATEST, **options: Any) -> Pipeline:
+        """Give the steps of a pipeline the states that are kept; see `Pipeline.load`."""
+        self._saver.load(pipeline, version, **options)
+        return pipeline
+
+    def validate(self, pipeline: Pipeline) -> None:
+        """Say by hand that all nodes work with what they read from, without having trained them together."""
+        self._saver.validate(pipeline)
+
+    def stale(self, pipeline: Pipeline) -> dict[str, str]:
+        """Return the nodes of a pipeline that have to be trained again, by path, and why."""
+        return self._saver.kept(pipeline).stale()
+
+    def valid_edges(self, pipeline: Pipeline) -> dict[tuple[str, str], bool]:
+        """Tell of each edge, as (path, path), whether the two nodes worked together as they are now."""
+        return self._saver.kept(pipeline).valid_edges()
+
+    def kept(self, pipeline: Pipeline) -> KeptVersions:
+        """Return what is kept of the steps of a pipeline: the best versions, what is missing, what is stale."""
+        return self._saver.kept(pipeline)
+
+    def retrain(self, pipeline: Pipeline, *inputs: Any, force: bool = False, **options: Any) -> Page[Row]:
+        """Run a pipeline that trains, if something of it is stale, and save it.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        *inputs, **options
+            As for `run`.
+        force : bool
+            Train all of it again, whether it is stale or not.
+
+        Returns
+        -------
+        Page
+            One row for each node that was stale: why, and its version before and after.
+
+        Raises
+        ------
+        RunError
+            If a node failed; nothing is saved then.
+        """
+        why = dict.fromkeys(self._saver.trained(pipeline), "asked for") if force else self.stale(pipeline)
+        rows: list[Row] = []
+        if why:
+            before = {path: v.ref for path, v in self._saver.newest(pipeline).items()}
+            self.run(
+                pipeline, *inputs, **{**options, "wait": True, "reuse": NEVER if force else AUTO}
+            ).result()
+            after = self.save(pipeline).nodes
+            rows = [
+                {"node": path, "before": before.get(path), "after": after[path], "why": reason}
+                for path, reason in why.items()
+            ]
+        return Page(
+            rows, lambda row: row, None, "stale nodes", "Everything was trained with what it reads from."
+        )
+
+    @property
+    def _saver(self) -> Saver:
+        return Saver(self._links, self, self._algorithms)

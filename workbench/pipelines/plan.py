@@ -159,6 +159,30 @@ class Plan:
         return "data"
 
 
+def drawn_nodes(graph: Graph, algorithms: Algorithms | None) -> tuple[NodeRecord, ...]:
+    """Return the nodes of a graph with their versions as they are now, as far as they are known.
+
+    Parameters
+    ----------
+    graph : Graph
+    algorithms : Algorithms or None
+        Where algorithms are looked up; those that are not deployed there say so.
+    """
+    code = {}
+    for path, step in graph.steps.items():
+        node = step.node
+        if node.kind != "algorithm":
+            found, _ = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
+            version = version_of_step(node.what) or found[:7]
+            code[path] = Code(None, {}, version=version)
+        elif algorithms is not None:
+            try:
+                code[path] = Code(resolve(algorithms, node.what), {})
+            except WorkbenchError:
+                code[path] = Code(None, {}, version="(not deployed)")
+    return node_records(graph, code)
+
+
 def node_records(graph: Graph, code: Mapping[str, Code]) -> tuple[NodeRecord, ...]:
     """Return the nodes of a graph as a record has them."""
     return tuple(
@@ -220,10 +244,9 @@ def _code(step: Step, parameters: dict[str, Any], algorithms: Algorithms) -> Cod
     node = step.node
     if node.kind != "algorithm":
         check_call_of(step, parameters)
-        digest, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
-        if digest:
-            digest = digest_of([digest, len(node.outputs)])
-        return Code(None, parameters, digest, unknown, version_of_step(node.what) or digest[:7])
+        found, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
+        digest = digest_of([found, len(node.outputs)]) if found else ""
+        return Code(None, parameters, digest, unknown, version_of_step(node.what) or found[:7])
     try:
         runnable = resolve(algorithms, node.what)
         return Code(runnable, runnable.parameters.validate(parameters))

@@ -20,6 +20,7 @@ from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.errors import InvalidInputError
+from workbench.versions import fields_of
 
 if TYPE_CHECKING:
     from workbench.runners.base import BaseRunner
@@ -119,7 +120,8 @@ def load(cls: type[AnyRunner], context: LoadContext, device: str = "cpu") -> Any
     shared.load_assets()
     values = own_values(shared)
     # also what was put past __setattr__, as in self.__dict__.update(table)
-    state.touched |= {name for name, value in vars(shared).items() if before.get(name, shared) is not value}
+    put = {name for name, value in vars(shared).items() if before.get(name, shared) is not value}
+    state.touched |= put - fields_of(cls).keys()  # reading a versioned list gives the instance one of its own
     state.locked = frozenset(state.touched & values.keys())
     drop(shared, values.keys() - state.locked)
     state.stage, state.load = Stage.SHARED, None

@@ -72,6 +72,20 @@ class MLStep(LoadableStep):
         return self.model is not None
 
     @property
+    def has_state(self) -> bool:
+        """Tell whether it was trained or loaded."""
+        return self.is_trained
+
+    @property
+    def needs_state(self) -> bool:
+        """Tell whether it can only predict."""
+        return self.mode is Mode.PREDICT
+
+    def version_with(self, kept: Version) -> Version:
+        """Return the version that it would have with the model of a version that is kept."""
+        return super().version.trained(kept.created, self.training_update_version)
+
+    @property
     def allow_version_change(self) -> bool:
         """Tell whether executing it may make another version of it."""
         return self.mode is not Mode.PREDICT

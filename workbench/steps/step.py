@@ -101,6 +101,20 @@ class Step(Versioned, ABC):
 class LoadableStep(Step):
     """A step with a state that can be kept as bytes and loaded again."""
 
+    @property
+    def has_state(self) -> bool:
+        """Tell whether it does its work with a state that it was given: it cannot be saved or used without."""
+        return True
+
+    @property
+    def needs_state(self) -> bool:
+        """Tell whether it cannot be executed before a state was loaded."""
+        return False
+
+    def version_with(self, kept: Version) -> Version:
+        """Return the version that it would have with the state of a version that is kept."""
+        return self.version
+
     @abstractmethod
     def serialize(self) -> bytes:
         """Return the state."""

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from workbench.versions.changes import FieldChange, changed_kind, changes, is_compatible
-from workbench.versions.fields import Versioned, VersionedDict, VersionedField, version_of
+from workbench.versions.changes import (
+    FieldChange,
+    change_note,
+    changed_kind,
+    changes,
+    is_compatible,
+    what_changed,
+)
+from workbench.versions.fields import Versioned, VersionedDict, VersionedField, fields_of, version_of
+from workbench.versions.table import change_table
 from workbench.versions.version import FieldFacts, Version, VersionKind
 
 __all__ = [
@@ -14,8 +22,12 @@ __all__ = [
     "Versioned",
     "VersionedDict",
     "VersionedField",
+    "change_note",
+    "change_table",
     "changed_kind",
     "changes",
+    "fields_of",
     "is_compatible",
     "version_of",
+    "what_changed",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.versions.version import FieldFacts, Version, VersionKind
+from workbench.versions.version import TRAINED, FieldFacts, Version, VersionKind
 
 _ORDER = list(VersionKind)
 
@@ -31,6 +32,9 @@ class FieldChange:
     renamed: str = ""
 
     def __str__(self) -> str:
+        if self.name.endswith(TRAINED):
+            words = "trained" if self.before is None else "trained again"
+            return self.name.removesuffix(TRAINED).replace(".", " ") + words
         if self.renamed:
             return f"{self.name} is now called {self.renamed}"
         if self.before is None:
@@ -69,6 +73,39 @@ def changed_kind(before: Version, after: Version) -> VersionKind | None:
     """Return what the greatest change between two versions means; None if there is none."""
     found = changes(before, after)
     return found[0].kind if found else None
+
+
+def what_changed(before: Version, after: Version) -> str:
+    """Return the changes between two versions in words: ``major: n_components 2 -> 3; patch: verbose False -> True``."""
+    by_kind: dict[VersionKind, list[str]] = {}
+    for change in changes(before, after):
+        by_kind.setdefault(change.kind, []).append(str(change))
+    return "; ".join(f"{kind.value}: {', '.join(found)}" for kind, found in by_kind.items())
+
+
+def change_note(name: str, before: Version, after: Version, outdated: Sequence[str] = ()) -> str:
+    """Return a sentence about a new version of something; nothing if nothing changed.
+
+    Parameters
+    ----------
+    name : str
+    before, after : Version
+    outdated : sequence of str
+        What has to be trained again for it.
+
+    >>> a, b = Version.of_value("n", 2, "major"), Version.of_value("n", 3, "major")
+    >>> change_note("reduce", a, b, ["classify"])
+    'reduce: major change: n 2 -> 3, downstream classify needs retraining'
+    """
+    found = changes(before, after)
+    if not found:
+        return ""
+    needs = (
+        f", downstream {' and '.join(outdated)} need{'s' if len(outdated) == 1 else ''} retraining"
+        if outdated
+        else ""
+    )
+    return f"{name}: {found[0].kind.value} change: {', '.join(map(str, found))}{needs}"
 
 
 def is_compatible(before: Version, after: Version) -> bool:

@@ -7,13 +7,15 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from workbench.errors import InvalidInputError, did_you_mean
 
+TRAINED = "(trained)"  # the name of the time of training among the fields
 SHOWN = 80  # characters of a value that are kept to be shown
 _EMPTY = hashlib.sha1(b"", usedforsecurity=False).hexdigest()
 _TEXT = re.compile(r"([0-9a-f]{40})\.([0-9a-f]{40})\.([0-9a-f]{40})(?:_(.+))?")
@@ -97,8 +99,13 @@ class Version:
         text = stable_text(name, value)
         digest = _sha1(text)
         shown = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-        facts = {name: FieldFacts(kind, digest, shown)}
-        return cls(**{kind.value: _sha1(digest)}, fields=MappingProxyType(facts))  # type: ignore[arg-type]
+        return cls.of_facts(name, FieldFacts(kind, digest, shown))
+
+    @classmethod
+    def of_facts(cls, name: str, facts: FieldFacts) -> Version:
+        """Return the version of one value of which only its digest is at hand."""
+        fields = MappingProxyType({name: facts})
+        return cls(**{facts.kind.value: _sha1(facts.digest)}, fields=fields)  # type: ignore[arg-type]
 
     @classmethod
     def parse(cls, text: str) -> Version:
@@ -124,8 +131,17 @@ class Version:
 
     def trained(self, time_s: float, kind: VersionKind | str = VersionKind.PATCH) -> Version:
         """Return the version of what was trained at a time (seconds since 1970): the time goes to one digest."""
-        version = self + Version.of_value("(trained)", float(time_s), kind)
+        digest = _sha1(str(float(time_s)))
+        shown = datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        version = self + Version.of_facts(TRAINED, FieldFacts(VersionKind.of(kind), digest, shown))
         return Version(version.major, version.minor, version.patch, float(time_s), version.fields)
+
+    def inside(self, place: str) -> Version:
+        """Return the version with the place in front of the names of its fields: what it is as a part of something."""
+        if self.fields is None:
+            return self
+        fields = {f"{place}.{name}": facts for name, facts in self.fields.items()}
+        return replace(self, fields=MappingProxyType(fields))
 
     @property
     def short(self) -> str:

@@ -36,6 +36,9 @@ def upgrade() -> None:
         sa.Column("major", sa.Integer, primary_key=True),
         sa.Column("minor", sa.Integer, primary_key=True),
         sa.Column("patch", sa.Integer, primary_key=True),
+        sa.Column("down_major", sa.Integer, primary_key=True),
+        sa.Column("down_minor", sa.Integer, primary_key=True),
+        sa.Column("down_patch", sa.Integer, primary_key=True),
         sa.Column("created", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )

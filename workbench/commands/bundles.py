@@ -9,7 +9,7 @@ from workbench.errors import InvalidInputError
 if TYPE_CHECKING:
     from workbench.library.bundles import Bundles
 
-ACTIONS = ("push", "pull", "diff", "ls", "verify", "rm")
+ACTIONS = ("push", "pull", "diff", "ls", "verify", "restore", "rm")
 _OF_PUSH = ("prefer", "delete", "dry_run", "message")
 _OF_PULL = ("prefer", "delete", "dry_run")
 
@@ -38,8 +38,11 @@ def bundle_words(
         return bundles.list() if name is None else _listed(bundles, name)
     if name is None:
         raise InvalidInputError(f"Which bundle? Write: bundle {action} NAME.")
-    if action in ("verify", "rm"):
+    if action in ("verify", "restore", "rm"):
+        message = options.pop("message", "") if action == "restore" else ""
         _refuse(action, folder, options)
+        if action == "restore":
+            return bundles.restore(name, message=message)
         if action == "verify":
             return bundles.verify(name, progress=True)
         count = bundles.delete(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from workbench.entry_cli import OPEN
+from workbench.cli.context import OPEN
 
 Command = Callable[..., Any]
 
@@ -89,6 +89,15 @@ def bundle_verify(ctx: click.Context, name: str) -> None:
     _do(ctx, "verify", name=name)
 
 
+@bundle.command("restore")
+@click.argument("name", metavar="NAME@VERSION")
+@click.option("-m", "--message", default="", help="What this version is.")
+@click.pass_context
+def bundle_restore(ctx: click.Context, name: str, message: str) -> None:
+    """Make a new version with the files of an older one."""
+    _do(ctx, "restore", name=name, message=message)
+
+
 @bundle.command("rm")
 @click.argument("name", metavar="NAME[@VERSION]")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
@@ -101,7 +110,7 @@ def bundle_rm(ctx: click.Context, name: str, yes: bool) -> None:
 
 
 def _do(ctx: click.Context, action: str, looks: bool = True, **given: Any) -> None:
-    from workbench.bundle_commands import bundle_words
+    from workbench.commands.bundles import bundle_words
 
     done = bundle_words(ctx.meta[OPEN](ctx, looks=looks).bundles, action, **given)
     click.echo(done if isinstance(done, str) else repr(done))

@@ -16,10 +16,11 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError
+from workbench.errors import InvalidInputError, NotFoundError
+from workbench.library.picture import Picture
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -72,7 +73,9 @@ def plain_number(value: Any) -> Any:
 
 
 def live(value: Any, datasets: Datasets | None = None) -> Any:
-    """Return the object that a recorded value stands for: an ndarray, a DataFrame, PNG bytes, or the value itself.
+    """Return the object that a recorded value stands for: an ndarray, a DataFrame, a Picture, a Dataset, or the value itself.
+
+    Large arrays in a folder are mapped: they cost nothing until they are looked at.
 
     Parameters
     ----------
@@ -85,6 +88,8 @@ def live(value: Any, datasets: Datasets | None = None) -> Any:
     ------
     InvalidInputError
         If it lies in a workspace and none was given.
+    NotFoundError
+        If its dataset was deleted.
     MissingPackageError
         For a frame, without pandas.
     """
@@ -93,17 +98,29 @@ def live(value: Any, datasets: Datasets | None = None) -> Any:
     kind = kind_of(value)
     if kind == "array":
         if "dataset" in value:
-            return _of(datasets, value["dataset"])[value.get("key", "array")]
+            key = value.get("key", "array")
+            return _of(datasets, value["dataset"], key)[key]
         import numpy as np
 
         return np.load(io.BytesIO(base64.b64decode(value["npy"])), allow_pickle=False)
     if kind == "dataset":
-        return _of(datasets, value["dataset"])
+        return _known(datasets, value["dataset"]).find(value["dataset"])
     if kind == "frame":
+        is_kept = "dataset" in value
         return _frame(
-            json.loads(_of(datasets, value["dataset"])["frame"]) if "dataset" in value else value["json"]
+            json.loads(_of(datasets, value["dataset"], "frame")["frame"]) if is_kept else value["json"]
         )
-    return base64.b64decode(value["png"]) if kind == "figure" else plain_number(value)
+    if kind == "figure":
+        return Picture(base64.b64decode(value["png"]), value["width"], value["height"])
+    return plain_number(value)
+
+
+def live_or_words(value: Any, datasets: Datasets) -> Any:
+    """Return what `live` does; for what was deleted since, a few words that say so."""
+    try:
+        return live(value, datasets)
+    except NotFoundError:
+        return f"{reference_of(value)}, deleted"
 
 
 def is_record(value: Any) -> bool:
@@ -128,9 +145,9 @@ def summary_of(value: Any) -> str:
 
     kind = kind_of(value)
     if kind == "array":
-        return f"{' x '.join(map(str, value['shape'])) or 'scalar'} {value['dtype']}"
+        return shape_text(value["shape"], value["dtype"])
     if kind == "frame":
-        return f"{value['rows']} rows x {len(value['columns'])} columns"
+        return frame_text(value["rows"], len(value["columns"]))
     if kind == "dataset":
         return str(value["text"])
     if kind == "figure":
@@ -141,10 +158,49 @@ def summary_of(value: Any) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _of(datasets: Datasets | None, id: str) -> Mapping[str, Any]:
+def reference_of(value: Any, run: str = "") -> str:
+    """Return a recorded array, frame, figure or dataset in a few words with where it is: for files that hold texts.
+
+    Parameters
+    ----------
+    value
+        As `records_of` gives it.
+    run : str
+        Id of the run whose notebook has what is no dataset of its own.
+
+    Examples
+    --------
+    >>> reference_of({"$record": "figure", "png": "", "width": 400, "height": 300}, "20261125-x")
+    'figure 400 x 300, runs/20261125-x.ipynb'
+    """
+    member = value[-1] if isinstance(value, list) and value else value
+    if "dataset" in member:
+        return f"{summary_of(value)}, dataset {member['dataset']}"
+    return f"{summary_of(value)}, runs/{run}.ipynb" if run else summary_of(value)
+
+
+def shape_text(shape: Sequence[int], dtype: Any) -> str:
+    """Return an array's shape and dtype as tables have them.
+
+    >>> shape_text((8, 9), "float32")
+    '8 x 9 float32'
+    """
+    return f"{' x '.join(map(str, shape)) or 'scalar'} {dtype}"
+
+
+def frame_text(rows: int, columns: int) -> str:
+    """Return a frame's size as tables have it: ``2 rows x 1 column``."""
+    return f"{rows} row{'' if rows == 1 else 's'} x {columns} column{'' if columns == 1 else 's'}"
+
+
+def _of(datasets: Datasets | None, id: str, key: str) -> Mapping[str, Any]:
+    return _known(datasets, id).get(id, key)
+
+
+def _known(datasets: Datasets | None, id: str) -> Datasets:
     if datasets is None:
         raise InvalidInputError(f"The value is the dataset {id} of a workspace. Pass ws.datasets.")
-    return datasets.get(id)
+    return datasets
 
 
 def _frame(content: Mapping[str, Any]) -> Any:

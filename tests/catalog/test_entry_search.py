@@ -1,0 +1,193 @@
+"""Pages of entries, whatever index leads to them, are those that one loop over all entries gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from workbench.catalog import Catalog, entry_search
+from workbench.catalog.conditions import Group, parse
+from workbench.catalog.entry_search import EntryQuestion
+from workbench.models import EntryKind, EntryRecord, now
+from workbench.names import new_id
+
+COUNT = 160
+
+
+def _facts(i: int, draw: random.Random) -> dict[str, Any]:
+    """Return metadata of which some is absent, and some a number here and a text there."""
+    found: dict[str, Any] = {
+        "error": round(draw.random(), 2),
+        "layers": i % 4,
+        "family": "abc"[i % 3],
+        "seed": i,
+    }
+    if i % 5 == 0:
+        del found["error"]
+    if i % 7 == 0:
+        found["layers"] = "many"
+    if i % 2:
+        found["checked"] = True
+    return found
+
+
+@pytest.fixture(scope="module")
+def everything(new_url: Callable[[], str]) -> Iterator[tuple[Catalog, list[EntryRecord]]]:
+    """Return a catalog and the records in it, in the order in which they were added."""
+    draw, begin = random.Random(5), now()
+    records = [
+        EntryRecord(
+            id=new_id(),
+            application="other" if i % 11 == 0 else "ours",
+            domain=f"d{draw.randrange(3)}",
+            kind=EntryKind.MODELS if draw.random() < 0.7 else EntryKind.DATA,
+            version=i // 8 + 1,
+            name=f"net{draw.randrange(9)}.pt",
+            digest=f"{i:064x}",
+            size=1,
+            metadata=_facts(i, draw),
+            created=begin + timedelta(seconds=i),
+            trashed=begin if draw.random() < 0.1 else None,
+        )
+        for i in range(COUNT)
+    ]
+    with Catalog.open(new_url()) as catalog:
+        keys = {(r.application, r.domain, str(r.kind)) for r in records}
+        for start in range(0, COUNT, 50):
+            with catalog.change_entries(keys) as change:
+                change.add(records[start : start + 50])
+        yield catalog, records
+
+
+CONDITIONS = [
+    "",
+    "error < 0.05",
+    "error < 0.9",
+    "error < 0.5 and layers == 3",
+    "0.2 <= error < 0.3 and family == 'a'",
+    "error < 0.1 or layers == 1",
+    "not layers == 3",
+    "not (error < 0.5 or family != 'a')",
+    "layers in (1, 2) and checked",
+    "layers in ('many', 2)",
+    "layers == 'many'",
+    "seed < 40 and layers >= 1",
+    "seed < 60 and error > 0.2",
+    "seed == 77",
+    "seed < 0",
+    "version < 4",
+    "version < 4 and error < 0.5",
+    "version in (2, 3) and not family == 'a'",
+    "name == 'net3.pt' and error < 0.9",
+    "name in ('net3.pt', 'net4.pt')",
+    "absent == 1",
+    "error != 0.5 and layers != 2",
+    "error < 0.8 and error > 0.1 and error != 0.5",
+]
+ORDERS = ["-created", "created", "-version", "version", "error", "-error", "layers", "-layers", "seed"]
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+}
+
+
+def _fulfils(record: EntryRecord, part: Any) -> bool:
+    if isinstance(part, Group):
+        found = [_fulfils(record, p) for p in part.parts]
+        return any(found) if part.how == "or" else all(found) is (part.how == "and")
+    value = {**record.metadata, "version": record.version, "name": record.name}.get(part.key)
+    if value is None or isinstance(value, str) is not isinstance(part.value, str):
+        return False
+    return _COMPARE[part.sign](value, part.value)
+
+
+def _expected(records: list[EntryRecord], question: EntryQuestion) -> list[str]:
+    mine = [
+        (number, r)
+        for number, r in enumerate(records)
+        if r.application == question.application
+        and question.domain in (None, r.domain)
+        and question.kind in (None, str(r.kind))
+    ]
+    alive = [(number, r) for number, r in mine if (r.trashed is not None) is question.trashed]
+    if question.versions == "latest":
+        highest: dict[Any, int] = {}
+        for _, r in alive:
+            highest[r.domain, r.kind] = max(r.version, highest.get((r.domain, r.kind), 0))
+        found = [(n, r) for n, r in alive if r.version == highest[r.domain, r.kind]]
+    else:
+        found = [(n, r) for n, r in alive if question.versions is None or r.version in question.versions]
+    found = [(n, r) for n, r in found if question.name in (None, r.name) or question.name == "net*"]
+    found = [(n, r) for n, r in found if all(_fulfils(r, part) for part in question.where)]
+    field = question.order.removeprefix("-")
+    with_numbers = {(r.domain, r.kind) for _, r in alive if isinstance(r.metadata.get(field), (int, float))}
+    rows = []
+    for n, r in found:
+        value = {"created": n, "version": r.version}.get(field, r.metadata.get(field))
+        is_text = isinstance(value, str)
+        if value is not None and not (is_text and (r.domain, r.kind) in with_numbers):
+            rows.append(((is_text, value, n), r.id))
+    return [id_ for _, id_ in sorted(rows, reverse=question.order.startswith("-"))]
+
+
+def _pages(catalog: Catalog, **asked: Any) -> list[str]:
+    ids: list[str] = []
+    after: str | None = None
+    while True:
+        texts, after = catalog.search_entries(EntryQuestion("ours", after=after, **asked))
+        assert len(texts) <= asked["limit"]
+        ids += [EntryRecord.model_validate_json(text).id for text in texts]
+        if after is None:
+            return ids
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("way", ["as it is", "windows", "far off", "few branches"])
+def test_pages_equal_a_loop_over_all(
+    everything: tuple[Catalog, list[EntryRecord]], order: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, records = everything
+    if way != "as it is":
+        monkeypatch.setattr(entry_search, "isqrt", lambda n: 0)  # nothing is few
+    if way == "windows":
+        monkeypatch.setattr(entry_search, "_WINDOW", 8)
+    if way == "far off":
+        monkeypatch.setattr(entry_search, "_WINDOW", 16)
+        monkeypatch.setattr(entry_search, "_PATIENCE", 16)
+    if way == "few branches":
+        monkeypatch.setattr(entry_search, "_BRANCHES", 2)
+    for i, text in enumerate(CONDITIONS):
+        domain, kind = [(None, None), ("d1", "models"), (None, "data")][(i + len(order)) % 3]
+        asked = {"domain": domain, "kind": kind, "order": order, "where": parse(text) if text else []}
+        expected = _expected(records, EntryQuestion("ours", **asked))
+        assert _pages(catalog, limit=13, **asked) == expected, (text, domain, kind)
+
+
+@pytest.mark.parametrize("order", ["-created", "version", "error", "-layers"])
+@pytest.mark.parametrize("versions", [None, [1], [2, 5, 9], "latest"])
+@pytest.mark.parametrize("name", [None, "net3.pt", "net*"])
+def test_versions_and_names_lead_to_the_same(
+    everything: tuple[Catalog, list[EntryRecord]], order: str, versions: Any, name: str | None
+) -> None:
+    catalog, records = everything
+    for text, domain in (("", None), ("error < 0.8", "d2"), ("layers == 1", None)):
+        asked = {"domain": domain, "versions": versions, "name": name, "order": order}
+        asked["where"] = parse(text) if text else []
+        expected = _expected(records, EntryQuestion("ours", **asked))
+        assert _pages(catalog, limit=13, **asked) == expected, (text, domain)
+
+
+def test_the_trash_is_a_list_of_its_own(everything: tuple[Catalog, list[EntryRecord]]) -> None:
+    catalog, records = everything
+    for asked in ({}, {"domain": "d0"}, {"name": "net1.pt"}, {"versions": "latest"}, {"order": "version"}):
+        found = _pages(catalog, limit=4, trashed=True, **asked)
+        if asked.get("versions") != "latest":
+            assert found == _expected(records, EntryQuestion("ours", trashed=True, **asked))

@@ -1,0 +1,207 @@
+"""Saving a trained pipeline, and loading it: versions, states and links of its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import NotFoundError, VersionError
+from workbench.links import Links, SavedPipelines, StepVersion
+from workbench.pipelines.identity import Identity, identities
+from workbench.pipelines.kept import KeptVersions, major_changes
+from workbench.steps import MLStep
+from workbench.versions import Version
+
+if TYPE_CHECKING:
+    from workbench.algorithms import Algorithms
+    from workbench.pipelines.pipeline import Pipeline
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Saver:
+    """Saves and loads pipelines.
+
+    Parameters
+    ----------
+    links : Links
+    saved : SavedPipelines
+    algorithms : Algorithms
+    """
+
+    links: Links
+    saved: SavedPipelines
+    algorithms: Algorithms
+
+    def save(self, pipeline: Pipeline) -> StepVersion:
+        """Keep the states of all nodes, and say that these versions work together; see `Pipeline.save`."""
+        nodes = identities(pipeline, self.algorithms)
+        self._check_trained(pipeline, nodes)
+        states = {  # all of them before anything is kept
+            path: node.loadable.serialize()
+            for path, node in nodes.items()
+            if node.loadable is not None and not self._is_kept(node)
+        }
+        versions = {path: self.links.register(node.ref, node.version) for path, node in nodes.items()}
+        for path, data in states.items():
+            self.links.save_bytes(nodes[path].ref, versions[path], data)
+        for path, node in nodes.items():
+            for above in node.upstream:
+                self.links.register(
+                    nodes[above].ref,
+                    nodes[above].version,
+                    downstream=node.ref,
+                    downstream_version=versions[path] if node.loadable is not None else None,
+                )
+        self.saved.register(pipeline.name, nodes[last_path(pipeline)].name)
+        total = Version()
+        for path, node in nodes.items():
+            total += node.version.inside(path)
+        return self.saved.add_version(pipeline.name, total, {path: v.ref for path, v in versions.items()})
+
+    def load(self, pipeline: Pipeline, version: str = LATEST, **options: Any) -> dict[str, StepVersion]:
+        """Give all nodes their states; an error leaves them as they were. See `Pipeline.load`."""
+        nodes = identities(pipeline, self.algorithms)
+        kept = KeptVersions(self.links, nodes)
+        if version == LATEST:
+            chosen = kept.best
+            self._check_there(pipeline, nodes, kept)
+        else:
+            chosen = self._of_version(pipeline, nodes, version)
+        self._check_links(pipeline, nodes, kept, chosen)
+        states = {path: found.bytes() for path, found in chosen.items()}
+        before = {path: dict(vars(nodes[path].step)) for path in states}
+        try:
+            for path, data in states.items():
+                step = nodes[path].loadable
+                assert step is not None
+                step.load(data, **(options if isinstance(step, MLStep) else {}))
+        except BaseException:
+            for path, attributes in before.items():
+                vars(nodes[path].step).clear()
+                vars(nodes[path].step).update(attributes)
+            raise
+        return chosen
+
+    def validate(self, pipeline: Pipeline) -> None:
+        """Say that all nodes work with what they read from, as that is now."""
+        nodes = identities(pipeline, self.algorithms)
+        kept = KeptVersions(self.links, nodes)
+        for node in nodes.values():
+            for above in node.upstream:
+                version = kept.version_of(above, kept.best)
+                self.links.register(nodes[above].ref, version, downstream=node.ref)
+
+    def kept(self, pipeline: Pipeline) -> KeptVersions:
+        """Return the versions that are kept of a pipeline's steps."""
+        return KeptVersions(self.links, identities(pipeline, self.algorithms))
+
+    def trained(self, pipeline: Pipeline) -> list[str]:
+        """Return the nodes that can be trained."""
+        nodes = identities(pipeline, self.algorithms)
+        return [path for path, node in nodes.items() if isinstance(node.step, MLStep)]
+
+    def newest(self, pipeline: Pipeline) -> dict[str, StepVersion]:
+        """Return for each node the newest version with a state, whether its code can use it or not."""
+        nodes = identities(pipeline, self.algorithms)
+        found = {
+            p: [v for v in self.links.versions(n.name) if v.has_bytes] for p, n in nodes.items() if n.loadable
+        }
+        return {path: versions[0] for path, versions in found.items() if versions}
+
+    def _check_trained(self, pipeline: Pipeline, nodes: Mapping[str, Identity]) -> None:
+        """Refuse what was not trained, and links that no training stands for."""
+        for path, node in nodes.items():
+            step = node.loadable
+            if step is None:
+                continue
+            if not step.has_state:
+                raise NotFoundError(
+                    f"Pipeline {pipeline.name!r} cannot be saved: node {path!r} was never trained. Run it first: pipe.run(...)."
+                )
+            if not isinstance(step, MLStep):
+                continue
+            for above in node.upstream:
+                other = nodes[above].step
+                trained = other.train_time if isinstance(other, MLStep) else None
+                if step.needs_state or (trained or 0) > (step.train_time or 0):
+                    # only loaded, or trained before what it reads from: then it must be known to work with that
+                    self.links.check(node.ref, nodes[above].ref, nodes[above].version, node=path)
+
+    def _is_kept(self, node: Identity) -> bool:
+        """Tell whether exactly this training is kept: a format need not give the same bytes twice."""
+        if not isinstance(node.step, MLStep):
+            return False
+        known = [v for v in self.links.versions(node.name) if v.version == node.version]
+        return bool(known) and known[0].has_bytes
+
+    def _check_there(self, pipeline: Pipeline, nodes: Mapping[str, Identity], kept: KeptVersions) -> None:
+        for path, node in nodes.items():
+            step = node.loadable
+            if step is not None and step.needs_state and path not in kept.best:
+                raise VersionError(
+                    f"Node {path!r} of pipeline {pipeline.name!r} cannot be loaded: {kept.why_none_fits(step)}. Retrain "
+                    f"{node.name!r}: run the pipeline that trains it and save it, pipe.save().",
+                    node=path,
+                    upstream=node.name,
+                    version=str(node.version),
+                )
+
+    def _of_version(
+        self, pipeline: Pipeline, nodes: Mapping[str, Identity], version: str
+    ) -> dict[str, StepVersion]:
+        saved = self.saved.get(pipeline.name, version)
+        chosen: dict[str, StepVersion] = {}
+        for path, node in nodes.items():
+            step = node.loadable
+            if step is None:
+                continue
+            name, _, number = saved.nodes.get(path, "").partition("@")
+            if name != node.name:
+                raise NotFoundError(
+                    f"{saved.ref} was saved without node {path!r} ({node.name}). It has: {', '.join(saved.nodes)}."
+                )
+            kept = self.links.get(name, number)
+            major = major_changes(kept.version, step.version_with(kept.version))
+            if major:
+                raise VersionError(
+                    f"Node {path!r} has changed since {saved.ref}: {major}. Load another version, take back the change, or "
+                    f"retrain {name!r}.",
+                    node=path,
+                    upstream=name,
+                    version=str(node.version),
+                )
+            chosen[path] = kept
+        return chosen
+
+    def _check_links(
+        self,
+        pipeline: Pipeline,
+        nodes: Mapping[str, Identity],
+        kept: KeptVersions,
+        chosen: Mapping[str, StepVersion],
+    ) -> None:
+        """Raise if a node never worked with what it reads from, as that is now; all of them are named."""
+        problems = {path: kept.problems(path, chosen.get(path), chosen) for path in nodes}
+        found = {path: why for path, why in problems.items() if why}
+        if not found:
+            return
+        path, why = next(iter(found.items()))
+        above = next(iter(why))
+        reasons = "; ".join(f"{p!r}: {', '.join(why.values())}" for p, why in found.items())
+        raise VersionError(
+            f"Pipeline {pipeline.name!r} cannot be loaded. {reasons}. Retrain {', '.join(map(repr, found))}: run the pipeline "
+            "that trains them and save it, pipe.save(). If you know that they work together: pipe.validate().",
+            node=path,
+            upstream=above,
+            version=str(kept.version_of(above, chosen)),
+            nodes=tuple(found),
+        )
+
+
+def last_path(pipeline: Pipeline) -> str:
+    """Return the node that gives the result of a pipeline, or the last one to run."""
+    given = [port.step for port in pipeline.graph.outputs if port.step]
+    return given[-1] if given else list(pipeline.graph.steps)[-1]
