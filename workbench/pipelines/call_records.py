@@ -107,13 +107,14 @@ class CallRecords:
                 return f"It is computed each time, for what it reads as {port.name!r} is a {what}, which is not kept."
         return "It is computed each time, for one of its parameters cannot be told apart from another."
 
-    def find(self, step: Step, parts: dict[str, str]) -> RunRecord | None:
-        """Return the newest completed run of that key whose outputs can all be had."""
+    def find(self, step: Step, parts: dict[str, str], *, also_held: bool = False) -> RunRecord | None:
+        """Return the newest completed run of that key whose outputs can all be had; with ``also_held`` also one that gave objects."""
         if not parts:
             return None
         for record in self._catalog.runs_with_key(key_of(parts)):
             ids = [ref.dataset for ref in record.outputs if ref.dataset]
-            if any(ref.held for ref in record.outputs) or not self._datasets.are_whole(ids):
+            is_held = any(ref.held for ref in record.outputs)
+            if (is_held and (not also_held or trains(step.node.what))) or not self._datasets.are_whole(ids):
                 continue
             if not trains(step.node.what) or restore(step.node.what, record, self._datasets):
                 return record

@@ -130,6 +130,8 @@ class Values:
         if len(named) == 1 and named[0].is_value:
             return Value(named, named[0].value, tuple(parents), digest_of(["plain", named[0].value]))
         digest = _digest_of_datasets(datasets, any(ref.is_dict for ref in named))
+        if any(ref.held and ref.dataset is None for ref in named):
+            return Value(named, NOTHING, tuple(ids) or tuple(parents))
         if any(ref.dataset is None for ref in named):  # texts among the outputs of an algorithm
             digest = digest_of([digest, [ref.text for ref in named]])
         return Value(named, NOTHING, tuple(ids) or tuple(parents), digest)
