@@ -507,3 +507,24 @@ def test_equal_inputs_are_stored_once(ws, image):
     one, other = pipe.run(image), pipe.run(image.copy())
     assert one.record.inputs == other.record.inputs
     assert len(ws.datasets.list()) == 1
+
+
+def test_large_values_are_let_go_when_nobody_reads_them(ws):
+    import gc
+    import weakref
+
+    made, alive = [], []
+
+    def large(x):
+        array = np.full((64, 64), x)
+        made.append(weakref.ref(array))
+        return array
+
+    def look(m):
+        gc.collect()
+        alive.append(made[0]() is not None)
+        return m
+
+    pipe = Pipeline([Node(large, IN), Node(mean, "large"), Node(look, "mean")])
+    assert pipe.run(2.0, reuse="never").result() == 2.0
+    assert alive == [False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,14 @@ from workbench.execution.log_file import LogFile
 from workbench.execution.perform import settle_error
 from workbench.execution.reuse import AUTO, NEVER, ONLY, digest_of, reused
 from workbench.execution.run import Run
-from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus
+from workbench.models import OutputRef, RunRecord, RunStatus
 from workbench.pipelines.call import Call, perform_call
 from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.callbacks import Callbacks
+from workbench.pipelines.failure import failure
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.graph import Port, Step
-from workbench.pipelines.handover import give, take_back, with_objects
+from workbench.pipelines.handover import forget, give, take_back, with_objects
 from workbench.pipelines.how import How
 from workbench.pipelines.live import CallRun, PipelineRun
 from workbench.pipelines.plan import Plan
@@ -82,6 +84,8 @@ class Conductor:
         self._fractions: dict[str, float] = {}
         self._ended: queue.SimpleQueue[tuple[str, Run] | None] = queue.SimpleQueue()
         self._errors: dict[str, BaseException] = {}
+        self._unread = Counter(port for step in plan.graph.steps.values() for port in step.sources)
+        self._unread.update(plan.graph.outputs)
         self._callbacks = Callbacks(plan.pipeline, self._load)
         live.cancel_nodes = self._cancel_children
 
@@ -117,6 +121,8 @@ class Conductor:
             if isinstance(error, KeyboardInterrupt) or self._how.debug:
                 raise
         finally:
+            for path in self._calls.values():  # given to workers that were cancelled
+                forget(path)
             self._filing.add(self._kept)
 
     def _go(self) -> None:
@@ -175,25 +181,10 @@ class Conductor:
             self._callbacks.end(self._arguments(), result[0] if len(result) == 1 else tuple(result))
             self._live.end(RunStatus.COMPLETED, outputs=outputs, phases=self._seconds(), environment=facts)
             return
-        first = bad[0]
-        cause = self._errors.get(first.name)
+        error, cause = failure(self._live.record.nodes, self._services.runs, self._errors)
         self._live.exception = cause
-        record = self._services.runs.record(first.run) if first.run else None
-        more = f" Failed too: {', '.join(n.name for n in bad[1:])}." if bad[1:] else ""
-        skipped = [n.name for n in self._live.record.nodes if n.status == SKIPPED]
-        more += f" Skipped: {', '.join(skipped)}." if skipped else ""
         self._live.end(
-            RunStatus.FAILED,
-            outputs=outputs,
-            phases=self._seconds(),
-            environment=facts,
-            error=ErrorRecord(
-                type=record.error.type if record and record.error else type(cause).__name__,
-                message=f"{record.error.message if record and record.error else cause}{_dot(record, cause)}{more}",
-                phase=f"node {first.name!r}",
-                traceback=record.error.traceback if record and record.error else "",
-                kind=record.error.kind if record and record.error else getattr(cause, "kind", "run_failed"),
-            ),
+            RunStatus.FAILED, outputs=outputs, phases=self._seconds(), environment=facts, error=error
         )
         if self._how.debug and isinstance(cause, Exception):
             raise cause
@@ -421,6 +412,7 @@ class Conductor:
             )
             return
         self._outputs[path] = given
+        self._let_go(step)
         if not record.reused_from and self._live.record.debug:
             self._live.write_log("DEBUG", f"{path}: {record.seconds} s")
         self._set(path, status=status, **facts)
@@ -439,6 +431,14 @@ class Conductor:
             raise error
 
     # -- values, events, ends
+
+    def _let_go(self, step: Step) -> None:
+        """Let go of values that are kept, and that nobody reads any more: a large array need not stay in memory."""
+        for port in step.sources:
+            self._unread[port] -= 1
+            value = self._value(port)
+            if not self._unread[port] and value is not None and value.is_kept:
+                value.held = NOTHING
 
     def _port(self, port: Port) -> Value:
         value = self._value(port)
@@ -509,8 +509,3 @@ def _told_apart(given: tuple[Value, ...], record: RunRecord) -> tuple[Value, ...
         value if value.digest else replace(value, digest=digest_of(["given", record.reuse_key, position]))
         for position, value in enumerate(given)
     )
-
-
-def _dot(record: RunRecord | None, cause: BaseException | None) -> str:
-    text = record.error.message if record and record.error else str(cause)
-    return "" if text.endswith((".", "!", "?")) else "."
