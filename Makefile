@@ -15,7 +15,7 @@ INSTALL = $(UV) --python $(BIN)/python $(1) || $(BIN)/python -m pip install $(1)
 
 # The modules that users and authors of algorithms meet.
 DOCUMENTED := workspace runners schemas library library.entries library.entry library.bundles library.folders_in_step library.bundle algorithms.algorithm algorithms.algorithms algorithms.parameters \
-	execution.run execution.runs batch.template batch.templates batch.record batch.report sessions.session sessions.sessions notebook.viewer catalog storage models settings errors
+	execution.run execution.runs batch.template batch.templates batch.record batch.report pipelines pipelines.node pipelines.pipeline pipelines.pipelines sessions.session sessions.sessions notebook.viewer catalog storage models settings errors
 
 # Where this is set nothing would ever be compiled, and every kernel start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE

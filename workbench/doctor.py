@@ -101,7 +101,7 @@ def _sessions(workspace: Workspace) -> Finding:
 
 
 def _host(workspace: Workspace) -> Finding:
-    from workbench.commands import host_status, host_text
+    from workbench.commands.host import host_status, host_text
 
     try:
         return Finding("run host", True, host_text(host_status(workspace)))

@@ -135,6 +135,11 @@ def test_a_run_is_replayed_from_a_fresh_clone_and_the_changes(
     make_dirty(repository)
     ws.algorithms.deploy(repository / "algorithms" / "invert", check=False)
     run = ws.run("invert", PICTURE, {"gain": 2.0})
+    known = ws.algorithms.get("invert").revision.git
+    assert known is not None
+    assert run.environment["source"]["diff"] == known.diff
+    crate = run.lineage().export(tmp_path / "crate")
+    assert (crate / "environments" / f"{known.diff}.patch").read_bytes().startswith(b"diff --git")
     git(repository, "reset", "-q", "--hard")
     git(repository, "clean", "-qfdx")
     replay = run.replay(from_source=True)

@@ -340,6 +340,8 @@ def test_exports_refuse_what_would_be_wrong(here: workbench.Workspace, tmp_path:
     with pytest.raises(AlreadyExistsError, match="overwrite=True"):
         invert.export(path)
     invert.export(path, overwrite=True)
+    with pytest.raises(InvalidAlgorithmError, match=r"import_file\("):
+        here.algorithms.deploy(path)
     with pytest.raises(NotFoundError, match="Did you mean 'invert'"):
         here.algorithms.export("invret", tmp_path / "b.wbalg")
     here.store.put("assets", invert.revision.assets["weights/table.npy"], b"tampered")

@@ -257,8 +257,14 @@ def test_text_that_is_no_url_is_refused_with_examples(text: str) -> None:
 
 
 def test_database_of_another_kind_is_refused_with_examples() -> None:
-    with pytest.raises(UnsupportedError, match=r"'mysql'.*postgresql\+psycopg://"):
-        Catalog.open("mysql://user:secret@host/database")
+    for url in ("mysql://user:secret@host/database", "mariadb+pymysql://user:secret@host/database"):
+        with pytest.raises(
+            UnsupportedError, match=r"fixed length.*Leave catalog out.*postgresql\+psycopg://"
+        ) as caught:
+            Catalog.open(url)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(UnsupportedError, match=r"'oracle'.*postgresql\+psycopg://"):
+        Catalog.open("oracle://user:secret@host/database")
 
 
 def test_server_that_does_not_answer_is_named_without_the_password() -> None:

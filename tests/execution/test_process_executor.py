@@ -482,7 +482,7 @@ def test_runs_whose_declared_memory_does_not_fit_together_take_turns(tmp_path: P
         assert second.status == "PENDING"
         gates[0].unlink()
         begun(second)
-        assert first.status == "COMPLETED"
+        assert first.wait(20).status == "COMPLETED"
         gates[1].unlink()
         assert second.wait(20).status == "COMPLETED"
 

@@ -70,6 +70,14 @@ def test_files_of_one_addition_share_the_next_version(ws: workbench.Workspace, t
     assert ws.entries.domains() == ["eos"]
 
 
+def test_a_path_is_no_name_of_an_entry(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "run.h5")
+    ws.entries.add("eos", path)
+    with pytest.raises(InvalidInputError, match=r"Write name='run.h5'"):
+        ws.entries.list(name=str(path))
+    assert str(ws.entries.of("solver")) == f"Entries of 'solver' in {ws.store.url}"
+
+
 def test_each_file_of_one_addition_may_have_metadata_of_its_own(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
 from workbench.algorithms.parameters import Parameters
-from workbench.commands import split_words
+from workbench.commands.words import split_words
 from workbench.models import ParameterSpec
 from workbench.notebook.insert_cell import MAX_LINE, cell_code
 

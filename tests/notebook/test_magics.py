@@ -257,7 +257,7 @@ def test_lines_are_split_as_a_shell_does(line: str, words: list[str]) -> None:
 
 
 def test_the_line_that_is_written_is_the_line_that_is_read(deployed: InteractiveShell) -> None:
-    from workbench.commands import read_parameters, split_words, write_call
+    from workbench.commands.words import read_parameters, split_words, write_call
 
     class Stub:
         parameters: Any = workbench.current().algorithms.get("invert").parameters

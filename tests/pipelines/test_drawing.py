@@ -11,9 +11,10 @@ import pytest
 from workbench.execution.run_html import run_text
 from workbench.models import NodeRecord
 from workbench.pipelines import Node, Pipeline
-from workbench.pipelines.drawing import BOX, picture, shape_of
+from workbench.pipelines.drawing import picture
 from workbench.pipelines.layers import place
 from workbench.pipelines.plan import drawn_nodes
+from workbench.pipelines.shape import BOX, shape_of
 from workbench.steps import Step
 from workbench.versions import VersionedField
 

@@ -368,6 +368,23 @@ class TestLoading:
         assert other.node("centre").what.mean == 2.0
 
 
+class TestDrawing:
+    def test_a_pipeline_shows_numbers_and_what_was_never_trained_together(self, ws):
+        pipe = trained()
+        assert ws.pipelines.kept(pipe).missing_edges() == []  # nothing is known of it
+        pipe.save()
+        assert "wb-missing" not in pipe._repr_html_()
+        assert pipe._repr_html_().count(" 1.0.0</text>") == 3
+        assert predict().missing_links() == []
+        assert predict(scale=Scale3).missing_links() == [("scale", "reduce")]
+        assert predict(reduce=Wider).missing_links() == [("reduce", "classify")]
+        again = train()
+        again.run(X, Y, reuse="never").result()
+        assert again.missing_links() == [("scale", "reduce"), ("reduce", "classify")]  # not saved yet
+        again.save()
+        assert again.missing_links() == []
+
+
 class TestRetraining:
     def test_nothing_is_done_where_nothing_is_stale(self, ws):
         trained().save()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from workbench.algorithms.package import SUFFIX
 from workbench.errors import DamagedError, InvalidInputError, NotFoundError, UnsupportedError
 from workbench.models import DatasetRecord, Record, Revision, RunRecord, now
 from workbench.version import __version__
@@ -24,7 +25,6 @@ from workbench.version import __version__
 if TYPE_CHECKING:
     pass
 
-SUFFIX = ".wbalg"
 KIND = "workbench algorithm"
 FORMAT = 1
 MANIFEST = "manifest.json"

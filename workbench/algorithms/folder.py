@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workbench.algorithms.declarations import Findings
 from workbench.algorithms.manifest import FILE, RUNNER, Manifest, find_manifest, invalid
-from workbench.algorithms.package import Contents, build_zip, collect, digest, hash_file, unreadable
+from workbench.algorithms.package import SUFFIX, Contents, build_zip, collect, digest, hash_file, unreadable
 from workbench.algorithms.source_check import check_source, mentions_compox
 from workbench.errors import InvalidAlgorithmError, NotFoundError, did_you_mean
 from workbench.models import AlgorithmType, ParameterSpec, Revision, now
@@ -123,6 +123,9 @@ def _existing(path: Path) -> Path:
     if path.is_dir():
         return path.resolve()
     if path.is_file():
+        if path.suffix == SUFFIX:
+            text = f"{path} is an exported algorithm. Bring it here with ws.algorithms.import_file({str(path)!r}), or %algoimport {path}."
+            raise InvalidAlgorithmError(text, problems=(text,))
         text = f"{path} is a file, expected the folder that holds {FILE}. Pass {str(path.parent)!r}."
         raise InvalidAlgorithmError(text, problems=(text,))
     siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     #: where a rule file lies (the path under which its folder was reached), its name, its patterns
     Rules = tuple[tuple[str, str, GitIgnoreSpec], ...]
 
+SUFFIX = ".wbalg"  # of an algorithm that was exported to one file
 IGNORE_FILES = (".gitignore", ".workbenchignore")  # in the same folder the second overrides the first
 BLOCK = 8 * 2**20
 _LEFT_OUT_FOLDERS = {

@@ -211,6 +211,12 @@ def parse_url(url: str) -> sa.URL:
                 f"Catalog {url!r} needs more slashes before its path. Give one such as {examples}."
             )
         return parsed
+    if parsed.get_backend_name() in ("mariadb", "mysql"):
+        raise UnsupportedError(
+            f"Catalog of kind {parsed.drivername!r} is not supported: MariaDB and MySQL index texts up to a fixed length"
+            " only, and names and paths here have none. Leave catalog out, then it is SQLite in the workspace's folder;"
+            f" or give one such as {examples}."
+        )
     if parsed.drivername not in _POSTGRESQL:
         raise UnsupportedError(
             f"Catalog of kind {parsed.drivername!r} is not supported. Give one such as {examples}."

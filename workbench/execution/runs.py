@@ -398,8 +398,11 @@ class Runs:
         return Pace.of([r for r in earlier if r.id != record.id])
 
     def environment_of(self, record: RunRecord) -> dict[str, Any]:
-        """Return the environment facts of a record with its package versions."""
+        """Return the environment facts of a record with its package versions, and where its code was deployed from."""
         facts = dict(record.environment)
+        revision = self._catalog.get_revision(record.revision) if record.revision else None
+        if revision is not None and revision.git is not None:
+            facts["source"] = revision.git.model_dump()
         digest = facts.get("digest")
         if digest:
             try:

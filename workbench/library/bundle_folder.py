@@ -24,6 +24,7 @@ MEMORY = ".workbench-bundle.json"
 #: the parts of a folder that `what` names: all that lies below
 PARTS = {"data": ("data", "config"), "model": ("output", "config")}
 WHAT = ("all", *PARTS)
+_LEAVE = "Remove it, or leave it out with exclude=..."
 _IGNORED = frozenset({"__pycache__"})
 T = TypeVar("T")
 _BLOCK = 4 << 20
@@ -57,9 +58,10 @@ class Scope:
 
     def covers(self, path: str) -> bool:
         """Tell whether a file is meant."""
-        top, slash, _ = path.partition("/")
-        if self._tops is not None and (not slash or top not in self._tops):
-            return False
+        if self._tops is not None:
+            top, slash, _ = path.partition("/")
+            if not slash or top not in self._tops:
+                return False
         if self._include is not None and not self._include.match_file(path):
             return False
         return self._exclude is None or not self._exclude.match_file(path)
@@ -188,39 +190,40 @@ class BundleFolder:
     def _walk(self, scope: Scope) -> dict[str, tuple[int, int, int]]:
         found: dict[str, tuple[int, int, int]] = {}
         if self.path.exists():
-            for path, entry in self._entries(self.path, "", scope):
+            for path, entry in self._entries(str(self.path), "", scope):
                 if scope.covers(path):
                     found[path] = self._checked(path, entry)
         return found
 
-    def _entries(self, folder: Path, prefix: str, scope: Scope) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _entries(self, folder: str, prefix: str, scope: Scope) -> Iterator[tuple[str, os.DirEntry[str]]]:
         with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                path = f"{prefix}{entry.name}"
+            for entry in entries:
                 if entry.name.startswith(".") or entry.name in _IGNORED:
                     continue
+                path = f"{prefix}{entry.name}"
                 if not entry.is_dir(follow_symlinks=False):
                     yield path, entry
                 elif prefix or scope.enters(entry.name):
-                    yield from self._entries(Path(entry.path), f"{path}/", scope)
+                    yield from self._entries(entry.path, f"{path}/", scope)
 
     def _checked(self, path: str, entry: os.DirEntry[str]) -> tuple[int, int, int]:
-        check_path(path)
-        where = self.path / path
-        leave = "Remove it, or leave it out with exclude=..."
+        if path not in self._memory["digests"]:
+            check_path(path)
         if entry.is_symlink():
-            target = where.resolve()
-            if not target.is_relative_to(self.path.resolve()):
-                raise InvalidInputError(
-                    f"{where} is a link that leads out of the folder, to {target}. {leave}"
-                )
-            if not target.is_file():
-                raise InvalidInputError(f"{where} is a link to {target}, which is no file. {leave}")
-            return _state(target.stat())
+            return _state(self._linked(entry.path).stat())
         found = entry.stat(follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode):
-            raise InvalidInputError(f"{where} is neither a file nor a folder. {leave}")
+            raise InvalidInputError(f"{entry.path} is neither a file nor a folder. {_LEAVE}")
         return _state(found)
+
+    def _linked(self, path: str) -> Path:
+        """Return the file that a link leads to."""
+        target = Path(path).resolve()
+        if not target.is_relative_to(self.path.resolve()):
+            raise InvalidInputError(f"{path} is a link that leads out of the folder, to {target}. {_LEAVE}")
+        if not target.is_file():
+            raise InvalidInputError(f"{path} is a link to {target}, which is no file. {_LEAVE}")
+        return target
 
     def _digest(self, path: str, state: tuple[int, int, int], progress: Progress | None) -> str:
         try:

@@ -222,6 +222,19 @@ class _Crate:
             self._file("assets", digest, f"algorithms/{_folder(revision)}/{path}", {"name": path})
             for path, digest in sorted(revision.assets.items())
         ]
+        if revision.git is not None:
+            if revision.git.remote:
+                code["codeRepository"] = revision.git.remote
+            name = f"what was not committed to {revision.git.commit}"
+            diff = f"{revision.git.diff}.patch"
+            assets.append(
+                self._file(
+                    "environments",
+                    diff,
+                    f"environments/{diff}",
+                    {"name": name, "encodingFormat": "text/x-diff"},
+                )
+            )
         if any(assets):
             code["hasPart"] = [asset for asset in assets if asset is not None]
         self._files[revision.id] = code

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from workbench.catalog.conditions import equal, keys_of, parse
 from workbench.catalog.entry_search import EntryQuestion
 from workbench.errors import (
-    AlreadyExistsError,
     DamagedError,
     InvalidInputError,
     NotFoundError,
@@ -25,16 +20,14 @@ from workbench.errors import (
 )
 from workbench.library import entry_files
 from workbench.library.entry import Entry
+from workbench.library.entry_additions import EntryAdditions
 from workbench.library.entry_changes import FILES, EntryChanges, Handles, Ref
 from workbench.library.entry_facts import (
-    checked_metadata,
-    checked_version,
     checked_versions,
-    model_metadata,
 )
-from workbench.library.entry_versions import changing, reindex
-from workbench.models import EntryKind, EntryRecord, now
-from workbench.names import check_name, is_id, new_id
+from workbench.library.entry_versions import reindex
+from workbench.models import EntryRecord
+from workbench.names import check_name, is_id
 from workbench.pages import Page
 
 if TYPE_CHECKING:
@@ -45,14 +38,12 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
     from workbench.storage.store import Store
 
-SMALL = 1 << 20  # bytes of a file that is read once: hashed, and written if it is not there
 APPLICATION = "workspace"  # what entries belong to where no application is named
-Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Names = list[str]
 Versions = int | str | Sequence[int] | None
 
 
-class Entries(EntryChanges):
+class Entries(EntryChanges, EntryAdditions):
     """Files of domains: each has a kind, a version and metadata, and belongs to an application.
 
     An entry is named by its id, by ``domain/kind`` (the newest version), ``domain/kind@version``, or, where a version has
@@ -74,164 +65,18 @@ class Entries(EntryChanges):
         self._catalog = catalog
         self._settings = settings
         self.application = application
+        self.referrers = {}
 
     def of(self, application: str) -> Entries:
         """Return the entries of an application, apart from those of all others."""
-        return Entries(
+        found = Entries(
             self._store, self._catalog, self._settings, check_name(application, "Application name")
         )
+        found.referrers = self.referrers
+        return found
 
-    # -- adding
-
-    def add(
-        self,
-        domain: str,
-        files: Files,
-        kind: str = "data",
-        *,
-        version: int | None = None,
-        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-        parents: Iterable[Any] = (),
-        copy: bool = True,
-        check: bool = True,
-        extend: bool = False,
-    ) -> Handles:
-        """Catalogue files under one version: all of them, or none.
-
-        Parameters
-        ----------
-        domain : str
-        files : path, or several
-        kind : {"data", "candidates", "models"}
-        version : int, optional
-            Default: the next one, which no other writer gets.
-        metadata : mapping, or one for each file, optional
-            Numbers, texts and truth values can be searched for; whatever else JSON can hold is kept.
-        parents : iterable, optional
-            Entries or datasets that they were made from, or their ids.
-        copy : bool
-            Keep a copy in the workspace. False only notes where the file lies, relative to the workspace if it is in or beside
-            its folder.
-        check : bool
-            Refuse data and candidates that are not HDF5, models that are neither TorchScript nor safetensors.
-        extend : bool
-            Add to a version that is there.
-
-        Raises
-        ------
-        NotFoundError, InvalidInputError, InvalidDataError
-            For a missing file, a wrong kind, version, name or metadata, a file that is not what its kind says.
-        AlreadyExistsError
-            If the version is there.
-
-        Examples
-        --------
-        >>> ws.entries.add("eos", ["run1.h5", "run2.h5"], metadata={"temperature": 300})  # doctest: +SKIP
-        """
-        key = (self.application, check_name(domain, "Domain"), str(entry_files.checked_kind(kind)))
-        several = isinstance(metadata, (list, tuple))
-        given: Any = metadata if several else [metadata]
-        facts = [checked_metadata(EntryKind(kind), one) for one in given]
-        wanted = None if version is None else checked_version(version)
-        paths = [entry_files.checked_file(file) for file in _several(files)]
-        if not paths:
-            raise InvalidInputError("There is no file to add. Name one: ws.entries.add('eos', 'run1.h5').")
-        if several and len(facts) != len(paths):
-            raise InvalidInputError(
-                f"metadata is a list of {len(facts)} for {len(paths)} file{'s' if len(paths) > 1 else ''}. "
-                "Give one mapping for each file, or one mapping for all."
-            )
-        if check:
-            for path in paths:
-                entry_files.check_content(path, EntryKind(kind))
-        made_from = tuple(str(getattr(parent, "id", parent)) for parent in _several(parents))
-        created = now()
-        records = [
-            EntryRecord(
-                id=new_id(),
-                application=self.application,
-                domain=domain,
-                kind=EntryKind(kind),
-                version=1,
-                name=path.name,
-                digest=self._copy(path) if copy else entry_files.digest_of(path),
-                size=path.stat().st_size,
-                path="" if copy else entry_files.stored_path(path, self._root),
-                metadata=facts[i] if several else facts[0],
-                parents=made_from,
-                created=created + timedelta(microseconds=i),  # a reindex keeps their order
-            )
-            for i, path in enumerate(paths)
-        ]
-        copies = {record.file_key: path for record, path in zip(records, paths, strict=True) if copy}
-        with changing(self._catalog, self._store, [key], copies) as change:
-            number = change.catalog.last(key) + 1 if wanted is None else wanted
-            there = change.catalog.of_version(key, number) if wanted is not None else []
-            if not extend and wanted is not None and there:
-                raise AlreadyExistsError(
-                    f"{domain}/{kind} has a version {number}. Leave version out for the next one, {change.catalog.last(key) + 1}; "
-                    "or add to it with extend=True."
-                )
-            records = [record.model_copy(update={"version": number}) for record in records]
-            _check_names([*there, *records])
-            for file, path in copies.items():  # purged by another process meanwhile
-                if not self._store.exist(FILES, [file])[0]:
-                    self._copy(path)
-            change.remember(key, number, there)
-            change.catalog.add(records)
-            change.write(key, number, [*there, *records])
-        return [Entry(record, self) for record in records]
-
-    def add_model(
-        self,
-        domain: str,
-        path: str | os.PathLike[str],
-        *,
-        val_error: float | None = None,
-        test_error: float | None = None,
-        threshold: float | None = None,
-        uq_type: str | None = None,
-        uq_aggregate: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> Entry:
-        """Catalogue a model with its errors and its measure of uncertainty.
-
-        Parameters
-        ----------
-        val_error, test_error : float, optional
-        threshold : float, optional
-            Of the uncertainty, above which its prediction is not used.
-        uq_type : {"random", "deltaUQ", "faiss"}, optional
-        uq_aggregate : {"max", "mean"}, optional
-            Needed for deltaUQ.
-        **options
-            As for `add`.
-
-        Raises
-        ------
-        InvalidInputError
-            If metadata has one of these keys too, and as `add`.
-        """
-        facts = model_metadata(
-            metadata,
-            val_error=val_error,
-            test_error=test_error,
-            threshold=threshold,
-            uq_type=uq_type,
-            uq_aggregate=uq_aggregate,
-        )
-        return self.add(domain, path, "models", metadata=facts, **options)[0]
-
-    def suggest_name(self, kind: str, domain: str | None = None) -> str:
-        """Return a file name for a new file of a kind, which no other one has."""
-        domain = None if domain is None else check_name(domain, "Domain")
-        return entry_files.suggested_name(entry_files.checked_kind(kind), domain)
-
-    def next_version(self, domain: str, kind: str = "data") -> int:
-        """Return the version that the next `add` would get, if nobody is quicker."""
-        key = (self.application, check_name(domain, "Domain"), str(entry_files.checked_kind(kind)))
-        return self._catalog.last_entry_version(key) + 1
+    def __repr__(self) -> str:
+        return f"Entries of {self.application!r} in {self._store.url}"
 
     # -- finding
 
@@ -297,6 +142,11 @@ class Entries(EntryChanges):
         NotFoundError, InvalidInputError
             For an unknown domain or kind, with the nearest.
         """
+        if name is not None and "/" in str(name):
+            raise InvalidInputError(
+                f"name is {str(name)!r}, and entries have the names of their files, without folders. "
+                f"Write name={Path(name).name!r}."
+            )
         return self._page([], domain, kind, version, order, limit, after, name=name, trashed=trashed)
 
     def search(
@@ -431,22 +281,6 @@ class Entries(EntryChanges):
     def _handle(self, record: EntryRecord) -> Entry:
         return Entry(record, self)
 
-    def _copy(self, path: Path) -> str:
-        """Keep a copy of a file and return its digest: that of the copy, should somebody write to the file meanwhile."""
-        if path.stat().st_size <= SMALL:
-            content = path.read_bytes()
-            digest = entry_files.digest_of_bytes(content)
-            key = f"{digest}{path.suffix.lower()}"
-            if not self._store.exist(FILES, [key])[0]:
-                with contextlib.suppress(AlreadyExistsError):  # from somebody else in this moment
-                    self._store.put(FILES, key, content, overwrite=False)
-            return digest
-        with self._store.stage(FILES) as staged:
-            shutil.copyfile(path, staged.path)
-            digest = entry_files.digest_of(staged.path)
-            staged.publish(f"{digest}{path.suffix.lower()}", overwrite=False)
-        return digest
-
     def _page(
         self,
         conditions: Sequence[Any],
@@ -517,22 +351,6 @@ def _hdf5(entry: Entry) -> Iterator[h5py.File]:
 
     with entry.open() as source, h5py.File(source, "r") as file:
         yield file
-
-
-def _several(given: Any) -> Sequence[Any]:
-    return [given] if isinstance(given, (str, os.PathLike, Entry)) else list(given)
-
-
-def _check_names(records: Sequence[EntryRecord]) -> None:
-    """Raise if two files of one version could not be told apart."""
-    seen: dict[str, EntryRecord] = {}
-    for record in records:
-        other = seen.setdefault(record.name, record)
-        if other is not record:
-            raise AlreadyExistsError(
-                f"{record.domain}/{record.kind} version {record.version} has a file {record.name!r}. "
-                "Give this one another name, or a version of its own."
-            )
 
 
 def _row(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:

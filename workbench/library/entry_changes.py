@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store
 
 FILES = "files"
+_SHOWN = 3  # ids of users that a message names
 Ref = str | Entry
 Refs = Ref | Iterable[Ref]
 Handles = list[Entry]
@@ -33,6 +34,8 @@ class EntryChanges(ABC):
 
     _store: Store
     _catalog: Catalog
+    #: what else may refer to an entry: words such as "a link to it", and a function that returns the ids of these for an entry's id
+    referrers: dict[str, Callable[[str], Iterable[str]]]
 
     @abstractmethod
     def find(self, ref: Ref) -> Entry:
@@ -117,19 +120,55 @@ class EntryChanges(ABC):
             promotions = (*record.promotions, before)
             return record.model_copy(update={**changes, "path": path, "promotions": promotions})
 
-        became: Sequence[EntryRecord] = [moved(record) for record in records]
+        became = [moved(record) for record in records]
         if any(key_of(a) == key_of(b) and a.path == b.path for a, b in zip(records, became, strict=True)):
             raise InvalidInputError(
                 f"{records[0].domain}/{records[0].kind} is where they are. Name another place."
             )
         if dry_run:
             return [self._handle(record) for record in became]
-        with self._copied(records, targets):
-            became = self._change(records, moved)
+        return self._move(records, moved, targets)
+
+    def move_back(self, entries: Refs, *, dry_run: bool = False) -> Handles:
+        """Undo the last `move` of entries: each goes to where it was before, with its file; this is remembered too.
+
+        Raises
+        ------
+        InvalidInputError
+            If one was never moved.
+        AlreadyExistsError, DamagedError
+            As `move`.
+        """
+        records = self._records(entries)
         for record in records:
-            if record.id in targets:
-                entry_files.found_path(record.path, self._root).unlink(missing_ok=True)
-        return [self._handle(record) for record in became]
+            if not record.promotions:
+                raise InvalidInputError(
+                    f"{record.domain}/{record.kind}@{record.version}/{record.name} was never moved. "
+                    "Name where it goes: ws.entries.move(entry, kind=...)."
+                )
+        time = now()
+        targets = {
+            record.id: entry_files.found_path(record.promotions[-1].path, self._root)
+            for record in records
+            if record.promotions[-1].path
+        }
+
+        def moved(record: EntryRecord) -> EntryRecord:
+            last = record.promotions[-1]
+            before = Promotion(
+                domain=record.domain,
+                kind=record.kind,
+                version=record.version,
+                path=record.path if last.path else "",
+                moved=time,
+            )
+            place = {"domain": last.domain, "kind": last.kind, "version": last.version}
+            place["path"] = last.path or record.path
+            return record.model_copy(update={**place, "promotions": (*record.promotions, before)})
+
+        if dry_run:
+            return [self._handle(moved(record)) for record in records]
+        return self._move(records, moved, targets)
 
     def remove(self, entries: Refs) -> Handles:
         """Put entries into the trash: they are found no more, and can be restored.
@@ -158,19 +197,20 @@ class EntryChanges(ABC):
         Raises
         ------
         InUseError
-            If other entries were made from one. ``force=True`` purges it nevertheless.
+            If something else refers to one: entries that were made from it, runs that read it, or what `referrers` name.
+            ``force=True`` purges it nevertheless.
         """
         records = self._records(entries)
         ids = {record.id for record in records}
         for record in [] if force else records:
-            users = [child for child in self._catalog.children_of_entry(record.id) if child not in ids]
-            if users:
-                raise InUseError(
-                    f"{record.domain}/{record.kind}@{record.version}/{record.name} is what {len(users)} other "
-                    f"entr{'ies were' if len(users) > 1 else 'y was'} made from ({', '.join(users[:3])}). "
-                    f"To purge it nevertheless: ws.entries.purge({record.id!r}, force=True).",
-                    users=tuple(users),
-                )
+            users = {
+                "made from it": [c for c in self._catalog.children_of_entry(record.id) if c not in ids],
+                "run with it": self._catalog.consumers(record.id, limit=_SHOWN + 1),
+            }
+            for what, look in self.referrers.items():
+                users[what] = [user for user in look(record.id) if user not in ids]
+            if any(users.values()):
+                raise _in_use(record, users)
         self._change(records, lambda record: None)
         files = sorted({record.file_key for record in records if not record.path})
         with self._catalog.change_entries([], files) as change:  # nobody adds one of these meanwhile
@@ -235,6 +275,20 @@ class EntryChanges(ABC):
         change.remember(key, version, found)
         return found
 
+    def _move(
+        self,
+        records: Sequence[EntryRecord],
+        moved: Callable[[EntryRecord], EntryRecord],
+        targets: dict[str, Path],
+    ) -> Handles:
+        """Copy what goes to another place, record where it went, and delete it where it was."""
+        with self._copied(records, targets):
+            became = self._change(records, moved)
+        for record in records:
+            if record.id in targets:
+                entry_files.found_path(record.path, self._root).unlink(missing_ok=True)
+        return [self._handle(record) for record in became]
+
     @contextmanager
     def _copied(self, records: Sequence[EntryRecord], targets: dict[str, Path]) -> Iterator[None]:
         """Copy files by reference to where they go; take the copies away if what follows fails."""
@@ -259,3 +313,15 @@ class EntryChanges(ABC):
             for path in made:
                 path.unlink(missing_ok=True)
             raise
+
+
+def _in_use(record: EntryRecord, users: Mapping[str, Sequence[str]]) -> InUseError:
+    words = []
+    for what, ids in users.items():
+        shown = ", ".join(ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
+        words += [f"{what}: {shown}"] if ids else []
+    return InUseError(
+        f"{record.domain}/{record.kind}@{record.version}/{record.name} is in use ({'; '.join(words)}). "
+        f"To purge it nevertheless: ws.entries.purge({record.id!r}, force=True).",
+        users=tuple(id_ for ids in users.values() for id_ in ids),
+    )

@@ -123,6 +123,9 @@ class FoldersInStep:
                 raise InvalidInputError(
                     f"There is no file to push in {local.path}: hidden ones and what {scope.what!r} leaves out do not count."
                 )
+            if there is not None and not move and not remove and not rehash:
+                self._remember(local, there, here, scope)
+                return BundleSync("push", diff, move, remove, there.version)
             sending = {change.path: here[change.path] for change in diff.changes if rehash and change.here}
             sending |= {path: here[path] for path in move}
             bundle_files.send(self._store, local, sending, tick, mend=rehash)
@@ -138,9 +141,11 @@ class FoldersInStep:
                     # deleted with another bundle meanwhile, or only now to be sent
                     bundle_files.send(self._store, local, {path: here[path] for path in move})
                     files = {**(there.files if there else {}), **{path: here[path] for path in move}}
-                    files = {path: file for path, file in sorted(files.items()) if path not in set(remove)}
+                    gone = set(remove)
+                    files = {path: file for path, file in sorted(files.items()) if path not in gone}
                     there = self._stored.publish(change, name, files, what, message, parents)
-        assert there is not None
+        if there is None:  # deleted meanwhile
+            raise self._stored.absent(name, None)
         self._remember(local, there, here, scope)
         return BundleSync("push", diff, move, remove, there.version)
 
@@ -205,7 +210,8 @@ class FoldersInStep:
                 return BundleSync("pull", diff, move, remove, there.version, dry_run=True)
             refuse_conflicts("pull", diff, prefer)
             bundle_files.fetch(self._store, local, {path: there.files[path] for path in move}, remove, tick)
-        here = {path: file for path, file in here.items() if path not in set(remove)}
+        gone = set(remove)
+        here = {path: file for path, file in here.items() if path not in gone}
         self._remember(local, there, {**here, **{path: there.files[path] for path in move}}, scope)
         return BundleSync("pull", diff, move, remove, there.version)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from workbench.catalog.family import chunks
 from workbench.errors import DamagedError, NotFoundError, did_you_mean, nearest
 from workbench.library.bundle_files import FILES
 from workbench.library.bundle_folder import check_tree
@@ -132,9 +133,10 @@ class StoredBundles:
                 gone = record.model_copy(update={"deleted": time, "files": {}})
                 change.put(gone)
                 self._store.put(RECORDS, _key(gone), gone.to_json())
-        with self._catalog.change_bundles() as change:  # nobody pushes one of these meanwhile
-            used = change.users_of(digests)
-            self._store.delete(FILES, sorted(digest for digest in digests if not used[digest]))
+        for some in chunks(sorted(digests)):  # not all at once: whoever pushes waits meanwhile
+            with self._catalog.change_bundles() as change:
+                used = change.users_of(some)
+                self._store.delete(FILES, [digest for digest in some if not used[digest]])
         return len(doomed)
 
     def reindex(self) -> int:

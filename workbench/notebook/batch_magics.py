@@ -83,7 +83,7 @@ class BatchMagics(Magics):  # type: ignore[misc]
     def algobatch(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm or a notebook over many points. As a cell magic the body holds parameters as YAML; lists vary."""
         from workbench.batch.places import check_writable
-        from workbench.batch_commands import batch_words, write_sweep_report
+        from workbench.commands.batch import batch_words, write_sweep_report
         from workbench.notebook.live_line import LiveLine
         from workbench.workspace import current
 

@@ -33,7 +33,7 @@ class BundleMagics(Magics):  # type: ignore[misc]
     @usage
     def bundle(self, line: str) -> Any:
         """Push a folder as a version of a bundle, pull one, show what differs, list, verify or delete."""
-        from workbench.bundle_commands import bundle_words
+        from workbench.commands.bundles import bundle_words
         from workbench.workspace import current
 
         args = vars(arguments_of(self.bundle, line))

@@ -172,7 +172,7 @@ def _entries(workspace: Workspace, magic: str, positional: list[str], word: str)
 def _pipes(
     workspace: Workspace, positional: list[str], word: str, namespace: dict[str, Any]
 ) -> Iterable[str]:
-    from workbench.pipeline_commands import find_pipeline, parameters_of, pipeline_runs, pipelines_in
+    from workbench.commands.pipelines import find_pipeline, parameters_of, pipeline_runs, pipelines_in
 
     if not positional:
         yield from ("list", "show", "run", "runs", "attach", "cancel")
@@ -204,7 +204,7 @@ def _versions(
 
 
 def _bundles(workspace: Workspace, positional: list[str], word: str) -> Iterable[str]:
-    from workbench.bundle_commands import ACTIONS
+    from workbench.commands.bundles import ACTIONS
 
     if not positional:
         yield from ACTIONS

@@ -30,14 +30,17 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @argument("--trash", action="store_true", help="Those in the trash instead.")
     @argument("--app", default=None, metavar="NAME", help="Of another application.")
     @argument("-n", "--limit", type=int, default=None, help="Entries per page.")
+    @argument("--browse", action="store_true", help="A table to search in, with buttons for its pages.")
     @output_can_be_silenced
     @line_magic
     @usage
     def entries(self, line: str) -> Any:
         """List entries, or search for some."""
-        from workbench.entry_commands import entries_words
+        from workbench.commands.entries import entries_words
 
         args = arguments_of(self.entries, _with_descending(line))
+        if args.browse:
+            return _browser(args)
         return entries_words(
             _entries(args.app),
             args.words,
@@ -64,7 +67,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @usage
     def entryadd(self, line: str) -> Any:
         """Add files to a domain, all under one version."""
-        from workbench.entry_commands import add_words
+        from workbench.commands.entries import add_words
 
         args = arguments_of(self.entryadd, line)
         added = add_words(
@@ -81,11 +84,48 @@ class EntryMagics(Magics):  # type: ignore[misc]
         return added if isinstance(added, str) else _page(added)
 
     @magic_arguments()
+    @argument("domain", nargs="?", default="", help="What the model is of.")
+    @argument("file", nargs="?", default="", help="TorchScript or safetensors.")
+    @argument("--app", default=None, metavar="NAME", help="For another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def modelform(self, line: str) -> Any:
+        """Show a form that adds a model with its errors and its measure of uncertainty."""
+        from workbench.notebook.model_form import ModelForm
+
+        args = arguments_of(self.modelform, line)
+        return ModelForm(_entries(args.app), args.domain, args.file)
+
+    @magic_arguments()
+    @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
+    @argument(
+        "--kind", default=None, help="The kind they become; data, where neither it nor --domain is given."
+    )
+    @argument("--domain", default=None, help="The domain they go to.")
+    @argument("--version", type=int, default=None, help="Another version instead of their own.")
+    @argument("--folder", default=None, help="Where files by reference go.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entrypromote(self, line: str) -> Any:
+        """Show what a promotion would do, with a button that does it and one that takes it back."""
+        from workbench.notebook.promotion_view import PromotionView
+
+        args = arguments_of(self.entrypromote, line)
+        where = {name: getattr(args, name) for name in ("kind", "domain", "version", "folder")}
+        if not any(where.values()):
+            where["kind"] = "data"
+        return PromotionView(_entries(args.app), args.refs, **where)
+
+    @magic_arguments()
     @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
     @argument("--kind", default=None, help="The kind they become.")
     @argument("--domain", default=None, help="The domain they go to.")
     @argument("--version", type=int, default=None, help="Another version instead of their own.")
     @argument("--folder", default=None, help="Where files by reference go.")
+    @argument("--back", action="store_true", help="To where they were before their last move.")
     @argument("--dry-run", action="store_true", help="Show what they would become; change nothing.")
     @argument("--app", default=None, metavar="NAME", help="Of another application.")
     @output_can_be_silenced
@@ -93,9 +133,11 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @usage
     def entrymove(self, line: str) -> Any:
         """Promote entries to another kind or domain; version and metadata stay."""
+        from workbench.commands.entries import move_words
+
         args = arguments_of(self.entrymove, line)
-        given = {name: getattr(args, name) for name in ("domain", "version", "folder", "dry_run")}
-        return _page(_entries(args.app).move(args.refs, args.kind, **given))
+        given = {name: getattr(args, name) for name in ("kind", "domain", "version", "folder")}
+        return _page(move_words(_entries(args.app), args.refs, back=args.back, dry_run=args.dry_run, **given))
 
     @magic_arguments()
     @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
@@ -109,7 +151,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @usage
     def entryremove(self, line: str) -> Any:
         """Put entries into the trash."""
-        from workbench.entry_commands import remove_words
+        from workbench.commands.entries import remove_words
 
         args = arguments_of(self.entryremove, line)
         if args.purge and not args.yes:
@@ -123,10 +165,21 @@ class EntryMagics(Magics):  # type: ignore[misc]
 
 
 def _entries(application: str | None) -> Entries:
-    from workbench.entry_commands import entries_of
+    from workbench.commands.entries import entries_of
     from workbench.workspace import current
 
     return entries_of(current(), application)
+
+
+def _browser(args: Any) -> Any:
+    from workbench.notebook.entry_browser import EntryBrowser
+
+    if len(args.words) > 1 or args.trash or args.version or any("=" in word for word in args.words):
+        raise UsageError(
+            "--browse takes a domain, --kind, --where, --order and -n; the rest is chosen in the table."
+        )
+    domain = args.words[0] if args.words else None
+    return EntryBrowser(_entries(args.app), domain, args.kind, args.where, order=args.order, limit=args.limit)
 
 
 def _page(entries: Any) -> Any:

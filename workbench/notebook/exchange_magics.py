@@ -76,7 +76,7 @@ class ExchangeMagics(Magics):  # type: ignore[misc]
     @usage
     def algodiff(self, line: str) -> Any:
         """Show what differs between two runs, or between two versions of algorithms."""
-        from workbench.commands import compare
+        from workbench.commands.runs import compare
 
         args = arguments_of(self.algodiff, line)
         return compare(self.workspace, args.a, args.b)

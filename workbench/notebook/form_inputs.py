@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from workbench.commands import read_inputs
+from workbench.commands.words import read_inputs
 from workbench.errors import InvalidInputError, NotFoundError
 from workbench.notebook.parameter_rows import say
 

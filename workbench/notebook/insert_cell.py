@@ -14,7 +14,7 @@ from typing import Any
 import anywidget
 
 from workbench.algorithms.parameters import Parameters
-from workbench.commands import split_words, write_call
+from workbench.commands.words import split_words, write_call
 from workbench.errors import InvalidInputError, InvalidParameterError
 
 MAX_LINE = 110

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.execution.run_html import head_html
 from workbench.notebook.live_line import LiveLine
 from workbench.notebook.style import CSS
-from workbench.pipelines.drawing import Shape, run_picture, shape_of
+from workbench.pipelines.drawing import run_picture
+from workbench.pipelines.shape import Shape, shape_of
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent

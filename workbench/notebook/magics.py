@@ -218,7 +218,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @usage
     def algorun(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Run an algorithm. As a cell magic the body holds parameters as YAML."""
-        from workbench.commands import executor_of, run_words
+        from workbench.commands.runs import executor_of, run_words
         from workbench.notebook.live_line import LiveLine
 
         args = arguments_of(self.algorun, line)
@@ -286,7 +286,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
             return run.resume()
         if args.action == "attach":
             if not hasattr(self.shell, "kernel"):  # a terminal shows no widget
-                from workbench.commands import follow
+                from workbench.commands.runs import follow
 
                 return follow(run, lambda text: print(text, end="", flush=True))
             return run.view()
@@ -302,7 +302,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @usage
     def algosession(self, line: str) -> Any:
         """List sessions, or the items of one with sizes and ages; or empty or drop it."""
-        from workbench.commands import session_words
+        from workbench.commands.sessions import session_words
 
         args = arguments_of(self.algosession, line)
         found = session_words(self.workspace, args.name, clear=args.clear, drop=args.drop)
@@ -319,7 +319,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @usage
     def algowhy(self, line: str) -> Any:
         """Tell why a run was computed or reused, and what differs from the nearest earlier run."""
-        from workbench.commands import why
+        from workbench.commands.runs import why
 
         return why(self.workspace, arguments_of(self.algowhy, line).id)
 
@@ -339,7 +339,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @usage
     def algoreplay(self, line: str) -> Any:
         """Compute a run again and compare its outputs with those of the first time."""
-        from workbench.commands import replay
+        from workbench.commands.runs import replay
 
         args = vars(arguments_of(self.algoreplay, line))
         return replay(self.workspace, args.pop("id"), **args)
@@ -352,15 +352,19 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument(
         "--direction", choices=["both", "up", "down"], default="both", help="up: what it was made from."
     )
+    @argument(
+        "-o", "--output", default=None, help="A .json file (W3C PROV), .svg file, .zip or folder (RO-Crate)."
+    )
     @output_can_be_silenced
     @line_magic
     @usage
     def algolineage(self, line: str) -> Any:
         """Draw what a run or dataset was made from, and what was made from it."""
-        from workbench.commands import lineage
+        from workbench.commands.runs import lineage
 
         args = arguments_of(self.algolineage, line)
-        return lineage(self.workspace, args.ref, args.generations, args.direction)
+        found = lineage(self.workspace, args.ref, args.generations, args.direction)
+        return found if args.output is None else found.export(args.output)
 
 
 def read_body(cell: str | None) -> dict[str, Any]:

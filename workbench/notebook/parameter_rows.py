@@ -14,6 +14,7 @@ from workbench.notebook.typed_text import NoValueError
 
 if TYPE_CHECKING:
     from workbench.algorithms.parameters import Parameters
+    from workbench.notebook.fields import Field
 
 
 class ParameterRow:
@@ -26,16 +27,24 @@ class ParameterRow:
         Says what is wrong with a value.
     changed : callable
         Called after every change.
+    field : Field, optional
+        Default: that of the parameter's type.
     """
 
-    def __init__(self, spec: ParameterSpec, parameters: Parameters, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spec: ParameterSpec,
+        parameters: Parameters,
+        changed: Callable[[], None],
+        field: Field | None = None,
+    ) -> None:
         self.spec = spec
         self._parameters = parameters
         self._changed = changed
         self.problem: str | None = None
         self.has_value = False
         self.value: Any = None
-        self.field = field_for(spec)
+        self.field = field_for(spec) if field is None else field
         self.field.widget.add_class("wb-field")
         self._label = widgets.HTML(f'<span title="{html.escape(spec.type)}">{html.escape(spec.name)}</span>')
         self._label.add_class("wb-label")
@@ -57,6 +66,11 @@ class ParameterRow:
         else:
             self.field.clear()
 
+    def complain(self, problem: str | None) -> None:
+        """Show what is wrong with the value beside the values of other rows; None where nothing is."""
+        self.problem = problem
+        self._show_problem()
+
     def _check(self) -> None:
         self.problem, self.has_value = None, False
         try:
@@ -68,9 +82,12 @@ class ParameterRow:
                 self.problem = str(error)
         except ValueError as error:
             self.problem = str(error)
+        self._show_problem()
+        self._changed()
+
+    def _show_problem(self) -> None:
         self._say.value = say(self.spec.description, self.problem)
         (self.field.widget.add_class if self.problem else self.field.widget.remove_class)("wb-wrong")
-        self._changed()
 
 
 def say(text: str, problem: str | None) -> str:

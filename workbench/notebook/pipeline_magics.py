@@ -61,7 +61,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
     @usage
     def pipe(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """List, show and run pipelines. As a cell magic the body holds parameters as YAML, by node."""
-        from workbench.pipeline_commands import find_pipeline, pipeline_rows, pipeline_run
+        from workbench.commands.pipelines import find_pipeline, pipeline_rows, pipeline_run
         from workbench.workspace import current
 
         args = arguments_of(self.pipe, line)
@@ -86,9 +86,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         return run
 
     def _run(self, workspace: Workspace, args: Any, cell: str | None, namespace: dict[str, Any]) -> Any:
-        from workbench.commands import executor_of
+        from workbench.commands.pipelines import find_pipeline, run_pipeline_words
+        from workbench.commands.runs import executor_of
         from workbench.notebook.live_picture import LivePicture
-        from workbench.pipeline_commands import find_pipeline, run_pipeline_words
 
         if args.background and args.debug:
             raise UsageError("--debug stops in the frame of a node, and -b does not wait for it. Keep one.")
@@ -109,8 +109,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             )
 
     def _runs(self, workspace: Workspace, what: str | None, namespace: dict[str, Any]) -> Any:
+        from workbench.commands.pipelines import pipeline_runs, pipelines_in
         from workbench.pages import Page
-        from workbench.pipeline_commands import pipeline_runs, pipelines_in
 
         known = pipelines_in(namespace)
         name = known[what].name if what in known else what

@@ -13,7 +13,8 @@ from workbench.models import RunRecord, RunStatus
 from workbench.notebook.painter import PAINTER, Painter
 from workbench.notebook.style import CSS
 from workbench.notebook.widget_tree import close_below
-from workbench.pipelines.drawing import run_picture, shape_of
+from workbench.pipelines.drawing import run_picture
+from workbench.pipelines.shape import shape_of
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent

@@ -14,12 +14,18 @@ CSS = f"""<style>
 .wb-title {{ font-weight: 600; margin-top: 6px; border-bottom: 1px solid {LINE}; }}
 .wb-grid {{ display: grid; grid-template-columns: 130px minmax(180px, 380px) 60px minmax(150px, 1fr);
   column-gap: 10px; row-gap: 2px; align-items: start; overflow: visible; }}
+.wb-no-units .wb-grid {{ grid-template-columns: 110px minmax(180px, 340px) 0 minmax(240px, 1fr); column-gap: 8px; }}
 .wb-grid > * {{ min-width: 0; margin-left: 0; margin-right: 0; }}
 .wb-add {{ margin-left: 140px !important; }}
 .wb-label .widget-html-content {{ line-height: 28px !important; text-align: right; overflow-wrap: anywhere; }}
 .wb-unit .widget-html-content {{ line-height: 28px !important; color: {MUTED}; white-space: nowrap; }}
 .wb-say .widget-html-content {{ min-height: 32px; font-size: 12px; display: grid; align-content: center; }}
 .wb-say .widget-html-content > * {{ grid-area: 1 / 1; align-self: center; line-height: 15px; overflow-wrap: anywhere; }}
+.wb-table .widget-html-content {{ overflow-x: auto; }}
+.wb-table table {{ border-collapse: collapse; margin: 4px 0; color: {TEXT}; }}
+.wb-table th, .wb-table td {{ padding: 3px 10px 3px 4px; border-bottom: 1px solid {LINE}; font-size: 12px; line-height: 16px; }}
+.wb-table tbody tr:hover {{ background: var(--jp-layout-color2, #eee); }}
+.wb-table pre {{ margin: 4px 0; font-family: {MONO}; font-size: 12px; white-space: pre-wrap; overflow-wrap: anywhere; color: {MUTED}; }}
 .wb-bad {{ color: {ERROR}; font-size: 12px; }}
 .wb-wrong input, .wb-wrong textarea, .wb-wrong select {{ border-color: {ERROR} !important; }}
 .wb-check label {{ width: auto !important; white-space: nowrap; font-size: 13px; display: flex; align-items: center; }}

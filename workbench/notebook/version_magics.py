@@ -23,7 +23,7 @@ class VersionMagics(Magics):  # type: ignore[misc]
     @usage
     def versions(self, line: str) -> Any:
         """List versions, newest first, with what changed; without a name, all that have some."""
-        from workbench.version_commands import versions_words
+        from workbench.commands.versions import versions_words
         from workbench.workspace import current
 
         args = arguments_of(self.versions, line)
@@ -41,7 +41,7 @@ class VersionMagics(Magics):  # type: ignore[misc]
     @usage
     def links(self, line: str) -> Any:
         """List which versions of steps worked together."""
-        from workbench.version_commands import links_words
+        from workbench.commands.versions import links_words
         from workbench.workspace import current
 
         args = arguments_of(self.links, line)
@@ -57,8 +57,8 @@ class VersionMagics(Magics):  # type: ignore[misc]
     @usage
     def retrain(self, line: str) -> Any:
         """Train again what is stale in a pipeline, in order, and save it."""
-        from workbench.commands import read_inputs
-        from workbench.pipeline_commands import find_pipeline
+        from workbench.commands.pipelines import find_pipeline
+        from workbench.commands.words import read_inputs
         from workbench.workspace import current
 
         args = arguments_of(self.retrain, line)

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import NotFoundError, RunCancelledError, RunError, WorkbenchError
+from workbench.execution.capture import captured
 from workbench.execution.events import RunEvent
-from workbench.execution.executor import Executor, Job
+from workbench.execution.executor import Job
 from workbench.execution.log_file import LogFile
 from workbench.execution.perform import settle_error
-from workbench.execution.process_identity import this_process
-from workbench.execution.reuse import AUTO, NEVER, ONLY, digest_of, key_of, reused
+from workbench.execution.reuse import AUTO, NEVER, ONLY, reused
 from workbench.execution.run import Run
-from workbench.execution.seeds import new_seed
-from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
-from workbench.names import new_id
-from workbench.pipelines.call import Call, argument_refs, perform_call, restore, trains
+from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus
+from workbench.pipelines.call import Call, perform_call
+from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.callbacks import Callbacks
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.graph import Port, Step
 from workbench.pipelines.handover import give, take_back, with_objects
+from workbench.pipelines.how import How
 from workbench.pipelines.live import CallRun, PipelineRun
-from workbench.pipelines.meaning import meaning
 from workbench.pipelines.plan import Plan
-from workbench.pipelines.values import NOTHING, Value, Values, is_plain, sources_of
+from workbench.pipelines.values import NOTHING, Value, Values, sources_of
 
 if TYPE_CHECKING:
     from workbench.catalog import Catalog
@@ -35,27 +33,6 @@ if TYPE_CHECKING:
 
 SKIPPED = "SKIPPED"
 LOOK_EVERY_S = 0.5  # whether the time is over
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a pipeline is to run; see `Pipelines.run`."""
-
-    place: Executor
-    reuse: str
-    echo: bool
-    debug: bool
-    tags: tuple[str, ...]
-
-    @property
-    def executor(self) -> str:
-        """The name of the executor."""
-        return self.place.name
-
-    @property
-    def is_here(self) -> bool:
-        """Whether nodes run one after the other, in the thread that conducts."""
-        return self.place.name == "kernel"
 
 
 class Conductor:
@@ -90,7 +67,7 @@ class Conductor:
         self._live = live
         self._how = how
         self._services = services
-        self._catalog = catalog
+        self._records = CallRecords(plan, how, live.record.id, catalog, services.datasets)
         self._run = run
         self._filing = filing
         self._values = Values(services.datasets)
@@ -123,12 +100,13 @@ class Conductor:
         try:
             self._filing.finish()  # what earlier pipelines have computed can be found then,
             self._services.runs.take_in()  # and what those of other processes have
-            self._inputs = [given.value(self._values) for given in self._plan.given]
-            live.change(inputs=sources_of(self._inputs))
-            live.advance(RunStatus.RUNNING, save=False)
-            self._callbacks.begin(self._arguments())
-            self._go()
-            self._finish(facts)
+            with captured(live):
+                self._inputs = [given.value(self._values) for given in self._plan.given]
+                live.change(inputs=sources_of(self._inputs))
+                live.advance(RunStatus.RUNNING, save=False)
+                self._callbacks.begin(self._arguments())
+                self._go()
+                self._finish(facts)
         except BaseException as error:
             self._cancel_children()
             self._skip_rest()
@@ -279,13 +257,17 @@ class Conductor:
         code, path = self._plan.code[step.path], step.path
         arguments = tuple(self._port(port) for port in step.sources)
         parents = sources_of(arguments)
-        record = self._record_of(step, arguments, parents)
+        record = self._records.new(step, arguments, parents)
         mode = self._how.reuse if step.node.deterministic else NEVER
-        found = self._find(step, record.reuse_parts) if mode in (AUTO, ONLY) and not self._how.debug else None
+        found = (
+            self._records.find(step, record.reuse_parts)
+            if mode in (AUTO, ONLY) and not self._how.debug
+            else None
+        )
         if found is not None:
             record = reused(record, found)
             self._services.runs.keep(record, record.model_dump_json().encode())
-            self._settle_call(step, record, self._from_record(step, record))
+            self._settle_call(step, record, self._records.values_of(step, record))
             return
         if mode == ONLY:
             why = f" ({code.unknown})" if code.unknown else ""
@@ -334,6 +316,7 @@ class Conductor:
         """Give a call to a worker."""
         path = give(call, record.id, self._services.settings.host_folder)
         self._calls[step.path] = path
+        self._set(step.path, run=record.id)
         job = Job(record, None, False, listener=lambda event: self._hear(step.path, event), call=str(path))
         self._children[step.path] = record.id
         try:
@@ -352,7 +335,7 @@ class Conductor:
         back = take_back(path)
         if back.state is not None:
             vars(step.node.what).update(back.state)
-        self._settle(step, record, with_objects(self._from_record(step, record), back), None)
+        self._settle(step, record, with_objects(self._records.values_of(step, record), back), None)
 
     def _settle_call(
         self, step: Step, record: RunRecord, given: tuple[Value, ...], error: BaseException | None = None
@@ -427,79 +410,6 @@ class Conductor:
         if self._how.debug and isinstance(error, Exception):
             raise error
 
-    # -- records
-
-    def _record_of(self, step: Step, arguments: Sequence[Value], parents: tuple[str, ...]) -> RunRecord:
-        """Return the record of a call that is about to begin."""
-        code = self._plan.code[step.path]
-        pid, pid_started, host, user = this_process()
-        parts = self._parts(step, arguments)
-        return RunRecord(
-            id=new_id(),
-            algorithm=step.node.label,
-            algorithm_name=step.node.label,
-            content=code.digest,
-            function=_importable(step),
-            inputs=parents,
-            arguments=argument_refs(arguments),
-            parameters={k: v if is_plain(v) else _shown(v) for k, v in code.parameters.items()},
-            executor=self._how.executor,
-            reuse=self._how.reuse,
-            reuse_key=key_of(parts) if parts and not self._how.debug else "",
-            reuse_parts=parts,
-            debug=self._how.debug,
-            seed=new_seed(),
-            timeout_s=step.node.options.get("timeout_s"),
-            priority=step.node.options.get("priority", 0),
-            tags=self._how.tags,
-            pipeline=self._live.record.id,
-            node=step.path,
-            pid=pid,
-            pid_started=pid_started,
-            host=host,
-            user=user,
-            created=now(),
-        )
-
-    def _parts(self, step: Step, arguments: Sequence[Value]) -> dict[str, str]:
-        """Return what the result of a call depends on; empty where nobody can tell."""
-        code = self._plan.code[step.path]
-        parameters = {
-            name: ["plain", value] if is_plain(value) else ["other", meaning(value)[0]]
-            for name, value in code.parameters.items()
-        }
-        if (
-            not code.digest
-            or not all(value.digest for value in arguments)
-            or ["other", ""] in parameters.values()
-        ):
-            return {}
-        return {
-            "code": code.digest,
-            "parameters": digest_of(parameters),
-            "inputs": digest_of([value.digest for value in arguments]),
-        }
-
-    def _find(self, step: Step, parts: dict[str, str]) -> RunRecord | None:
-        """Return the newest completed run of that key whose outputs can all be had."""
-        if not parts:
-            return None
-        for record in self._catalog.runs_with_key(key_of(parts)):
-            ids = [ref.dataset for ref in record.outputs if ref.dataset]
-            if any(ref.held for ref in record.outputs) or not self._services.datasets.are_whole(ids):
-                continue
-            if not trains(step.node.what) or restore(step.node.what, record, self._services.datasets):
-                return record
-        return None
-
-    def _from_record(self, step: Step, record: RunRecord) -> tuple[Value, ...]:
-        """Return the values that a reused call had given, under the names that they have here."""
-        names = list(dict.fromkeys(ref.name for ref in record.outputs))
-        return tuple(
-            self._values.found([r for r in record.outputs if r.name == name], record.inputs, name=here)
-            for name, here in zip(names, step.node.outputs, strict=True)
-        )
-
     # -- values, events, ends
 
     def _port(self, port: Port) -> Value:
@@ -530,12 +440,14 @@ class Conductor:
 
     def _hear(self, path: str, event: RunEvent) -> None:
         """Take an event of a node's run, in the thread where it happens."""
-        self._children.setdefault(path, event.run_id)
-        self._fractions[path] = event.fraction
+        if path not in self._children:
+            self._children[path] = event.run_id
+            self._set(path, run=event.run_id)
         if event.kind == "state" and event.status.is_final:
             if not self._how.is_here:
                 self._ended.put((path, self._services.runs.get(event.run_id)))
-        elif event.kind == "progress" or not self._live.node(path).run:
+        elif event.kind == "progress":
+            self._fractions[path] = event.fraction
             self._set(path, run=event.run_id)
 
     def _set(self, path: str, **changes: Any) -> None:
@@ -564,20 +476,6 @@ class Conductor:
         return {
             node.name: round(node.seconds, 6) for node in self._live.record.nodes if node.seconds is not None
         }
-
-
-def _importable(step: Step) -> str:
-    """Return where a function can be imported from, ``module:name``; empty for one of a notebook or inside another one."""
-    what = step.node.what
-    module, name = getattr(what, "__module__", None), getattr(what, "__qualname__", "")
-    if step.node.kind != "function" or not module or module == "__main__" or "<" in name:
-        return ""
-    return f"{module}:{name}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _dot(record: RunRecord | None, cause: BaseException | None) -> str:

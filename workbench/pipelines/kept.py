@@ -113,6 +113,25 @@ class KeptVersions:
             for above in node.upstream
         }
 
+    def missing_edges(self) -> list[tuple[str, str]]:
+        """Return the edges that are not valid, as far as anything is known of the node that reads."""
+        known = set(self._links.steps())
+        return [
+            edge
+            for edge, valid in self.valid_edges().items()
+            if not valid and self._nodes[edge[1]].name in known
+        ]
+
+    def numbers(self) -> dict[str, str]:
+        """Return the number of each node whose version is registered, as it is now."""
+        found = {}
+        for path, node in self._nodes.items():
+            same = (v.number for v in self._links.versions(node.name) if not changes(v.version, node.version))
+            number = next(same, None)
+            if number is not None:
+                found[path] = number
+        return found
+
     def why_none_fits(self, step: LoadableStep) -> str:
         """Return why no version that is kept of a step can be used by its code."""
         for kept in self._links.versions(step):

@@ -16,7 +16,9 @@ from workbench.registry import Registry
 if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.links import StepVersion
+    from workbench.models import NodeRecord
     from workbench.pages import Page, Row
+    from workbench.pipelines.kept import KeptVersions
 
 _WORKSPACE = Registry(
     "workspace",
@@ -189,15 +191,18 @@ class Pipeline:
     def missing_links(self) -> Collection[tuple[str, str]]:
         """Return the edges (from, to) whose two nodes never worked together in these versions, as far as the open workspace knows.
 
-        Of a pipeline that was never saved nothing is known, so none is missing.
+        Of a node that was never saved nothing is known, so nothing is missing.
         """
+        kept = self._kept()
+        return () if kept is None else kept.missing_edges()
+
+    def _kept(self) -> KeptVersions | None:
+        """Return what the open workspace knows of its steps."""
         where = _WORKSPACE.get("opened")()
-        if where is None or not where.pipelines.exists(self.name):
-            return ()
         try:
-            return [edge for edge, is_valid in where.pipelines.valid_edges(self).items() if not is_valid]
+            return None if where is None else where.pipelines.kept(self)
         except WorkbenchError:  # such as an algorithm that is not deployed there: its node says so
-            return ()
+            return None
 
     def _repr_html_(self) -> str:
         from workbench.pipelines.drawing import picture
@@ -205,10 +210,13 @@ class Pipeline:
 
         where = _WORKSPACE.get("opened")()
         ends = [(port.step, name) for port, name in zip(self.graph.outputs, self.outputs, strict=True)]
+        kept = self._kept()
+        numbers = {} if kept is None else kept.numbers()
+        nodes = drawn_nodes(self.graph, where.algorithms if where is not None else None)
         drawn = picture(
-            drawn_nodes(self.graph, where.algorithms if where is not None else None),
+            [n if n.kind == "algorithm" else _numbered(n, numbers.get(n.name, n.version)) for n in nodes],
             ends,
-            missing=self.missing_links(),
+            missing=() if kept is None else kept.missing_edges(),
             title=f"pipeline {self.name}",
         )
         return f"<div><b>{html.escape(self.name)}</b></div>{drawn}"
@@ -219,6 +227,10 @@ class Pipeline:
     def __repr__(self) -> str:
         names = ", ".join(node.name for node in self.wiring.order)
         return f"Pipeline({self.name!r}: {', '.join(self.inputs) or 'nothing'} -> [{names}] -> {', '.join(self.outputs) or 'nothing'})"
+
+
+def _numbered(node: NodeRecord, version: str) -> NodeRecord:
+    return node.model_copy(update={"version": version})
 
 
 def _pipelines(workspace: Any) -> Any:

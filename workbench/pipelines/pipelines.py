@@ -18,9 +18,11 @@ from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.models import RunRecord, now
 from workbench.names import check_name, new_id
 from workbench.pages import Page, Row
-from workbench.pipelines.conductor import Conductor, How
+from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
+from workbench.pipelines.how import How
+from workbench.pipelines.kept import KeptVersions
 from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
@@ -166,6 +168,7 @@ class Pipelines(SavedPipelines):
             services.runs,
             LogFile(services.store, record.id),
             lowest_level=services.settings.log_level,
+            echo=how.echo,
         )
         if on_event is not None:
             live.subscribe(on_event)
@@ -235,6 +238,10 @@ class Pipelines(SavedPipelines):
     def valid_edges(self, pipeline: Pipeline) -> dict[tuple[str, str], bool]:
         """Tell of each edge, as (path, path), whether the two nodes worked together as they are now."""
         return self._saver.kept(pipeline).valid_edges()
+
+    def kept(self, pipeline: Pipeline) -> KeptVersions:
+        """Return what is kept of the steps of a pipeline: the best versions, what is missing, what is stale."""
+        return self._saver.kept(pipeline)
 
     def retrain(self, pipeline: Pipeline, *inputs: Any, force: bool = False, **options: Any) -> Page[Row]:
         """Run a pipeline that trains, if something of it is stale, and save it.

@@ -176,6 +176,8 @@ class Values:
 
 def is_plain(value: Any, *, longest: int = LONGEST_PLAIN) -> bool:
     """Tell whether JSON gives a value back exactly as it is, and it is small."""
+    if value is None or type(value) in (bool, int, float):
+        return True
     if not _is_json(value):
         return False
     try:

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -130,7 +131,9 @@ class Version:
 
     def trained(self, time_s: float, kind: VersionKind | str = VersionKind.PATCH) -> Version:
         """Return the version of what was trained at a time (seconds since 1970): the time goes to one digest."""
-        version = self + Version.of_value(TRAINED, float(time_s), kind)
+        digest = _sha1(str(float(time_s)))
+        shown = datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        version = self + Version.of_facts(TRAINED, FieldFacts(VersionKind.of(kind), digest, shown))
         return Version(version.major, version.minor, version.patch, float(time_s), version.fields)
 
     def inside(self, place: str) -> Version:

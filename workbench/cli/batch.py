@@ -69,7 +69,7 @@ def batch(open_workspace: Callable[[], Workspace], leave: Callable[[int], None],
 
 
 def _run(workspace: Workspace, given: dict[str, Any]) -> Sweep:
-    from workbench.batch_commands import batch_words
+    from workbench.commands.batch import batch_words
 
     return batch_words(
         workspace,
@@ -100,7 +100,7 @@ def _finish(sweep: Sweep, given: dict[str, Any], leave: Callable[[int], None]) -
         write = sweep.to_parquet if output.suffix == ".parquet" else sweep.to_csv
         click.echo(f"wrote {write(output)}")
     if given["report"]:
-        from workbench.batch_commands import write_sweep_report
+        from workbench.commands.batch import write_sweep_report
 
         click.echo(write_sweep_report(sweep, given["report"]))
     if sweep.status != "COMPLETED":
@@ -128,7 +128,7 @@ def _progress(given: dict[str, Any]) -> Callable[[SweepEvent], None] | None:
 
 def _schedule(workspace: Workspace, given: dict[str, Any]) -> str:
     from workbench.batch.schedule import every, log_of
-    from workbench.batch_commands import schedule_words
+    from workbench.commands.batch import schedule_words
 
     if given["every"] and given["cron"]:
         raise InvalidInputError("--every and --cron are two ways to say when. Keep one.")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.commands import read_inputs
+from workbench.commands.words import read_inputs
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError, did_you_mean
 from workbench.names import LAST
 from workbench.pages import Page, Row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workbench.commands import OPEN
+from workbench.cli.context import OPEN
 
 
 @click.command()
@@ -17,7 +17,7 @@ def versions(ctx: click.Context, name: str | None, before: str | None, after: st
 
     With BEFORE, and perhaps AFTER: what differs between two versions.
     """
-    from workbench.version_commands import versions_words
+    from workbench.commands.versions import versions_words
 
     click.echo(repr(versions_words(ctx.meta[OPEN](ctx, looks=True), name, before, after)))
 
@@ -28,6 +28,6 @@ def versions(ctx: click.Context, name: str | None, before: str | None, after: st
 @click.pass_context
 def links(ctx: click.Context, downstream: str | None, upstream: str | None) -> None:
     """List which versions of steps worked together."""
-    from workbench.version_commands import links_words
+    from workbench.commands.versions import links_words
 
     click.echo(repr(links_words(ctx.meta[OPEN](ctx, looks=True), downstream, upstream)))

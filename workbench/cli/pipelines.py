@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.commands import OPEN
+from workbench.cli.context import OPEN
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
@@ -21,7 +21,7 @@ def pipeline() -> None:
 @click.pass_context
 def pipeline_ls(ctx: click.Context) -> None:
     """List the pipelines that were saved or run here, with their last run."""
-    from workbench.pipeline_commands import pipeline_rows
+    from workbench.commands.pipelines import pipeline_rows
 
     click.echo(repr(pipeline_rows(ctx.meta[OPEN](ctx, looks=True))))
 
@@ -31,9 +31,9 @@ def pipeline_ls(ctx: click.Context) -> None:
 @click.pass_context
 def pipeline_show(ctx: click.Context, what: str) -> None:
     """Show the nodes of a pipeline, or how those of a run stand (its id, or last)."""
+    from workbench.commands.pipelines import described, find_pipeline
+    from workbench.commands.pipelines import pipeline_run as run_of
     from workbench.names import LAST, is_id
-    from workbench.pipeline_commands import described, find_pipeline
-    from workbench.pipeline_commands import pipeline_run as run_of
 
     if is_id(what) or what == LAST:
         run = run_of(ctx.meta[OPEN](ctx, looks=True), what)
@@ -59,7 +59,7 @@ def pipeline_run(ctx: click.Context, /, what: str, words: tuple[str, ...], **opt
     """Run a pipeline of a Python file or module on dataset ids, names or files; exit with 1 if it does not complete."""
     import sys
 
-    from workbench.pipeline_commands import find_pipeline, run_pipeline_words
+    from workbench.commands.pipelines import find_pipeline, run_pipeline_words
 
     found = find_pipeline(what)
     workspace = ctx.meta[OPEN](ctx)

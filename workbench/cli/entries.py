@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.commands import OPEN
+from workbench.cli.context import OPEN
 
 if TYPE_CHECKING:
     from workbench.library.entries import Entries
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def entries(ctx: click.Context, app: str | None) -> None:
     """Files of domains, with versions and metadata."""
-    from workbench.entry_commands import entries_of
+    from workbench.commands.entries import entries_of
 
     def opened(**how: Any) -> Entries:
         return entries_of(ctx.meta[OPEN](ctx, **how), app)
@@ -39,7 +39,7 @@ def entries(ctx: click.Context, app: str | None) -> None:
 @click.pass_obj
 def entries_ls(open_entries: Callable[..., Entries], /, words: tuple[str, ...], **options: Any) -> None:
     """List entries, or search for some."""
-    from workbench.entry_commands import entries_words
+    from workbench.commands.entries import entries_words
 
     click.echo(repr(entries_words(open_entries(looks=True), words, **options)))
 
@@ -63,7 +63,7 @@ def entries_add(
     **options: Any,
 ) -> None:
     """Add files to a domain, all under one version."""
-    from workbench.entry_commands import add_words
+    from workbench.commands.entries import add_words
 
     _say(add_words(open_entries(), domain, words, check=not no_check, **options))
 
@@ -74,13 +74,14 @@ def entries_add(
 @click.option("--domain", help="The domain they go to.")
 @click.option("--version", type=int, help="Another version instead of their own.")
 @click.option("--folder", help="Where files by reference go.")
+@click.option("--back", is_flag=True, help="To where they were before their last move.")
 @click.option("--dry-run", is_flag=True, help="Show what they would become; change nothing.")
 @click.pass_obj
-def entries_move(
-    open_entries: Callable[..., Entries], /, refs: tuple[str, ...], kind: str | None, **options: Any
-) -> None:
+def entries_move(open_entries: Callable[..., Entries], /, refs: tuple[str, ...], **options: Any) -> None:
     """Promote entries (id, DOMAIN/KIND@VERSION[/NAME]) to another kind or domain; version and metadata stay."""
-    _say(open_entries(looks=True).move(refs, kind, **options))
+    from workbench.commands.entries import move_words
+
+    _say(move_words(open_entries(looks=True), refs, **options))
 
 
 @entries.command("rm")
@@ -94,7 +95,7 @@ def entries_rm(
     open_entries: Callable[..., Entries], /, refs: tuple[str, ...], yes: bool, purge: bool, **options: Any
 ) -> None:
     """Put entries into the trash."""
-    from workbench.entry_commands import remove_words
+    from workbench.commands.entries import remove_words
 
     if purge and not yes:
         click.confirm(f"Delete {', '.join(refs)} for good?", abort=True)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.commands import split_words
+from workbench.commands.words import split_words
 from workbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -94,6 +94,18 @@ def add_words(
     number = entries.next_version(domain, kind) if version is None else version
     how = "by reference" if reference else "copied"
     return f"would add to {domain}/{kind} as version {number}, {how}: {', '.join(files) or 'no file'}"
+
+
+def move_words(
+    entries: Entries, refs: Sequence[str], *, back: bool = False, dry_run: bool = False, **where: Any
+) -> list[Entry]:
+    """Promote entries, or take their last promotion back."""
+    if not back:
+        return entries.move(refs, dry_run=dry_run, **where)
+    given = [name for name, value in where.items() if value is not None]
+    if given:
+        raise InvalidInputError(f"--back goes to where they were. Leave --{given[0]} out.")
+    return entries.move_back(refs, dry_run=dry_run)
 
 
 def remove_words(

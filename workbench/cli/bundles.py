@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from workbench.commands import OPEN
+from workbench.cli.context import OPEN
 
 Command = Callable[..., Any]
 
@@ -110,7 +110,7 @@ def bundle_rm(ctx: click.Context, name: str, yes: bool) -> None:
 
 
 def _do(ctx: click.Context, action: str, looks: bool = True, **given: Any) -> None:
-    from workbench.bundle_commands import bundle_words
+    from workbench.commands.bundles import bundle_words
 
     done = bundle_words(ctx.meta[OPEN](ctx, looks=looks).bundles, action, **given)
     click.echo(done if isinstance(done, str) else repr(done))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.bundle_cli import bundle
-from workbench.commands import OPEN
-from workbench.entry_cli import entries
+from workbench.cli.bundles import bundle
+from workbench.cli.context import OPEN
+from workbench.cli.entries import entries
+from workbench.cli.pipelines import pipeline
+from workbench.cli.versions import links, versions
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
-from workbench.pipeline_cli import pipeline
 from workbench.version import __version__
-from workbench.version_cli import links, versions
 
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
@@ -145,7 +145,7 @@ def run(
     **options: Any,
 ) -> None:
     """Run an algorithm (NAME[@VERSION] or a folder) on datasets or files."""
-    from workbench.commands import executor_of, run_words
+    from workbench.commands.runs import executor_of, run_words
 
     workspace = _open(ctx)
     where = executor_of(workspace, executor, background=background)
@@ -218,7 +218,7 @@ def _target(output: Path, number: int, count: int) -> Path:
 @click.pass_context
 def batch(ctx: click.Context, /, **given: Any) -> None:
     """Run an algorithm (NAME[@VERSION] or a folder) or a notebook over many points; nothing lists the sweeps."""
-    from workbench.batch_cli import batch as do
+    from workbench.cli.batch import batch as do
 
     do(lambda: _open(ctx), ctx.exit, **given)
 
@@ -247,7 +247,7 @@ def jobs(
     elif action == "resume":
         click.echo(repr(found.resume()))
     elif action == "attach":
-        from workbench.commands import follow
+        from workbench.commands.runs import follow
 
         click.echo(repr(follow(found, lambda text: click.echo(text, nl=False))))
     else:
@@ -259,7 +259,7 @@ def jobs(
 @click.pass_context
 def why(ctx: click.Context, run_id: str) -> None:
     """Tell why a run (its id, or last) was computed or reused, and what differs from the nearest one."""
-    from workbench.commands import why as explain
+    from workbench.commands.runs import why as explain
 
     click.echo(repr(explain(_open(ctx, looks=True), run_id)))
 
@@ -276,7 +276,7 @@ def why(ctx: click.Context, run_id: str) -> None:
 @click.pass_context
 def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
     """Compute a run (its id, or last) again and compare its outputs; exit with 1 if they differ."""
-    from workbench.commands import replay as again
+    from workbench.commands.runs import replay as again
 
     done = again(_open(ctx, looks=True), run_id, **options)
     click.echo(repr(done))
@@ -300,7 +300,7 @@ def checkout(ctx: click.Context, algorithm: str, folder: str, source: str | None
 @click.pass_context
 def compare(ctx: click.Context, a: str, b: str | None) -> None:
     """Show what differs between two runs (ids, or last: the default), or two versions (default: the one before)."""
-    from workbench.commands import compare as side_by_side
+    from workbench.commands.runs import compare as side_by_side
 
     click.echo(repr(side_by_side(_open(ctx, looks=True), a, b)))
 
@@ -318,7 +318,7 @@ def compare(ctx: click.Context, a: str, b: str | None) -> None:
 @click.pass_context
 def lineage(ctx: click.Context, /, ref: str, generations: int, direction: str, output: Path | None) -> None:
     """Show what a run or dataset was made from, and what was made from it."""
-    from workbench.commands import lineage as walk
+    from workbench.commands.runs import lineage as walk
 
     found = walk(_open(ctx, looks=True), ref, generations, direction)
     click.echo(f"wrote {found.export(output)}" if output else repr(found))
@@ -331,7 +331,7 @@ def lineage(ctx: click.Context, /, ref: str, generations: int, direction: str, o
 @click.pass_context
 def session(ctx: click.Context, name: str | None, clear: bool, drop: bool) -> None:
     """List sessions, or the items of one; or empty or drop it."""
-    from workbench.commands import session_words
+    from workbench.commands.sessions import session_words
 
     click.echo(repr(session_words(_open(ctx), name, clear=clear, drop=drop)))
 
@@ -404,7 +404,7 @@ def template() -> None:
 @click.pass_context
 def template_new(ctx: click.Context, algorithm: str, path: str | None, force: bool) -> None:
     """Write a notebook that runs ALGORITHM: load inputs, run, show, record. PATH may be workbench://NAME.ipynb."""
-    from workbench.commands import make_template
+    from workbench.commands.templates import make_template
 
     click.echo(f"wrote {make_template(_open(ctx), algorithm, path, force=force)}")
 
@@ -482,9 +482,9 @@ def host() -> None:
 @click.pass_context
 def host_status(ctx: click.Context) -> None:
     """Show what the run host is doing."""
-    from workbench import commands
+    from workbench.commands import host as run_host
 
-    click.echo(commands.host_text(commands.host_status(_open(ctx, looks=True))))
+    click.echo(run_host.host_text(run_host.host_status(_open(ctx, looks=True))))
 
 
 @host.command("stop")
@@ -492,9 +492,9 @@ def host_status(ctx: click.Context) -> None:
 @click.pass_context
 def host_stop(ctx: click.Context, force: bool) -> None:
     """End the run host."""
-    from workbench import commands
+    from workbench.commands import host as run_host
 
-    click.echo(commands.stop_host(_open(ctx, looks=True), force=force))
+    click.echo(run_host.stop_host(_open(ctx, looks=True), force=force))
 
 
 @main.command()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.batch.axis_text import is_draw, read_axis
-from workbench.commands import read_inputs, split_words
+from workbench.commands.words import read_inputs, split_words
 from workbench.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -1,0 +1,129 @@
+"""The records of calls: what one says before it begins, and which earlier one may stand for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.execution.process_identity import this_process
+from workbench.execution.reuse import digest_of, key_of
+from workbench.execution.seeds import new_seed
+from workbench.models import RunRecord, now
+from workbench.names import new_id
+from workbench.pipelines.call import argument_refs, restore, trains
+from workbench.pipelines.graph import Step
+from workbench.pipelines.how import How
+from workbench.pipelines.meaning import meaning
+from workbench.pipelines.plan import Plan
+from workbench.pipelines.values import Value, Values, is_plain
+
+if TYPE_CHECKING:
+    from workbench.catalog import Catalog
+    from workbench.library.datasets import Datasets
+
+
+class CallRecords:
+    """Makes and finds the records of calls of one run of a pipeline.
+
+    Parameters
+    ----------
+    plan : Plan
+    how : How
+    pipeline_run : str
+        The id of the run.
+    catalog : Catalog
+    datasets : Datasets
+    """
+
+    def __init__(self, plan: Plan, how: How, pipeline_run: str, catalog: Catalog, datasets: Datasets) -> None:
+        self._plan = plan
+        self._how = how
+        self._pipeline_run = pipeline_run
+        self._catalog = catalog
+        self._datasets = datasets
+        self._values = Values(datasets)
+
+    def new(self, step: Step, arguments: Sequence[Value], parents: tuple[str, ...]) -> RunRecord:
+        """Return the record of a call that is about to begin."""
+        code = self._plan.code[step.path]
+        pid, pid_started, host, user = this_process()
+        parts = self._parts(step, arguments)
+        return RunRecord(
+            id=new_id(),
+            algorithm=step.node.label,
+            algorithm_name=step.node.label,
+            content=code.digest,
+            function=_importable(step),
+            inputs=parents,
+            arguments=argument_refs(arguments),
+            parameters={k: v if is_plain(v) else _shown(v) for k, v in code.parameters.items()},
+            executor=self._how.executor,
+            reuse=self._how.reuse,
+            reuse_key=key_of(parts) if parts and not self._how.debug else "",
+            reuse_parts=parts,
+            debug=self._how.debug,
+            seed=new_seed(),
+            timeout_s=step.node.options.get("timeout_s"),
+            priority=step.node.options.get("priority", 0),
+            tags=self._how.tags,
+            pipeline=self._pipeline_run,
+            node=step.path,
+            pid=pid,
+            pid_started=pid_started,
+            host=host,
+            user=user,
+            created=now(),
+        )
+
+    def _parts(self, step: Step, arguments: Sequence[Value]) -> dict[str, str]:
+        """Return what the result of a call depends on; empty where nobody can tell."""
+        code = self._plan.code[step.path]
+        parameters = {
+            name: ["plain", value] if is_plain(value) else ["other", meaning(value)[0]]
+            for name, value in code.parameters.items()
+        }
+        if (
+            not code.digest
+            or not all(value.digest for value in arguments)
+            or ["other", ""] in parameters.values()
+        ):
+            return {}
+        return {
+            "code": code.digest,
+            "parameters": digest_of(parameters),
+            "inputs": digest_of([value.digest for value in arguments]),
+        }
+
+    def find(self, step: Step, parts: dict[str, str]) -> RunRecord | None:
+        """Return the newest completed run of that key whose outputs can all be had."""
+        if not parts:
+            return None
+        for record in self._catalog.runs_with_key(key_of(parts)):
+            ids = [ref.dataset for ref in record.outputs if ref.dataset]
+            if any(ref.held for ref in record.outputs) or not self._datasets.are_whole(ids):
+                continue
+            if not trains(step.node.what) or restore(step.node.what, record, self._datasets):
+                return record
+        return None
+
+    def values_of(self, step: Step, record: RunRecord) -> tuple[Value, ...]:
+        """Return the values that a reused call had given, under the names that they have here."""
+        names = list(dict.fromkeys(ref.name for ref in record.outputs))
+        return tuple(
+            self._values.found([r for r in record.outputs if r.name == name], record.inputs, name=here)
+            for name, here in zip(names, step.node.outputs, strict=True)
+        )
+
+
+def _importable(step: Step) -> str:
+    """Return where a function can be imported from, ``module:name``; empty for one of a notebook or inside another one."""
+    what = step.node.what
+    module, name = getattr(what, "__module__", None), getattr(what, "__qualname__", "")
+    if step.node.kind != "function" or not module or module == "__main__" or "<" in name:
+        return ""
+    return f"{module}:{name}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
