@@ -486,4 +486,5 @@ class LinkRecord(Record):
     upstream: str
     number: tuple[int, int, int]  # of the upstream step
     downstream_number: tuple[int, int, int] | None = None  # None: whichever it has
+    digests: tuple[str, str] = ("", "")  # of the upstream and the downstream version that were meant
     created: datetime

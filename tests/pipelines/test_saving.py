@@ -27,7 +27,7 @@ from workbench.errors import (
     VersionError,
 )
 from workbench.steps import JsonStep, SklearnStep, Step, TorchStep
-from workbench.versions import VersionedField
+from workbench.versions import VersionedField, version_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 5))
@@ -334,6 +334,23 @@ class TestLoading:
         trained(reduce=Wider).save()
         assert predict(reduce=Wider).load().run(X).result().shape == (80,)
         assert predict().load().run(X).result().shape == (80,)  # the older code still finds its states
+
+    def test_training_may_be_major_so_that_it_takes_downstream_along(self, ws):
+        class Turning(Reduce):
+            name = "reduce"
+            training_update_version = "major"
+
+        trained(reduce=Turning).save()
+        predict(reduce=Turning).load()
+        only = Pipeline([Node(Scale(), "x", "s"), Node(Turning("fit"), "s")], inputs=["x"], name="only")
+        only.run(X, reuse="never").result()
+        assert only.save().nodes["reduce"] == "reduce@2.0.0"
+        with pytest.raises(
+            VersionError, match=r"it worked with reduce@1\.0\.0, and since then trained again"
+        ):
+            predict(reduce=Turning).load()
+        assert list(ws.pipelines.stale(train(reduce=Turning))) == ["classify"]
+        assert ws.links.outdated("reduce", version_of(Turning)) == ()  # its code has not changed
 
     def test_one_version_of_the_pipeline_is_loaded_exactly(self, ws):
         first = trained()

@@ -235,8 +235,10 @@ class EntryCatalog:
         with self._database.read() as connection:
             scopes = sa.select(entry_scopes.c.id).where(entry_scopes.c.application == application)
             for scope in connection.scalars(scopes).all():
-                for some in (c.value.is_not(None), c.text.is_not(None)):  # each has its index
-                    found |= set(distinct(connection, c.key, [c.scope == scope, some]))
+                # on SQLite numbers and texts have an index each; on PostgreSQL either knows all keys
+                both = [[c.value.is_not(None)], [c.text.is_not(None)]] if self._database.is_sqlite else [[]]
+                for some in both:
+                    found |= set(distinct(connection, c.key, [c.scope == scope, *some]))
         return sorted(found)
 
     def children_of_entry(self, id: str) -> list[str]:

@@ -65,14 +65,14 @@ class Entries(EntryChanges, EntryAdditions):
         self._catalog = catalog
         self._settings = settings
         self.application = application
-        self.referrers = {}
+        self._referrers = {}
 
     def of(self, application: str) -> Entries:
         """Return the entries of an application, apart from those of all others."""
         found = Entries(
             self._store, self._catalog, self._settings, check_name(application, "Application name")
         )
-        found.referrers = self.referrers
+        found._referrers = self._referrers
         return found
 
     def __repr__(self) -> str:
@@ -271,6 +271,12 @@ class Entries(EntryChanges, EntryAdditions):
             raise DamagedError(
                 f"The file of {_what(record)} is not what was added. Restore it from a backup, or add it again."
             )
+
+    def lineage_of(self, record: EntryRecord, generations: int) -> Page[dict[str, Any]]:
+        """Return a row for each entry that a record was made from or that was made from it."""
+        from workbench.library.entry_lineage import lineage
+
+        return lineage(self._catalog, record, generations)
 
     def reindex(self) -> int:
         """Record in the catalog what the store holds, for all applications; return how many entries there are."""
