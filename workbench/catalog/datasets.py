@@ -51,10 +51,14 @@ class DatasetCatalog:
 
     _database: Database
 
-    def put_datasets(self, records: Sequence[DatasetRecord]) -> None:
-        """Record datasets, or replace those of the same id, in one transaction."""
+    def put_datasets(self, records: Sequence[DatasetRecord], *, are_new: bool = False) -> None:
+        """Record datasets, or replace those of the same id, in one transaction; with ``are_new`` there are none of these ids."""
+        if are_new and len(records) == 1 and self._database.is_sqlite:
+            with self._database.quick() as quick:
+                FAMILY.put_quickly(quick, records[0], None)
+            return
         with self._database.write() as connection:
-            FAMILY.put(connection, records)
+            FAMILY.put(connection, records, {} if are_new else None)
 
     def get_datasets(self, ids: Iterable[str]) -> dict[str, DatasetRecord]:
         """Return the datasets that are there, by id, in the order of the ids."""

@@ -486,14 +486,14 @@ class Datasets:
             )
             for i, ((digest, keys), name) in enumerate(zip(stored, names, strict=True))
         ]
-        self._save(records)
+        self._save(records, are_new=True)
         self._contents.keep(dict(zip((record.digest for record in records), trees, strict=True)))
         return [Dataset(record, self) for record in records]
 
-    def _save(self, records: Sequence[DatasetRecord]) -> None:
+    def _save(self, records: Sequence[DatasetRecord], *, are_new: bool = False) -> None:
         if records:
             self._store.put_many(RECORDS, {f"{record.id}.json": record.to_json() for record in records})
-            self._catalog.put_datasets(records)
+            self._catalog.put_datasets(records, are_new=are_new)
 
     def _parse(self, keys: Sequence[str]) -> Iterator[DatasetRecord]:
         for key, content in zip(keys, self._store.get_many(RECORDS, keys), strict=True):
