@@ -183,8 +183,9 @@ def _ports(nodes: Sequence[Node], inputs: Sequence[str] | None, problems: _Probl
                 ports[name] = Port(node.name, index, name)
             elif other.step == "":
                 problems.add(f"node {node.name!r} gives {name!r}, which is an input of the pipeline")
-            elif other.step == node.name:
-                problems.add(f"node {node.name!r} gives {name!r} twice")
+            elif other.step == node.name:  # perhaps of another node of that name, which is told already
+                if node.outputs.count(name) > 1:
+                    problems.add(f"node {node.name!r} gives {name!r} twice")
             else:
                 more = (
                     " Name several outputs with Pipeline(..., outputs=[...])."
