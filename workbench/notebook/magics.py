@@ -46,6 +46,7 @@ NAMES = (
     "entries",
     "entryadd",
     "entrymove",
+    "entrypromote",
     "pipe",
     "entrypromote",
     "entryremove",
