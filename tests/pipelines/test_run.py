@@ -355,6 +355,8 @@ def test_state_is_told_while_it_runs(ws, image):
     assert seen[-1] == ("state", "COMPLETED", 1.0)
     assert {0.25, 0.5, 0.75} <= {round(f, 2) for f in fractions}
     assert run.progress == 1.0
+    assert [line.split(" INFO ")[1].split(":")[0] for line in run.log.lines()] == [n.name for n in run.nodes]
+    assert "mean: reused from" in centre().run(image).log
 
 
 def test_prints_go_to_the_log_of_their_node(ws, capsys):
