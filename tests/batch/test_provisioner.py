@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,6 +282,19 @@ def test_a_kernel_has_its_users_configuration_and_start_up_files(
         own = folder / f"k{kernel.manager.provisioner.pid}-5"
         wait_until(lambda before=before, own=own: set(folder.glob("k*-5")) - before - {own})  # the spare
     children.stop_nursery(nursery)
+
+
+def test_a_nursery_removes_what_kernels_of_an_ended_one_have_left(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    names = {f"k{ended.pid}-1": False, f"k{os.getpid()}-1": True, "k12345678-1": True}
+    for name in names:
+        (tmp_path / name).touch()
+    settings = Settings(host_folder=str(tmp_path), notebook_preload=())
+    children.start_nursery(settings)
+    wait_until(lambda: children.is_warm(settings))
+    children.stop_nursery(settings)
+    assert {name: (tmp_path / name).exists() for name in names} == names
 
 
 def test_what_is_read_only_once_is_never_of_another_environment(nursery: Settings) -> None:

@@ -39,7 +39,7 @@ class WorkbenchEngine(Engine):  # type: ignore[misc]
         InvalidParameterError
             If a parameter is unknown, missing or wrong; ``problems`` has each. Nothing was started or written.
         """
-        check_parameters(nb, kernel_name)
+        check_parameters(nb)
         return super().execute_notebook(nb, kernel_name, *arguments, **options)
 
     @classmethod
@@ -92,17 +92,11 @@ class WorkbenchEngine(Engine):  # type: ignore[misc]
             )
 
 
-def check_parameters(notebook: NotebookNode, kernel_name: str | None = None) -> None:
+def check_parameters(notebook: NotebookNode) -> None:
     """Refuse wrong parameters of a notebook into which papermill has put some.
 
     A notebook without a cell tagged ``parameters`` declares none, so any are taken; so are those of a cell that cannot be read, for
     papermill takes them.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-    kernel_name : str, optional
-        Wins over the kernel that the notebook names, which need not be installed then.
 
     Raises
     ------
@@ -119,8 +113,8 @@ def check_parameters(notebook: NotebookNode, kernel_name: str | None = None) -> 
     declared.cells = [
         cell for cell in declared.cells if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
-    if kernel_name:
-        declared.metadata.pop("kernelspec", None)
+    if "kernelspec" in declared.metadata:  # which kernel there is and is chosen is asked by papermill itself
+        declared.metadata.kernelspec.name = "python3"
     source = notebook.metadata.get("papermill", {}).get("input_path") or "this notebook"
     try:
         template = template_of(declared, str(source))

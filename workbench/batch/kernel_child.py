@@ -65,7 +65,7 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
         if self._made_before is None:
             super().load_config_file(suppress_errors)
         else:
-            self.config = self._made_before.config
+            self.config = self._made_before.config_as_read
 
     def init_kernel(self) -> None:
         super().init_kernel()  # the shell of this process is there already, if there was one before the fork

@@ -13,6 +13,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -109,6 +110,7 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     kernel_class = MemoryKernel
     outstream_class = "workbench.batch.streams.CellStream"
     _deliver: Callable[[dict[str, Any]], None]
+    config_as_read: Any
 
     @default("session")  # type: ignore[untyped-decorator]
     def _own_session(self) -> MemorySession:
@@ -141,6 +143,7 @@ class MemoryKernelApp(IPKernelApp):  # type: ignore[misc]
     def init_kernel(self) -> None:
         import ipykernel.debugger as debugger
 
+        self.config_as_read = deepcopy(self.config)  # the shell adds to it what is no option
         is_there = debugger._is_debugpy_available
         debugger._is_debugpy_available = False  # nobody could attach to this one
         try:

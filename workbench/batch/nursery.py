@@ -117,6 +117,7 @@ class _Nursery:
         self._learned = set(self._to_learn)
         self._learn_due: float | None = time.monotonic() if self._to_learn else None
         self._probe: tuple[int, str] | None = None  # a child that tries an import, and of what
+        _sweep(path.parent)
         self._listener = _listening(path)
         self._kernels = _listening(kernels_path(path))
         self._wake, self._waker = os.pipe()
@@ -331,6 +332,19 @@ def _listening(path: Path) -> socket.socket:
     listener.listen(128)
     listener.setblocking(False)
     return listener
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the sockets of kernels that have ended after their nursery."""
+    for left in folder.glob("k*-*"):
+        pid = left.name[1:].partition("-")[0]
+        if pid.isdecimal() and len(pid) < 8:  # eight are the name of a kernel that was not forked
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                left.unlink(missing_ok=True)
+            except PermissionError:  # somebody else's by now
+                pass
 
 
 def _handed(line: socket.socket) -> socket.socket | None:

@@ -48,6 +48,7 @@ NAMES = (
     "entrymove",
     "entrypromote",
     "pipe",
+    "entrypromote",
     "entryremove",
     "modelform",
     "versions",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +15,16 @@ from workbench.execution.events import RunEvent
 from workbench.execution.executor import Job
 from workbench.execution.log_file import LogFile
 from workbench.execution.perform import settle_error
-from workbench.execution.reuse import AUTO, NEVER, ONLY, reused
+from workbench.execution.reuse import AUTO, NEVER, ONLY, digest_of, reused
 from workbench.execution.run import Run
-from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus
+from workbench.models import OutputRef, RunRecord, RunStatus
 from workbench.pipelines.call import Call, perform_call
 from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.callbacks import Callbacks
+from workbench.pipelines.failure import failure
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.graph import Port, Step
-from workbench.pipelines.handover import give, take_back, with_objects
+from workbench.pipelines.handover import forget, give, take_back, with_objects
 from workbench.pipelines.how import How
 from workbench.pipelines.live import CallRun, PipelineRun
 from workbench.pipelines.plan import Plan
@@ -73,12 +76,16 @@ class Conductor:
         self._values = Values(services.datasets)
         self._inputs: list[Value] = []
         self._outputs: dict[str, tuple[Value, ...]] = {}
+        self._put_off: dict[str, RunRecord] = {}  # known to give the same as before, which is kept nowhere
+        self._wanted: set[str] = set()  # of these, what was needed after all
         self._calls: dict[str, Path] = {}  # what was given to workers
         self._kept: list[RunRecord] = []  # of calls that have ended: they lie in the journal
         self._children: dict[str, str] = {}  # path -> run, of those under way
         self._fractions: dict[str, float] = {}
         self._ended: queue.SimpleQueue[tuple[str, Run] | None] = queue.SimpleQueue()
         self._errors: dict[str, BaseException] = {}
+        self._unread = Counter(port for step in plan.graph.steps.values() for port in step.sources)
+        self._unread.update(plan.graph.outputs)
         self._callbacks = Callbacks(plan.pipeline, self._load)
         live.cancel_nodes = self._cancel_children
 
@@ -114,6 +121,8 @@ class Conductor:
             if isinstance(error, KeyboardInterrupt) or self._how.debug:
                 raise
         finally:
+            for path in self._calls.values():  # given to workers that were cancelled
+                forget(path)
             self._filing.add(self._kept)
 
     def _go(self) -> None:
@@ -125,7 +134,7 @@ class Conductor:
                 self._start(step)
             if ready and self._how.is_here:
                 continue
-            if not self._children and not self._ready():
+            if not self._children and not self._ready() and not self._revive(self._plan.graph.outputs):
                 return
             if not self._children:
                 continue
@@ -133,7 +142,7 @@ class Conductor:
                 item = self._ended.get(timeout=LOOK_EVERY_S)
             except queue.Empty:
                 continue
-            if item is not None:
+            if item is not None and item[0] in self._children:  # else its end was seen when it was started
                 self._settle_run(self._plan.graph.steps[item[0]], item[1])
 
     def _ready(self) -> list[Step]:
@@ -156,6 +165,9 @@ class Conductor:
 
     def _finish(self, facts: dict[str, Any]) -> None:
         """Bring the run of the pipeline to its end."""
+        for put_off in self._put_off.values():
+            self._services.runs.keep(put_off, put_off.model_dump_json().encode())
+            self._kept.append(put_off)
         bad = [n for n in self._live.record.nodes if n.status in ("FAILED", "LOST", "CANCELLED")]
         if self._live.cancel_requested or (bad and all(n.status == "CANCELLED" for n in bad)):
             raise RunCancelledError(f"Run {self._live.record.id} was cancelled.", run_id=self._live.record.id)
@@ -169,25 +181,10 @@ class Conductor:
             self._callbacks.end(self._arguments(), result[0] if len(result) == 1 else tuple(result))
             self._live.end(RunStatus.COMPLETED, outputs=outputs, phases=self._seconds(), environment=facts)
             return
-        first = bad[0]
-        cause = self._errors.get(first.name)
+        error, cause = failure(self._live.record.nodes, self._services.runs, self._errors)
         self._live.exception = cause
-        record = self._services.runs.record(first.run) if first.run else None
-        more = f" Failed too: {', '.join(n.name for n in bad[1:])}." if bad[1:] else ""
-        skipped = [n.name for n in self._live.record.nodes if n.status == SKIPPED]
-        more += f" Skipped: {', '.join(skipped)}." if skipped else ""
         self._live.end(
-            RunStatus.FAILED,
-            outputs=outputs,
-            phases=self._seconds(),
-            environment=facts,
-            error=ErrorRecord(
-                type=record.error.type if record and record.error else type(cause).__name__,
-                message=f"{record.error.message if record and record.error else cause}{_dot(record, cause)}{more}",
-                phase=f"node {first.name!r}",
-                traceback=record.error.traceback if record and record.error else "",
-                kind=record.error.kind if record and record.error else getattr(cause, "kind", "run_failed"),
-            ),
+            RunStatus.FAILED, outputs=outputs, phases=self._seconds(), environment=facts, error=error
         )
         if self._how.debug and isinstance(cause, Exception):
             raise cause
@@ -249,9 +246,11 @@ class Conductor:
         )
         if run.record.status.is_final:
             self._settle_run(step, run)
-        elif path not in self._children:
+        else:
+            self._set(path, run=run.id)
             self._children[path] = run.id
-            self._watch(path, run)
+            if run.record.status.is_final:  # in this moment
+                self._ended.put((path, run))
 
     def _start_call(self, step: Step) -> None:
         code, path = self._plan.code[step.path], step.path
@@ -259,21 +258,20 @@ class Conductor:
         parents = sources_of(arguments)
         record = self._records.new(step, arguments, parents)
         mode = self._how.reuse if step.node.deterministic else NEVER
-        found = (
-            self._records.find(step, record.reuse_parts)
-            if mode in (AUTO, ONLY) and not self._how.debug
-            else None
-        )
-        if found is not None:
-            record = reused(record, found)
-            self._services.runs.keep(record, record.model_dump_json().encode())
-            self._settle_call(step, record, self._records.values_of(step, record))
-            return
+        if mode in (AUTO, ONLY) and not self._how.debug and path not in self._wanted:
+            can_wait = mode == AUTO and not self._callbacks.are_there
+            found = self._records.find(step, record.reuse_parts, also_held=can_wait)
+            if found is not None:
+                self._reuse(step, reused(record, found))
+                return
         if mode == ONLY:
             why = f" ({code.unknown})" if code.unknown else ""
             raise NotFoundError(
                 f"reuse='only': no completed run has computed node {path!r}{why}. Pass reuse='auto' to compute it."
             )
+        if self._revive(step.sources):
+            self._set(path, status="PENDING")
+            return
         call = Call(
             path=path,
             what=step.node.what,
@@ -289,6 +287,26 @@ class Conductor:
             self._compute_call(step, record, call)
         else:
             self._give_call(step, record, call)
+
+    def _reuse(self, step: Step, record: RunRecord) -> None:
+        """Let an earlier call stand for this one. What it gave and is kept nowhere is computed only if somebody needs it."""
+        given = self._records.values_of(step, record)
+        if all(value.is_kept for value in given):
+            self._services.runs.keep(record, record.model_dump_json().encode())
+            self._settle_call(step, record, given)
+        else:
+            self._put_off[step.path] = record
+            self._settle(step, record, _told_apart(given, record), None)
+
+    def _revive(self, ports: Sequence[Port]) -> bool:
+        """Let those be computed after all that were put off and have what is needed here; tell whether there are any."""
+        needed = {port.step for port in ports if port.step in self._put_off and not self._port(port).is_kept}
+        for path in needed:
+            del self._put_off[path]
+            self._wanted.add(path)
+            self._outputs.pop(path)
+            self._set(path, status="PENDING", reused=False, run="", seconds=None)
+        return bool(needed)
 
     def _compute_call(self, step: Step, record: RunRecord, call: Call) -> None:
         """Compute a call in this thread."""
@@ -310,7 +328,7 @@ class Conductor:
         except BaseException as error:
             self._settle_call(step, live.record, (), error)
             raise
-        self._settle_call(step, live.record, given, live.exception)
+        self._settle_call(step, live.record, _told_apart(given, live.record), live.exception)
 
     def _give_call(self, step: Step, record: RunRecord, call: Call) -> None:
         """Give a call to a worker."""
@@ -335,7 +353,8 @@ class Conductor:
         back = take_back(path)
         if back.state is not None:
             vars(step.node.what).update(back.state)
-        self._settle(step, record, with_objects(self._records.values_of(step, record), back), None)
+        given = with_objects(self._records.values_of(step, record), back)
+        self._settle(step, record, _told_apart(given, record), None)
 
     def _settle_call(
         self, step: Step, record: RunRecord, given: tuple[Value, ...], error: BaseException | None = None
@@ -393,6 +412,7 @@ class Conductor:
             )
             return
         self._outputs[path] = given
+        self._let_go(step)
         if not record.reused_from and self._live.record.debug:
             self._live.write_log("DEBUG", f"{path}: {record.seconds} s")
         self._set(path, status=status, **facts)
@@ -411,6 +431,14 @@ class Conductor:
             raise error
 
     # -- values, events, ends
+
+    def _let_go(self, step: Step) -> None:
+        """Let go of values that are kept, and that nobody reads any more: a large array need not stay in memory."""
+        for port in step.sources:
+            self._unread[port] -= 1
+            value = self._value(port)
+            if not self._unread[port] and value is not None and value.is_kept:
+                value.held = NOTHING
 
     def _port(self, port: Port) -> Value:
         value = self._value(port)
@@ -433,14 +461,9 @@ class Conductor:
             else []
         )
 
-    def _watch(self, path: str, run: Run) -> None:
-        """Hear of the end of a run that was given away; at once if it came before anybody listened."""
-        if run.record.status.is_final:
-            self._ended.put((path, run))
-
     def _hear(self, path: str, event: RunEvent) -> None:
         """Take an event of a node's run, in the thread where it happens."""
-        if path not in self._children:
+        if self._how.is_here and path not in self._children:
             self._children[path] = event.run_id
             self._set(path, run=event.run_id)
         if event.kind == "state" and event.status.is_final:
@@ -478,6 +501,11 @@ class Conductor:
         }
 
 
-def _dot(record: RunRecord | None, cause: BaseException | None) -> str:
-    text = record.error.message if record and record.error else str(cause)
-    return "" if text.endswith((".", "!", "?")) else "."
+def _told_apart(given: tuple[Value, ...], record: RunRecord) -> tuple[Value, ...]:
+    """Return what a call gave, with a digest also for what is kept nowhere: it follows from what the call depended on."""
+    if not record.reuse_key:
+        return given
+    return tuple(
+        value if value.digest else replace(value, digest=digest_of(["given", record.reuse_key, position]))
+        for position, value in enumerate(given)
+    )
