@@ -6,9 +6,13 @@ import atexit
 import os
 import signal
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from ipykernel import ipkernel
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
@@ -68,12 +72,19 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
             self.config = self._made_before.config_as_read
 
     def init_kernel(self) -> None:
-        super().init_kernel()  # the shell of this process is there already, if there was one before the fork
-        if self._made_before is not None:
-            shell = self.kernel.shell
-            shell.parent = shell.kernel = self.kernel
-            shell.configurables.remove(self._made_before)
-            shell.save_sys_module_state()
+        before = self._made_before
+        if before is None:
+            super().init_kernel()
+            return
+        with _no_modules():
+            super().init_kernel()  # takes the shell that is there already
+        kernel, shell = self.kernel, self.kernel.shell
+        kernel._kernel_modules = before.kernel._kernel_modules
+        if hasattr(kernel, "debugger"):
+            kernel.debugger.kernel_modules = kernel._kernel_modules
+        shell.parent = shell.kernel = kernel
+        shell.configurables.remove(before)
+        shell.save_sys_module_state()
 
     def begin(self) -> None:
         """Do what needs the folder and the environment of whoever has it."""
@@ -85,6 +96,26 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]
             shell.user_ns["__session__"] = session
         super().init_extensions()
         super().init_code()
+
+
+@contextmanager
+def _no_modules() -> Iterator[None]:
+    """Hide the modules from a kernel's constructor: it looks at each for its debugger, and a look copies the page it lies on.
+
+    With torch that took 14 ms of 48. The list is there from before the fork.
+    """
+    ipkernel.sys = _SysWithoutModules()
+    try:
+        yield
+    finally:
+        ipkernel.sys = sys
+
+
+class _SysWithoutModules:
+    modules: ClassVar[dict[str, Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
 
 
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")

@@ -331,10 +331,12 @@ class Entries(EntryChanges, EntryAdditions):
         """Raise if nothing was found because a word is misspelt."""
         if domain is not None:
             self._check_domain(domain)
-        known = self._catalog.entry_keys(self.application)
-        for key in keys:
+        asked = [key for key in keys if key not in ("version", "name", "created")]
+        absent = [key for key in asked if not self._catalog.has_entry_key(self.application, key)]
+        known = self._catalog.entry_keys(self.application) if absent else []
+        for key in absent:
             hint = did_you_mean(key, known)
-            if hint and key not in {*known, "version", "name", "created"}:
+            if hint:
                 raise NotFoundError(f"No entry has the key {key!r} in its metadata.{hint}")
 
     def _check_domain(self, domain: str) -> None:
