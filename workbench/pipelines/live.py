@@ -36,8 +36,9 @@ class PipelineRun(LiveRun):
             self._nodes[path] = self._nodes[path].model_copy(update=changes)
             self.record = self.record.model_copy(update={"nodes": tuple(self._nodes.values())})
             self._fraction = max(self._fraction, fraction)
-            if changes.get("status") == RunStatus.RUNNING:
-                self._message = path
+            running = [node.name for node in self._nodes.values() if node.status == RunStatus.RUNNING]
+            if running:
+                self._message = ", ".join(running[:3]) + (" …" if len(running) > 3 else "")
             self._sign()
             if self._save_nodes.ready():
                 self._save(to_store=False)
