@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from s3server import S3Server
 
 import workbench
 from workbench.errors import (
@@ -24,6 +25,7 @@ from workbench.errors import (
     UnsupportedError,
 )
 
+LARGE = "import numpy\nworkbench.record('large', numpy.full((300, 300), x))"
 PARAMETERS = "x: float = 1.0  # How much, px, 0..100\nwords: str = 'none'\n"
 CELLS = (
     "print('x is', x)",
@@ -364,3 +366,16 @@ def test_a_large_record_is_a_dataset_that_the_run_has_put_out(
 def test_a_notebook_is_never_run_in_this_kernel(ws: workbench.Workspace, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="executor='process'"):
         ws.run_template(write_template(tmp_path / "double.ipynb", *CELLS), executor="kernel")
+
+
+def test_templates_and_their_runs_may_live_in_s3(s3: S3Server, tmp_path: Path) -> None:
+    template = write_template(tmp_path / "double.ipynb", *CELLS, LARGE)
+    options = {"storage_options": s3.storage_options, "catalog": f"sqlite:///{tmp_path / 'catalog.db'}"}
+    with workbench.open(s3.new_url(), workers=2, **options) as ws:
+        ws.templates.put(template, "twice")
+        sweep = ws.sweeps.run("twice", {"x": [1, 2]}, timeout_s=120)
+        assert sweep.counts == {"COMPLETED": 2}, sweep.rows()
+        table = sweep.table()
+        assert table["double"].tolist() == [2.0, 4.0]
+        assert table["large"][1].max() == 2.0
+        assert sweep.runs[1].notebook.cells[-2].outputs[0].data["text/plain"] == "4.0"

@@ -20,6 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.execution.host_address import HostAddress, private_folder
 from workbench.execution.wire import Decoder, Message, encode
 from workbench.settings import Settings, environment_here, load
+from workbench.version import __version__
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -176,8 +177,10 @@ def nursery_address(settings: Settings, environment: Mapping[str, str] | None = 
     """
     variables = sorted((environment_here() if environment is None else environment).items())
     once = [f"{name}={value}" for name, value in variables if _READ_ONCE.fullmatch(name)]
-    ours = str(Path(__file__).parent)
-    identity = "\0".join([sys.prefix, sys.executable, ours, *settings.notebook_preload, *once])
+    ours = str(
+        Path(__file__).parent
+    )  # and which version is there: another one's modules do not fit those in memory
+    identity = "\0".join([sys.prefix, sys.executable, ours, __version__, *settings.notebook_preload, *once])
     return _address(settings.host_folder, identity)
 
 

@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import sys
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -54,6 +55,12 @@ def choose_backend() -> None:
     # to set it takes milliseconds; a plain look would make it choose one where none is chosen yet
     if dict.__getitem__(matplotlib.rcParams, "backend") != backend:
         matplotlib.rcParams["backend"] = backend
+
+
+def keep_past_end() -> None:
+    """Let what this process has now, such as sessions of a store, outlive `end_quietly`: it is needed to save the notebook."""
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
 
 
 def end_quietly(shell: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from workbench.batch.cells import CellError, Outcome, run_cells
+from workbench.batch.fresh import keep_past_end
 from workbench.batch.record import put_by
 from workbench.library.recorded import records_of
 from workbench.models import ErrorRecord, OutputRef, RunStatus
@@ -74,6 +75,7 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress
         settle(outcome)
         os._exit(1)  # the cell cannot be ended; whoever settles the run finds it kept
 
+    keep_past_end()
     with put_by(put):
         outcome = run_cells(
             notebook,
