@@ -305,7 +305,10 @@ class RunRecord(Record):
     node: str = ""
     nodes: tuple[NodeRecord, ...] = ()  # of a run of a pipeline
     pipeline_outputs: tuple[tuple[str, str], ...] = ()  # of such a run: which node gives each output
-    function: str = ""  # of a node's run: the function, ``module:name``; what its code means is ``content``
+    call: str = ""  # of a node's run: function or step, where it is no algorithm
+    function: str = (
+        ""  # where such a function can be imported from, ``module:name``; what its code means is ``content``
+    )
     arguments: tuple[OutputRef, ...] = ()  # what it was called with; the name is the position
     priority: int = 0
     created: datetime
@@ -483,4 +486,5 @@ class LinkRecord(Record):
     upstream: str
     number: tuple[int, int, int]  # of the upstream step
     downstream_number: tuple[int, int, int] | None = None  # None: whichever it has
+    digests: tuple[str, str] = ("", "")  # of the upstream and the downstream version that were meant
     created: datetime

@@ -502,6 +502,9 @@ class Workspace:
         if original.reused_from is not None:
             original = self.runs.get(original.reused_from)
         record = original.record
+        if record.call:
+            run = self.pipelines.replay_call(record)
+            return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol)
         what = replayable(record, self.algorithms, self.datasets, options.get("session"))
         notes = [rebuilt(record, self.algorithms, from_source)] if from_source else []
         given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,9 +129,17 @@ def test_without_data_or_lineage_less_travels(
     assert (done.revisions, done.runs) == ([oldest.id], [])
     done = there.algorithms.import_file(here.algorithms.export("invert@1", tmp_path / "all.wbalg"))
     assert (len(done.revisions), len(done.runs), done.datasets) == (1, 2, [])
-    assert "3 datasets of its runs are not here" in repr(done)
-    assert there.runs.list(algorithm="invert")[0].lineage().nodes
+    assert "3 datasets of its runs are elsewhere" in repr(done)
     assert len(there.datasets.list()) == 0
+    mine = here.runs.list()[0].lineage()
+    told = there.runs.get(mine.id).lineage()
+    assert (list(told.nodes), told.edges) == (list(mine.nodes), mine.edges)
+    assert {n.label for n in told.nodes.values()} == {"scan (elsewhere)", "invert@1.0", "image (elsewhere)"}
+    assert "scan (elsewhere)" in told._repr_html_()
+    there.reindex()
+    assert there.runs.get(mine.id).lineage().nodes == told.nodes
+    there.algorithms.import_file(here.algorithms.export("invert@1", tmp_path / "data.wbalg", data=True))
+    assert "elsewhere" not in repr(there.runs.get(mine.id).lineage())
 
 
 def test_an_alias_that_is_here_stays(here: workbench.Workspace, tmp_path: Path) -> None:
@@ -348,6 +359,27 @@ def test_exports_refuse_what_would_be_wrong(here: workbench.Workspace, tmp_path:
     with pytest.raises(DamagedError, match="is damaged in"):
         invert.export(tmp_path / "c.wbalg")
     assert sorted(p.name for p in tmp_path.iterdir() if "wbalg" in p.name) == ["a.wbalg"]
+
+
+def test_an_import_that_is_killed_is_completed_by_the_next(here: workbench.Workspace, tmp_path: Path) -> None:
+    path = here.algorithms.export("invert", tmp_path / "a.wbalg", data=True)
+    code = "import sys, workbench; workbench.open(sys.argv[1]).algorithms.import_file(sys.argv[2])"
+    workbench.open(tmp_path / "there").close()
+    for attempt in range(5):
+        worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "there"), str(path)])
+        time.sleep(1.0 + 0.4 * attempt)
+        worker.kill()
+        worker.wait()
+        with workbench.open(tmp_path / "there") as there:
+            for algorithm in there.algorithms.list():  # what is visible is whole
+                assert there.algorithms.sources(algorithm.revision)
+                assert algorithm.asset("weights/table.npy") == TABLE["weights/table.npy"]
+            for run in there.runs.list():
+                run.result()
+    with workbench.open(tmp_path / "there") as there:
+        there.algorithms.import_file(path)
+        counts = there.reindex()
+        assert (counts["algorithms"], counts["runs"], counts["datasets"]) == (2, 2, 3)
 
 
 def test_the_command_does_the_same(here: workbench.Workspace, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -396,7 +397,7 @@ class FakeTemplate:
     digest: str = "d1"
     source: str = "fake.ipynb"
     name: str = "fake"
-    notebook: dict[str, Any] = field(default_factory=dict)
+    notebook: nbformat.NotebookNode = field(default_factory=nbformat.v4.new_notebook)
     parameters: Parameters = field(
         default_factory=lambda: Parameters([ParameterSpec(name="x", type="float", default=0.0)], "fake")
     )

@@ -6,6 +6,8 @@ machine with other work disturbs them little.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import tempfile
 import time
@@ -74,7 +76,8 @@ def pyiron(folder: Path) -> Callable[[Any], Any]:
         project = Project(f"pyiron{next(made)}")
         for number in range(STEPS):
             x = delayed(x=x, add=number, pyiron_project=project)
-        return x.pull()
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of every job
+            return x.pull()
 
     return run
 

@@ -150,13 +150,17 @@ def _pages(catalog: Catalog, **asked: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("way", ["as it is", "windows", "far off", "few branches"])
+@pytest.mark.parametrize("way", ["as it is", "glance", "windows", "far off", "few branches"])
 def test_pages_equal_a_loop_over_all(
     everything: tuple[Catalog, list[EntryRecord]], order: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog, records = everything
-    if way != "as it is":
+    if way not in ("as it is", "glance"):
         monkeypatch.setattr(entry_search, "isqrt", lambda n: 0)  # nothing is few
+    if way == "glance":
+        monkeypatch.setattr(entry_search, "_WINDOW", 8)
+        monkeypatch.setattr(entry_search, "_GLANCE", 8)
+        monkeypatch.setattr(entry_search, "_AT_ONCE", 3)
     if way == "windows":
         monkeypatch.setattr(entry_search, "_WINDOW", 8)
     if way == "far off":

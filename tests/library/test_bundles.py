@@ -181,6 +181,24 @@ def test_dry_runs_and_diffs_move_nothing(ws: workbench.Workspace, tmp_path: Path
     assert repr(ws.bundles.diff("y", mine)).startswith(f"Bundle y (not pushed yet) and {mine}: 3 new here.")
 
 
+def test_of_many_files_a_table_shows_the_first_ones_and_the_conflicts(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    mine = fill(tmp_path / "ml", **{f"f{i:03d}_txt": f"{i}" for i in range(120)})
+    ws.bundles.push("x", fill(tmp_path / "other", z_txt="theirs"))
+    fill(mine, z_txt="mine")
+    diff = ws.bundles.diff("x", mine)
+    assert (len(diff), len(diff.rows()), diff.conflicts) == (121, 121, ["z.txt"])
+    for text in (repr(diff), diff._repr_html_()):
+        assert "z.txt" in text
+        assert "f060.txt" not in text
+        assert "71 more: .rows() has all." in text
+    sync = ws.bundles.push("x", mine, prefer="mine")
+    assert len(sync) == 121
+    assert "71 more" in repr(sync)
+    assert "71 more" in sync._repr_html_()
+
+
 def test_a_file_that_both_sides_changed_is_a_conflict(ws: workbench.Workspace, tmp_path: Path) -> None:
     mine, copy = fill(tmp_path / "ml", a_txt="1", b_txt="2"), tmp_path / "copy"
     ws.bundles.push("x", mine)
@@ -566,6 +584,21 @@ def test_a_folder_that_cannot_be_written_is_pushed_and_remembers_nothing(
     assert list(ws.bundles.push("x", small_disk)) == []
     assert list(ws.bundles.pull("x", small_disk)) == []
     assert not (small_disk / MEMORY).exists()
+
+
+def test_a_workspace_that_cannot_be_written_gives_and_does_not_take(small_disk: Path, tmp_path: Path) -> None:
+    mine = fill(tmp_path / "ml", a_txt="1")
+    with workbench.open(small_disk / "ws") as ws:
+        ws.bundles.push("x", mine)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with workbench.open(small_disk / "ws") as ws:
+        assert list(ws.bundles.pull("x", tmp_path / "copy")) == ["a.txt"]
+        assert list(ws.bundles.push("x", mine)) == []
+        fill(mine, a_txt="2")
+        for call in (lambda: ws.bundles.push("x", mine), lambda: ws.bundles.delete("x")):
+            with pytest.raises(ReadOnlyError):
+                call()
+        assert ws.bundles.get("x").version == 1
 
 
 def test_places_that_take_nothing_say_so(small_disk: Path, tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_a_crate_holds_all_files_and_says_what_made_what(
     path = second.datasets[0].lineage().export(tmp_path / name, license="https://spdx.org/licenses/CC-BY-4.0")
     crate = read(path)
     root = crate.root_dataset
-    assert root["license"] == "https://spdx.org/licenses/CC-BY-4.0"
+    assert root["license"].id == "https://spdx.org/licenses/CC-BY-4.0"
+    assert root["author"].type == "Person"
     assert root["mainEntity"].id == f"datasets/{second.datasets[0].id}.h5"
     assert root["conformsTo"].id == "https://w3id.org/ro/wfrun/process/0.5"
     actions = {action["identifier"]: action for action in root["mentions"]}
@@ -95,11 +96,15 @@ def test_a_crate_holds_all_files_and_says_what_made_what(
     )
     assert [entity["name"] for entity in action["object"]] == ["scan", "gain"]
     assert action["object"][1]["value"] == 2.0
-    assert action["result"][0] is actions[second.id]["object"][0]
+    assert action["description"] == "invert@1.0 with gain=2.0, on cpu"
+    assert action["result"] is actions[second.id]["object"][0]
     code = action["instrument"]
     assert code is actions[second.id]["instrument"]
     assert (code["name"], code["identifier"], code["version"]) == ("invert@1.0", first.record.revision, "1.0")
-    assert {part["name"] for part in code["hasPart"]} == {"pyproject.toml"}
+    assert (code["hasPart"]["name"], code["hasPart"]["encodingFormat"]) == (
+        "pyproject.toml",
+        "application/toml",
+    )
     about = {entity["name"] for entity in action["subjectOf"]}
     assert about == {f"record of run {first.id}", f"log of run {first.id}", "Python, machine and packages"}
 
@@ -120,7 +125,7 @@ def test_failed_runs_folders_and_what_was_deleted_are_described(
     failed = ws.run(write_algorithm(tmp_path / "fails", "fails", FAILS), scan)
     assert failed.status == "FAILED"
     crate = read(failed.lineage().export(tmp_path / "failed"))
-    (action,) = crate.root_dataset["mentions"]
+    action = crate.root_dataset["mentions"]
     assert action["actionStatus"] == "http://schema.org/FailedActionStatus"
     assert action["error"] == "ValueError: no light"
     assert action["instrument"].type == "SoftwareApplication"
@@ -129,10 +134,11 @@ def test_failed_runs_folders_and_what_was_deleted_are_described(
     again = ws.run("invert", scan, reuse="auto")
     ws.datasets.delete(scan.id, force=True)
     crate = read(run.lineage().export(tmp_path / "deleted.zip"))
-    (action,) = crate.root_dataset["mentions"]
+    action = crate.root_dataset["mentions"]
     assert action["object"][0]["name"] == "deleted since"
     crate = read(again.lineage().export(tmp_path / "reused.zip"))
-    reused = next(a for a in crate.root_dataset["mentions"] if a["identifier"] == again.id)
+    reused = crate.root_dataset["mentions"]
+    assert reused["identifier"] == again.id
     assert not reused.get("result")
     assert reused["isBasedOn"].id == f"#{run.id}"
 

@@ -205,3 +205,26 @@ def test_purging_what_a_run_read_or_something_else_names_is_refused(
     assert ws.entries.find(data.id).path.exists()  # nothing has changed
     ws.entries.purge(data, force=True)
     assert len(ws.entries.list()) == 0
+
+
+def test_an_entry_knows_what_it_was_made_from_and_what_was_made_from_it(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    sampled = ws.entries.add("eos", [hdf5(tmp_path / f"s{i}.h5", seed=i) for i in range(2)], "candidates")
+    (data,) = ws.entries.add("eos", hdf5(tmp_path / "d.h5", seed=3), parents=[*sampled, "a-dataset"])
+    weights = tmp_path / "net.pt"
+    weights.write_bytes(b"w")
+    model = ws.entries.add_model("eos", weights, val_error=0.1, parents=[data, sampled[0]], check=False)
+    ws.entries.remove(sampled[1])
+    rows = [(row["step"], row["entry"], row["note"]) for row in model.lineage()]
+    assert rows == [
+        (-2, "eos/candidates@1/s1.h5", "in the trash"),
+        (-2, "", "no entry, or purged"),
+        (-1, "eos/data@1/d.h5", ""),
+        (-1, "eos/candidates@1/s0.h5", ""),
+        (0, "eos/models@1/net.pt", ""),
+    ]
+    assert [row["step"] for row in sampled[0].lineage()] == [0, 1, 1]
+    assert [row["step"] for row in model.lineage(generations=1)] == [-1, -1, 0]
+    with pytest.raises(InvalidInputError, match="generations is 0"):
+        data.lineage(0)

@@ -329,6 +329,8 @@ class TestNames:
             ws.links.register(Clip)
         with pytest.raises(InvalidInputError, match="3 is no step"):
             ws.links.versions(3)
+        with pytest.raises(InvalidInputError, match="has no state that could be saved"):
+            ws.links.save(Clip())
         with pytest.raises(InvalidInputError, match="Which version of 'clip'"):
             ws.links.register("clip")
         with pytest.raises(InvalidInputError, match="Step name 'a/b'"):
@@ -409,6 +411,19 @@ class TestFiles:
             ws.reindex()
         assert [v.number for v in ws.links.versions("pca")] == ["2.0.0"]
         assert [link.number for link in ws.links.list()] == [(2, 0, 0)]
+
+    def test_a_link_that_a_killed_process_left_is_none_of_the_next_version(self, ws):
+        ws.links.register("pca", made(2), downstream="forest")
+        ws.links.register("pca", made(3), downstream="forest")
+        (_, file) = [info.key for info in ws.store.list("links")]
+        left = ws.store.get("links", file)
+        ws.links.delete("pca", force=True)
+        ws.links.register("pca", made(2))
+        ws.links.register("pca", made(4))  # gets the number that the killed one would have had
+        ws.store.put("links", file, left)
+        ws.reindex()
+        assert [v.number for v in ws.links.versions("pca")] == ["2.0.0", "1.0.0"]
+        assert list(ws.links.list()) == []
 
     def test_an_error_leaves_files_and_catalog_as_they_were(self, ws, monkeypatch):
         ws.links.register("pca", made(2), downstream="forest")

@@ -61,6 +61,10 @@ def test_files_are_added_found_promoted_and_removed(shell: InteractiveShell) -> 
     assert "<table>" in page._repr_html_()
     do("entrymove", "eos/candidates@2 --kind data --dry-run")
     assert [e.kind for e in do("entrymove", "eos/candidates@2 --kind data")] == ["data"]
+    assert [e.kind for e in do("entrymove", "eos/data@2 --back")] == ["candidates"]
+    with pytest.raises(UsageError, match="Leave --kind out"):
+        do("entrymove", "eos/candidates@2 --back --kind data")
+    do("entrymove", "eos/candidates@2 --kind data")
     (removed,) = do("entryremove", "eos/data")
     assert [e.id for e in do("entries", "--trash")] == [removed.id]
     do("entryremove", f"{removed.id} --restore")
@@ -71,12 +75,33 @@ def test_files_are_added_found_promoted_and_removed(shell: InteractiveShell) -> 
         do("entries", "eoss")
 
 
+def test_views_are_shown_and_refuse_what_they_do_not_take(shell: InteractiveShell) -> None:
+    do = shell.run_line_magic
+    do("entryadd", "eos run1.h5 T=300 --kind candidates")
+    assert "eos/candidates@1/run1.h5 → eos/data@1/run1.h5" in repr(do("entrypromote", "eos/candidates@1"))
+    assert [e.kind for e in workbench.current().entries.list()] == ["candidates"]  # nothing has moved
+    assert "eos" in repr(do("modelform", "eos net.pt"))
+    assert len(do("entries", "eos --browse --kind candidates -n 5").page) == 1
+    for line in ("eos T=300 --browse", "--browse --trash", "a b --browse"):
+        with pytest.raises(UsageError, match="--browse takes a domain"):
+            do("entries", line)
+    with pytest.raises(UsageError, match="expected one of data"):
+        do("entries", "--browse --kind modles")
+    with pytest.raises(UsageError, match="Did you mean 'eos'"):
+        do("entries", "eso --browse")
+    with pytest.raises(UsageError, match="There is no entry"):
+        do("entrypromote", "eos/candidates@9")
+
+
 def test_words_are_completed(shell: InteractiveShell) -> None:
     shell.run_line_magic("entryadd", "eos run1.h5")
     assert "eos" in complete(shell, "%entries e")[1]
     assert complete(shell, "%entries eos --kind c")[1] == ["candidates"]
     assert complete(shell, "%entryadd eos run")[1] == ["run1.h5", "run2.h5"]
     assert complete(shell, "%entrymove eos")[1] == ["eos/data@1/run1.h5"]
+    assert complete(shell, "%entrypromote eos")[1] == ["eos/data@1/run1.h5"]
+    assert complete(shell, "%modelform e")[1] == ["eos"]
+    assert complete(shell, "%modelform eos run")[1] == ["run1.h5", "run2.h5"]
 
 
 def test_the_command_line_does_the_same(files: Path) -> None:
@@ -87,6 +112,8 @@ def test_the_command_line_does_the_same(files: Path) -> None:
     assert "eos/candidates@1/run1.h5" in call("add", "eos", "run1.h5", "T=300", "--kind", "candidates")
     assert "run1.h5" in call("ls", "eos", "--where", "T > 200")
     assert "No entries" in call("--app", "solver", "ls")
+    assert "eos/data@1/run1.h5" in call("move", "eos/candidates", "--kind", "data")
+    assert "eos/candidates@1/run1.h5" in call("move", "eos/data", "--back")
     assert "eos/data@1/run1.h5" in call("move", "eos/candidates", "--kind", "data")
     assert "ok  eos/data@1/run1.h5" in call("verify", "eos/data@1")
     assert "Aborted" in call("rm", "eos/data", "--purge", input="n\n")

@@ -199,6 +199,8 @@ def test_an_algorithm_in_a_pipeline_tells_what_depends_on_it(shell) -> None:
 def test_the_terminal_shows_the_same(shell, tmp_path) -> None:
     cell(shell, STEPS % 2)
     cell(shell, "train.run(x, y).result(); train.save()")
+    for name in ("x", "y"):
+        workbench.current().datasets.put({"data": shell.user_ns[name]}, name=name)
 
     def call(*words: str) -> str:
         return CliRunner().invoke(main, ["-w", str(tmp_path / "ws"), *words], catch_exceptions=False).output
@@ -207,3 +209,10 @@ def test_the_terminal_shows_the_same(shell, tmp_path) -> None:
     assert "train" in call("versions")
     assert "classify" in call("links", "classify")
     assert "Did you mean 'reduce'" in call("versions", "reduc")
+    (tmp_path / "steps.py").write_text(STEPS % 3)
+    said = call("retrain", "steps.py:train", "x", "y").splitlines()
+    assert [line.split()[:3] for line in said[1:]] == [
+        ["reduce", "reduce@1.0.0", "reduce@2.0.0"],
+        ["classify", "classify@1.0.0", "classify@1.0.1"],
+    ]
+    assert "No stale nodes" in call("retrain", "steps.py:train", "x", "y")

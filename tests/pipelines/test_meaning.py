@@ -69,6 +69,11 @@ def test_defaults_closures_globals_and_partials_count():
     assert digest(made("def f(x=1): pass")) != digest(made("def f(x=2): pass"))
 
 
+def test_an_attribute_is_no_global_of_the_same_name():
+    code = "def f(x):\n    return x.K"
+    assert digest(made(code, K=1)) == digest(made(code, K=2))
+
+
 def test_what_is_called_beside_it_counts(monkeypatch):
     before = digest(uses_helper)
     monkeypatch.setitem(globals(), "LEVEL", 2)

@@ -355,6 +355,8 @@ def test_state_is_told_while_it_runs(ws, image):
     assert seen[-1] == ("state", "COMPLETED", 1.0)
     assert {0.25, 0.5, 0.75} <= {round(f, 2) for f in fractions}
     assert run.progress == 1.0
+    assert [line.split(" INFO ")[1].split(":")[0] for line in run.log.lines()] == [n.name for n in run.nodes]
+    assert "mean: reused from" in centre().run(image).log
 
 
 def test_prints_go_to_the_log_of_their_node(ws, capsys):
@@ -419,3 +421,112 @@ def test_closing_the_workspace_ends_what_goes_on_in_the_kernel(workspace_url):
     ws.close()
     with workbench.open(workspace_url) as again:
         assert again.runs.get(run.id).status == "CANCELLED"
+
+
+class Fitted:
+    def __init__(self, mean: float) -> None:
+        self.mean = mean
+
+
+def fit(x):
+    return Fitted(float(x.mean()))
+
+
+def apply(x, model, sign=1):
+    return sign * (x - model.mean)
+
+
+@pytest.mark.parametrize("executor", ["kernel", "process"])
+def test_objects_are_computed_again_only_where_they_are_needed(ws, image, executor):
+    pipe = Pipeline([Node(fit, IN, "model"), Node(apply, [IN, "model"], OUT)])
+
+    def run(pipe: Pipeline = pipe, **options) -> list[bool]:
+        done = pipe.run(image, executor=executor, **options)
+        assert done.status == "COMPLETED", done.error
+        assert [n.status for n in done.nodes] == ["COMPLETED"] * 2
+        if pipe.outputs == (OUT,):
+            np.testing.assert_allclose(abs(done.result()), abs(image - image.mean()), rtol=1e-5)
+        else:
+            assert isinstance(done.result(), Fitted)
+        return [n.reused for n in done.nodes]
+
+    def fits() -> int:
+        return sum(run.reused_from is None for run in ws.runs.list(algorithm="fit"))
+
+    assert (run(), fits()) == ([False, False], 1)
+    assert (run(), fits()) == ([True, True], 1)
+    assert (run(parameters={"apply": {"sign": -1}}), fits()) == ([False, False], 2)
+    assert (run(parameters={"apply": {"sign": -1}}), fits()) == ([True, True], 2)
+    asked = Pipeline([Node(fit, IN, "model"), Node(apply, [IN, "model"])], outputs=["model"])
+    assert (run(asked), fits()) == ([False, True], 3)
+
+
+def test_a_function_is_replayed_with_its_arguments_and_seed(ws, image):
+    def inner(x):
+        return x
+
+    run = Pipeline([Node(noisy, IN, ["a", "b"], parameters={"level": 0.5}), Node(inner, "a")]).run(image)
+    replay = run.node("noisy").replay()
+    assert replay.is_identical
+    assert {match[0] for match in replay.matches} == {0, 1}
+    assert replay.run.record.replays == run.node("noisy").id
+    with pytest.raises(UnsupportedError, match=r"run\.node\('noisy'\)\.replay"):
+        run.replay()
+    with pytest.raises(UnsupportedError, match="no name of its own"):
+        run.node("inner").replay()
+
+
+def noisy(x, level):
+    noise = np.random.normal(size=x.shape) * level
+    return x + noise, float(noise.mean())
+
+
+def test_a_function_that_has_changed_is_not_replayed(ws, image, monkeypatch):
+    run = Pipeline([Node(noisy, IN, ["a", "b"], parameters={"level": 0.5})]).run(image)
+    changed = noisy.__code__.replace(co_consts=(*noisy.__code__.co_consts, "more"))
+    monkeypatch.setattr(noisy, "__code__", changed)
+    with pytest.raises(UnsupportedError, match="its code has changed since"):
+        run.node("noisy").replay()
+
+
+def test_why_says_what_a_node_depends_on(ws, image):
+    lock = threading.Lock()
+
+    def locked(x):
+        with lock:
+            return x
+
+    run = Pipeline([Node(mean, IN), Node(locked, IN)]).run(image)
+    assert "no completed run was the same" in repr(ws.why(run.node("mean").id))
+    assert "lock: a lock, whose state cannot be read" in repr(ws.why(run.node("locked").id))
+    assert "of its 2 nodes 0 were reused" in repr(ws.why(run.id))
+    again = Pipeline([Node(mean, IN), Node(locked, IN)]).run(image + 1)
+    assert "input 0" in repr(ws.why(again.node("mean").id))
+
+
+def test_equal_inputs_are_stored_once(ws, image):
+    pipe = Pipeline([Node(mean, IN)])
+    one, other = pipe.run(image), pipe.run(image.copy())
+    assert one.record.inputs == other.record.inputs
+    assert len(ws.datasets.list()) == 1
+
+
+def test_large_values_are_let_go_when_nobody_reads_them(ws):
+    import gc
+    import weakref
+
+    made, alive = [], []
+
+    def large(x):
+        array = np.full((64, 64), x)
+        made.append(weakref.ref(array))
+        return array
+
+    def look(m):
+        gc.collect()
+        alive.append(made[0]() is not None)
+        return m
+
+    pipe = Pipeline([Node(large, IN), Node(mean, "large"), Node(look, "mean")])
+    assert pipe.run(2.0, reuse="never").result() == 2.0
+    assert alive == [False]

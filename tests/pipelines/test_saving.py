@@ -18,14 +18,15 @@ import workbench
 from workbench import Node, Pipeline
 from workbench.errors import (
     DamagedError,
+    InvalidInputError,
     InvalidPipelineError,
     NotFoundError,
     RunFailedError,
     UnsupportedError,
     VersionError,
 )
-from workbench.steps import JsonStep, SklearnStep, Step
-from workbench.versions import VersionedField
+from workbench.steps import JsonStep, SklearnStep, Step, TorchStep
+from workbench.versions import VersionedField, version_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 5))
@@ -183,6 +184,15 @@ class TestSaving:
             ).load()
         assert ws.links.steps() == []
 
+    def test_what_is_no_pipeline_is_refused(self, ws):
+        for call in (ws.pipelines.save, ws.pipelines.load, ws.pipelines.validate, ws.pipelines.retrain):
+            with pytest.raises(InvalidInputError, match="3 is no Pipeline"):
+                call(3)
+        assert ws.pipelines.register("early", "reduce").last_step == "reduce"
+        assert ws.pipelines.register("early", "reduce") == ws.pipelines.register("early", "reduce")
+        with pytest.raises(NotFoundError, match="'early' is registered, and no version"):
+            ws.pipelines.get("early")
+
     def test_saved_pipelines_are_listed_and_deleted(self, ws):
         pipe = trained()
         pipe.save()
@@ -198,6 +208,50 @@ class TestSaving:
             ws.pipelines.delete("train")
         assert list(pipe.versions()) == []
         predict().load()  # the steps stay
+
+
+class TestKinds:
+    def test_nested_pipelines_functions_and_torch(self, ws):
+        import torch  # not above: the children of other tests import this module
+
+        class Net(TorchStep):
+            epochs = 3
+
+            def make_model(self):
+                return torch.nn.Linear(4, 1)
+
+        def tensors(x):
+            return torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32)
+
+        def whole(mode):
+            inner = Pipeline(
+                [Node(Scale(), "raw", "scaled"), Node(Reduce(mode), "scaled", "out")],
+                name="features",
+                inputs=["raw"],
+            )
+            reads = ["t", "target"] if mode != "predict" else ["t"]
+            return Pipeline(
+                [Node(inner, "x", "features"), Node(tensors, "features", "t"), Node(Net(mode), reads)],
+                name=f"net-{mode}",
+                inputs=["x", *reads[1:]],
+            )
+
+        pipe = whole("fit_predict")
+        pipe.run(X, torch.as_tensor(Y[:, None], dtype=torch.float32)).result()
+        assert pipe.save().nodes == {
+            "features/scale": "scale@1.0.0",
+            "features/reduce": "reduce@1.0.0",
+            "tensors": "tensors@1.0.0",
+            "net": "net@1.0.0",
+        }
+        expected = pipe.node("net").what.predict(tensors(pipe.node("features/reduce").what.predict(X * 2.0)))
+        other = whole("predict").load()
+        np.testing.assert_array_equal(np.asarray(other.run(X).result()), expected.numpy())
+        ws.links.remove("tensors", "reduce")
+        ws.links.remove("net", "tensors")
+        with pytest.raises(VersionError) as caught:
+            whole("predict").load()
+        assert caught.value.nodes == ("net",)
 
 
 class TestKills:
@@ -281,6 +335,23 @@ class TestLoading:
         trained(reduce=Wider).save()
         assert predict(reduce=Wider).load().run(X).result().shape == (80,)
         assert predict().load().run(X).result().shape == (80,)  # the older code still finds its states
+
+    def test_training_may_be_major_so_that_it_takes_downstream_along(self, ws):
+        class Turning(Reduce):
+            name = "reduce"
+            training_update_version = "major"
+
+        trained(reduce=Turning).save()
+        predict(reduce=Turning).load()
+        only = Pipeline([Node(Scale(), "x", "s"), Node(Turning("fit"), "s")], inputs=["x"], name="only")
+        only.run(X, reuse="never").result()
+        assert only.save().nodes["reduce"] == "reduce@2.0.0"
+        with pytest.raises(
+            VersionError, match=r"it worked with reduce@1\.0\.0, and since then trained again"
+        ):
+            predict(reduce=Turning).load()
+        assert list(ws.pipelines.stale(train(reduce=Turning))) == ["classify"]
+        assert ws.links.outdated("reduce", version_of(Turning)) == ()  # its code has not changed
 
     def test_one_version_of_the_pipeline_is_loaded_exactly(self, ws):
         first = trained()

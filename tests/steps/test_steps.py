@@ -127,6 +127,14 @@ class TestStep:
         with pytest.raises(InvalidInputError, match="Step name"):
             Own("no/slash")
 
+    def test_classes_of_any_script_get_a_name_or_a_lesson(self):
+        class Größe(Spoken):
+            pass
+
+        assert Größe.name == "grosse"
+        with pytest.raises(InvalidInputError, match="name = 'denoise'"):
+            type("平滑", (Spoken,), {})
+
     def test_the_version_is_that_of_the_class(self):
         class Scale(Step):
             factor = VersionedField(2, "minor")
@@ -182,6 +190,17 @@ class TestModes:
         assert [(str(change), change.kind) for change in found] == [
             ("model_parameters['n_components'] 2 -> 3", "major")
         ]
+
+    def test_an_estimator_is_a_class(self):
+        class Named(SklearnStep):
+            model_class = "PCA"
+
+        class Nothing(SklearnStep):
+            pass
+
+        for step, said in ((Named, "expected the class itself"), (Nothing, "has no estimator")):
+            with pytest.raises(InvalidInputError, match=said):
+                step("fit")(X)
 
 
 class TestSklearnBytes:

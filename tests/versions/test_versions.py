@@ -212,6 +212,22 @@ class TestFields:
 
         assert "'thing'" in str(caught.value)
 
+    def test_what_cannot_count_does_not_replace_a_field(self):
+        with pytest.raises(InvalidInputError, match=r"Child\.n_components is a property"):
+
+            class Child(Reduce):
+                @property
+                def n_components(self):
+                    return 3
+
+        class Fit(Versioned):
+            options = VersionedDict({"rate": 0.1})
+
+        with pytest.raises(InvalidInputError, match=r"Narrow\.options is 5 in the place of a versioned dict"):
+
+            class Narrow(Fit):
+                options = 5
+
     def test_a_numpy_scalar_is_a_value(self):
         assert Version.of_value("n", np.int64(3), "minor") == Version.of_value("n", 3, "minor")
 

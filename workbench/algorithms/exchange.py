@@ -121,8 +121,8 @@ class Exchange(ABC):
             notes = []
             if found.absent:
                 notes.append(
-                    f"{found.absent} datasets of its runs are not here: only their runs tell of them. export(..., data=True) "
-                    "brings them along."
+                    f"{len(found.absent)} datasets of its runs are elsewhere: lineages name them. export(..., data=True) "
+                    "brings their arrays along."
                 )
             aliases: dict[str, str | None] = dict(found.aliases())
             kept = [alias for alias in archive.manifest.aliases if alias not in aliases]

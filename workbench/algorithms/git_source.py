@@ -20,7 +20,7 @@ from workbench.settings import environment_here
 
 #: bytes of all changed files together; the largest are left out first
 LIMIT = 8 << 20
-TIMEOUT_S = 120.0
+READ_S, CLONE_S = 30.0, 3600.0  # what a deploy waits for git, and what a clone may take
 _MISLEADING = {
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -37,12 +37,15 @@ class Git:
     Parameters
     ----------
     folder : Path
+    timeout_s : float
+        For each call.
     **variables
         Environment variables beside those of the process.
     """
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, timeout_s: float = READ_S, **variables: str) -> None:
         self._folder = folder
+        self._timeout_s = timeout_s
         quiet = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"}
         inherited = {k: v for k, v in environment_here().items() if k not in _MISLEADING}
         self._variables = {**inherited, **quiet, "GIT_ALLOW_PROTOCOL": _PROTOCOLS, **variables}
@@ -61,7 +64,7 @@ class Git:
                 input=given if given is not None else b"",
                 capture_output=True,
                 env=self._variables,
-                timeout=TIMEOUT_S,
+                timeout=self._timeout_s,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -144,13 +147,13 @@ def checkout(git: GitSource, patch: bytes, target: Path, source: str | os.PathLi
             "gone. Name one: algorithm.checkout(folder, source='https://...')."
         )
     target.mkdir(parents=True, exist_ok=True)
-    outside = Git(target.absolute().parent)
+    outside = Git(target.absolute().parent, CLONE_S)
     problem: UnsupportedError | None = None
     for place in here:
         try:
             where = str(Path(place).absolute()) if Path(place).exists() else place
             outside("clone", "--quiet", "--no-checkout", "--", where, str(target.absolute()))
-            inside = Git(target)
+            inside = Git(target, CLONE_S)
             inside("checkout", "--quiet", "--detach", git.commit)
             if patch:
                 inside("apply", "--index", "--whitespace=nowarn", "-", given=patch)

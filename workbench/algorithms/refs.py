@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from workbench.errors import InvalidNameError
 from workbench.names import check_key, check_name, is_id
@@ -59,7 +59,7 @@ def parse_ref(text: str) -> Ref:
 
 
 def parse_time(when: str | date) -> datetime:
-    """Return the moment that a text, date or datetime means, with its zone.
+    """Return the moment that a text, date or datetime means, in UTC.
 
     A date alone is the end of that day, and what names no zone is local time.
 
@@ -72,9 +72,9 @@ def parse_time(when: str | date) -> datetime:
         if isinstance(when, str):
             when = datetime.fromisoformat(when) if len(when) > 10 else date.fromisoformat(when)
         if not isinstance(when, datetime):
-            day_after = datetime.combine(when + timedelta(days=1), time()).astimezone()
+            day_after = datetime.combine(when + timedelta(days=1), time()).astimezone(UTC)
             return day_after - timedelta(microseconds=1)
-        return when.astimezone()
+        return when.astimezone(UTC)
     except (ValueError, TypeError, OverflowError) as error:
         raise InvalidNameError(
             f"{when!r} is no date ({error}). Write one such as 2026-03-01, or a time such as 2026-03-01T14:30."

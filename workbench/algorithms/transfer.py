@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store
 
 _BATCH = 500
+ELSEWHERE = "elsewhere"  # `library.lineage` reads it
 #: what a run keeps of its own, whoever imports it; all else can be told anew
 _OF_RUN = {"id", "revision", "parameters", "inputs", "outputs", "status"}
 
@@ -201,8 +202,8 @@ class Import:
             )
         return known is not None
 
-    def _chosen_datasets(self) -> tuple[list[DatasetRecord], int]:
-        """Return the datasets that come with their arrays, or whose arrays are here, and how many do not."""
+    def _chosen_datasets(self) -> tuple[list[DatasetRecord], list[DatasetRecord]]:
+        """Return the datasets that come with their arrays, or whose arrays are here, and those that do not."""
         records = self._archive.datasets()
         known = self._catalog.get_datasets(r.id for r in records)
         for record in records:
@@ -216,7 +217,8 @@ class Import:
         keys = [f"{r.digest}.h5" for r in others]
         there = dict(zip(keys, self._store.exist("objects", keys), strict=True))
         chosen = [r for r in others if f"{r.digest}.h5" in brought or there[f"{r.digest}.h5"]]
-        return chosen, len(others) - len(chosen)
+        ids = {record.id for record in chosen}
+        return chosen, [record for record in others if record.id not in ids]
 
     # -- doing
 
@@ -233,6 +235,9 @@ class Import:
             self._deployer.store_imported(made)
         for key, content in environments.items():
             self._put("environments", key, content)
+        self._store.create_collections([ELSEWHERE] if self.absent else [])
+        for record in self.absent:  # a lineage names them
+            self._put(ELSEWHERE, f"{record.id}.json", record.to_json())
         for record in self.datasets:
             self._put("datasets", f"{record.id}.json", record.to_json())
         self._catalog.put_datasets(self.datasets)

@@ -103,7 +103,7 @@ def sweep_text(sweep: Sweep) -> str:
     if sweep.eta_s is not None:
         parts.append(f"about {duration(sweep.eta_s)} left")
     lines = ["  ".join(part for part in parts if part), *(f"! {note}" for note in record.notes)]
-    lines.append(text_table(_rows(sweep, SHOWN_IN_TEXT)))
+    lines.append(text_table(_rows(sweep, SHOWN_IN_TEXT), longest=60))
     if len(sweep) > SHOWN_IN_TEXT:
         lines.append(f"… {len(sweep) - SHOWN_IN_TEXT} more in sweep.table()")
     return "\n".join(lines)

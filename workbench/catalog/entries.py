@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from workbench.catalog.engine import Database
 from workbench.catalog.entry_search import EntryQuestion, page
+from workbench.catalog.entry_statements import scopes_of
 from workbench.catalog.family import Compiled, chunks, compiled, count, distinct
 from workbench.catalog.tables import entries, entry_parents, entry_scopes, entry_values
 from workbench.models import EntryRecord
@@ -235,9 +236,18 @@ class EntryCatalog:
         with self._database.read() as connection:
             scopes = sa.select(entry_scopes.c.id).where(entry_scopes.c.application == application)
             for scope in connection.scalars(scopes).all():
-                for some in (c.value.is_not(None), c.text.is_not(None)):  # each has its index
-                    found |= set(distinct(connection, c.key, [c.scope == scope, some]))
+                # on SQLite numbers and texts have an index each; on PostgreSQL either knows all keys
+                both = [[c.value.is_not(None)], [c.text.is_not(None)]] if self._database.is_sqlite else [[]]
+                for some in both:
+                    found |= set(distinct(connection, c.key, [c.scope == scope, *some]))
         return sorted(found)
+
+    def has_entry_key(self, application: str, key: str) -> bool:
+        """Tell whether an entry of an application has this key in its searchable metadata."""
+        statement = scopes_of(domain=False, kind=False, by_key=True)
+        with self._database.read() as connection:
+            rows = connection.execute(statement, {"a": application, "key": key})
+            return any(row.has_value or row.has_text for row in rows)
 
     def children_of_entry(self, id: str) -> list[str]:
         """Return the ids of entries that were made from this one."""

@@ -36,6 +36,8 @@ Row = tuple[Any, int, str]  # what it is sorted by, number, record
 
 _WINDOW = 1024  # the first window of a walk; each next one is four times as long
 _PATIENCE = 65_536  # after a window so long without a full page, what leaves no more than MANY leads
+_GLANCE = 4096  # after a window so long, what leaves few leads
+_AT_ONCE = 1000  # what leaves no more leads before anything is walked
 _BRANCHES = 50  # domains and kinds that one statement merges
 
 
@@ -150,13 +152,15 @@ class _Search:
         few = isqrt(self._limit * self._top)  # to find and sort them takes as long as the walk to a page
         lead = None
         if not (len(leads) == 1 and leads[0].key == asked.field):  # else it is a part of the walk
-            lead = self._narrowest(leads, scopes, few)
+            lead = self._narrowest(leads, scopes, min(few, _AT_ONCE))
+            if lead is None and column is not None:
+                lead = self._narrowest(leads, scopes, few)
         if lead is not None:
             statement = far(asked, lead) if column is None else led(asked, lead, column, False)
             return self._rows(statement, scopes)
         if column is not None:
             return self._sorted_walk(asked, scopes, column)
-        return self._walk(asked, scopes, leads)
+        return self._walk(asked, scopes, leads, few)
 
     def _rows(self, statement: Any, scopes: Sequence[int], **values: Any) -> list[Row]:
         limit = values.pop("limit", self._limit)
@@ -173,8 +177,8 @@ class _Search:
                 best, fewest = lead, number
         return best
 
-    def _walk(self, asked: Asked, scopes: Sequence[int], leads: Sequence[Lead]) -> list[Row]:
-        """Walk in the order of numbers or versions, window by window."""
+    def _walk(self, asked: Asked, scopes: Sequence[int], leads: Sequence[Lead], few: int) -> list[Row]:
+        """Walk in the order of numbers or versions, window by window; what few matches show to be far off is led to."""
         down, statement = asked.descending, window(asked)
         top, size = self._top, _WINDOW
         if len(scopes) == 1 and not asked.where and asked.name is None:
@@ -186,8 +190,8 @@ class _Search:
             left = self._limit - len(rows)
             rows += self._rows(statement, scopes, low=low, high=high, limit=left)
             at = low if down else high
-            if size == _PATIENCE and len(rows) < self._limit:
-                lead = self._narrowest(leads, scopes, MANY)
+            if size in (_GLANCE, _PATIENCE) and len(rows) < self._limit:
+                lead = self._narrowest(leads, scopes, few if size == _GLANCE else MANY)
                 if lead is not None:
                     return self._rows(far(asked, lead), scopes)
             size *= 4

@@ -12,7 +12,7 @@ from workbench.cli.bundles import bundle
 from workbench.cli.context import OPEN
 from workbench.cli.entries import entries
 from workbench.cli.pipelines import pipeline
-from workbench.cli.versions import links, versions
+from workbench.cli.versions import links, retrain, versions
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
 from workbench.version import __version__
 
@@ -446,6 +446,7 @@ main.add_command(entries)
 main.add_command(bundle)
 main.add_command(versions)
 main.add_command(links)
+main.add_command(retrain)
 main.add_command(pipeline)
 
 

@@ -1,4 +1,4 @@
-"""The commands ``workbench versions`` and ``workbench links``: versions of code from a terminal."""
+"""The commands ``workbench versions | links | retrain``: versions of code from a terminal."""
 
 from __future__ import annotations
 
@@ -31,3 +31,19 @@ def links(ctx: click.Context, downstream: str | None, upstream: str | None) -> N
     from workbench.commands.versions import links_words
 
     click.echo(repr(links_words(ctx.meta[OPEN](ctx, looks=True), downstream, upstream)))
+
+
+@click.command()
+@click.argument("what", metavar="FILE.py[:NAME]|MODULE:NAME")
+@click.argument("words", nargs=-1, metavar="[INPUT]...")
+@click.option("--force", is_flag=True, help="Train all of it again, whether it is stale or not.")
+@click.option("-x", "--executor", help="Where nodes run: kernel (here, one after the other) or process.")
+@click.pass_context
+def retrain(ctx: click.Context, what: str, words: tuple[str, ...], force: bool, executor: str | None) -> None:
+    """Train again what is stale in a pipeline of a Python file or module, in order, and save it."""
+    from workbench.commands.pipelines import find_pipeline
+    from workbench.commands.words import read_inputs
+
+    pipeline, workspace = find_pipeline(what), ctx.meta[OPEN](ctx)
+    inputs = read_inputs(workspace, words)
+    click.echo(repr(workspace.pipelines.retrain(pipeline, *inputs, force=force, executor=executor)))

@@ -104,6 +104,10 @@ def replayable(
         raise InvalidInputError(
             f"Run {record.id} is {record.status}; only a completed one is replayed, for only it has outputs to compare with."
         )
+    if record.nodes:
+        raise UnsupportedError(
+            f"Run {record.id} was of a pipeline, whose nodes are replayed one by one: run.node({record.nodes[0].name!r}).replay()."
+        )
     if record.template is not None:
         raise UnsupportedError(
             f"Run {record.id} was of the notebook {record.template}, and notebooks are not replayed. Run it again with "

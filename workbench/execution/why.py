@@ -138,12 +138,17 @@ def nearest_text(subject: Subject, algorithms: Algorithms, catalog: Catalog) -> 
 def _why_computed(
     record: RunRecord, subject: Subject, near: RunRecord | None, reuse: Reuse, catalog: Catalog
 ) -> str:
-    if record.revision is None:
+    if record.nodes:
+        reused = sum(node.reused for node in record.nodes)
+        return f"a pipeline: of its {len(record.nodes)} nodes {reused} were reused. Ask for one: run.node({record.nodes[0].name!r})."
+    if record.revision is None and not record.call:
         return "computed, because runs of a folder are never reused; deploy it."
     if record.debug:
         return "computed, because it was a debug run."
     if record.session is not None:
         return f"computed, because it may depend on what lay in session {record.session!r}."
+    if not record.reuse_key and record.call:
+        return f"computed, as it always is. {' '.join(record.warnings)}".rstrip()
     if not record.reuse_key:
         return (
             "computed, and it has no key: it was made by an older version of workbench, or its code was gone."

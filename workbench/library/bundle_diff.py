@@ -15,6 +15,7 @@ from workbench.theme import MUTED
 
 Prefer = Literal["mine", "theirs"] | None
 _SHOWN = 10
+MOST_ROWS = 50
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -130,10 +131,11 @@ class BundleDiff(Sequence[Change]):
         return iter(self.different)
 
     def __repr__(self) -> str:
-        return "\n".join(filter(None, [self._head(), text_table(self.rows())]))
+        return "\n".join(filter(None, [self._head(), text_table(shown(self.rows())), rest(self.different)]))
 
     def _repr_html_(self) -> str:
-        return f"<div>{html.escape(self._head())}</div>{html_table(self.rows())}"
+        table = html_table(shown(self.rows()))
+        return f"<div>{html.escape(self._head())}</div>{table}{_muted(rest(self.different))}"
 
     def _head(self) -> str:
         there = "not pushed yet" if self.version is None else f"version {self.version}"
@@ -184,11 +186,12 @@ class BundleSync(Sequence[str]):
         return len(self.moved)
 
     def __repr__(self) -> str:
-        return "\n".join(filter(None, [self._head(), text_table(self.rows()), self._note()]))
+        parts = [self._head(), text_table(shown(self.rows())), rest(self.diff.different), self._note()]
+        return "\n".join(filter(None, parts))
 
     def _repr_html_(self) -> str:
-        note = f"<div style='color:{MUTED}'>{html.escape(self._note())}</div>" if self._note() else ""
-        return f"<div>{html.escape(self._head())}</div>{html_table(self.rows())}{note}"
+        notes = _muted(rest(self.diff.different)) + _muted(self._note())
+        return f"<div>{html.escape(self._head())}</div>{html_table(shown(self.rows()))}{notes}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each file that differed, with what became of it."""
@@ -230,6 +233,23 @@ class BundleSync(Sequence[str]):
         if self.action == "pull" and states & {State.NEW_HERE, State.CHANGED_HERE}:
             notes.append("What is new here goes there with a push.")
         return " ".join(notes)
+
+
+def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows that a table shows: of many the first ones, conflicts before all others."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    return sorted(rows, key=lambda row: row["state"] != State.CONFLICT)[:MOST_ROWS]
+
+
+def rest(changes: Sequence[Change]) -> str:
+    """Return how many files a table does not show; empty if it shows all."""
+    more = len(changes) - MOST_ROWS
+    return f"{more:,} more: .rows() has all." if more > 0 else ""
+
+
+def _muted(text: str) -> str:
+    return f"<div style='color:{MUTED}'>{html.escape(text)}</div>" if text else ""
 
 
 def to_push(diff: BundleDiff, prefer: Prefer, delete: bool) -> tuple[list[str], list[str]]:

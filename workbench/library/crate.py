@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import mimetypes
 import os
 import shutil
 import tempfile
@@ -26,6 +27,12 @@ _STATUS = {
     RunStatus.FAILED: "FailedActionStatus",
     RunStatus.CANCELLED: "FailedActionStatus",
     RunStatus.LOST: "FailedActionStatus",
+}
+_KINDS = {
+    ".toml": "application/toml",
+    ".md": "text/markdown",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
 }
 _BLOCK = 4 << 20
 
@@ -90,13 +97,17 @@ class _Crate:
         node = lineage.nodes[lineage.id]
         self.crate.name = f"{node.label} ({node.kind} {node.id})"
         self.crate.description = f"{lineage._head()} Written by workbench; datasets are HDF5, every run names code, parameters, inputs and outputs."
-        root["license"] = license
+        is_url = license.startswith(("http://", "https://"))
+        root["license"] = self._thing(license, "CreativeWork", name=license) if is_url else license
         root["conformsTo"] = self._thing(PROFILE, "CreativeWork", name="Process Run Crate", version="0.5")
         nodes = lineage.nodes.values()
         for dataset in (n for n in nodes if n.kind == "dataset"):
             self._files[dataset.id] = self._dataset(dataset.id, dataset.record, dataset.label)
         runs = [self._run(n.id, n.record, n.label) for n in nodes if n.kind == "run"]
-        root["mentions"] = runs
+        root["mentions"] = _plain(runs)
+        authors = [entity for entity in self.crate.contextual_entities if entity.type == "Person"]
+        if authors:
+            root["author"] = _plain(authors)
         if node.kind == "dataset":
             root["mainEntity"] = self._files[node.id]
 
@@ -132,16 +143,20 @@ class _Crate:
         action = self._thing(f"#{id}", "CreateAction", name=f"{label} ({id})", identifier=id)
         action["actionStatus"] = f"http://schema.org/{_STATUS.get(record.status, 'ActiveActionStatus')}"
         if record.started:
-            action["startTime"] = record.started.isoformat()
+            action["startTime"] = record.started.isoformat(timespec="milliseconds")
         if record.finished:
-            action["endTime"] = record.finished.isoformat()
+            action["endTime"] = record.finished.isoformat(timespec="milliseconds")
         if record.error is not None:
             action["error"] = f"{record.error.type}: {record.error.message}"
+        values = ", ".join(f"{name}={value!r}" for name, value in record.parameters.items())
+        action["description"] = f"{record.algorithm}{f' with {values}' if values else ''}, on {record.device}"
         action["instrument"] = self._algorithm(record)
-        action["object"] = [
+        read = [
             *(self._known(input_) for input_ in record.inputs),
             *(self._parameter(id, name, value) for name, value in record.parameters.items()),
         ]
+        if read:
+            action["object"] = _plain(read)
         made = [self._known(output.dataset) for output in record.outputs if output.dataset]
         notebook = self._file(
             "runs",
@@ -149,7 +164,9 @@ class _Crate:
             f"runs/{id}.ipynb",
             {"name": "executed notebook", "encodingFormat": "application/x-ipynb+json"},
         )
-        action["result"] = [] if record.reused_from else [*made, *([notebook] if notebook else [])]
+        made += [notebook] if notebook else []
+        if made and not record.reused_from:
+            action["result"] = _plain(made)
         if record.user:
             action["agent"] = self._thing(f"#user/{record.user}", "Person", name=record.user)
         about = [
@@ -162,7 +179,7 @@ class _Crate:
             ),
             self._environment(record),
         ]
-        action["subjectOf"] = [entity for entity in about if entity is not None]
+        action["subjectOf"] = _plain([entity for entity in about if entity is not None])
         origin = record.reused_from or record.replays or record.resumed_from
         if origin:
             beyond = origin not in self._nodes
@@ -224,7 +241,7 @@ class _Crate:
         ]
         if revision.git is not None:
             if revision.git.remote:
-                code["codeRepository"] = revision.git.remote
+                code["codeRepository"] = code["url"] = revision.git.remote
             name = f"what was not committed to {revision.git.commit}"
             diff = f"{revision.git.diff}.patch"
             assets.append(
@@ -236,7 +253,7 @@ class _Crate:
                 )
             )
         if any(assets):
-            code["hasPart"] = [asset for asset in assets if asset is not None]
+            code["hasPart"] = _plain([asset for asset in assets if asset is not None])
         self._files[revision.id] = code
         return code
 
@@ -266,9 +283,15 @@ class _Crate:
                 return None
         elif not path.exists():
             return None
-        facts = {**facts, "contentSize": str(path.stat().st_size)}
+        kind = mimetypes.guess_type(name)[0] or _KINDS.get(Path(name).suffix, "application/octet-stream")
+        facts = {"encodingFormat": kind, **facts, "contentSize": str(path.stat().st_size)}
         return self.crate.add_file(path, dest_path=name, properties=facts)
 
 
 def _folder(revision: Revision) -> str:
     return f"{revision.name}-{revision.version}-{revision.id}"
+
+
+def _plain(entities: list[Any]) -> Any:
+    """Return one entity by itself, as JSON-LD writes it, and several as a list."""
+    return entities[0] if len(entities) == 1 else entities

@@ -65,14 +65,14 @@ class Entries(EntryChanges, EntryAdditions):
         self._catalog = catalog
         self._settings = settings
         self.application = application
-        self.referrers = {}
+        self._referrers = {}
 
     def of(self, application: str) -> Entries:
         """Return the entries of an application, apart from those of all others."""
         found = Entries(
             self._store, self._catalog, self._settings, check_name(application, "Application name")
         )
-        found.referrers = self.referrers
+        found._referrers = self._referrers
         return found
 
     def __repr__(self) -> str:
@@ -272,6 +272,12 @@ class Entries(EntryChanges, EntryAdditions):
                 f"The file of {_what(record)} is not what was added. Restore it from a backup, or add it again."
             )
 
+    def lineage_of(self, record: EntryRecord, generations: int) -> Page[dict[str, Any]]:
+        """Return a row for each entry that a record was made from or that was made from it."""
+        from workbench.library.entry_lineage import lineage
+
+        return lineage(self._catalog, record, generations)
+
     def reindex(self) -> int:
         """Record in the catalog what the store holds, for all applications; return how many entries there are."""
         return reindex(self._catalog, self._store)
@@ -325,10 +331,12 @@ class Entries(EntryChanges, EntryAdditions):
         """Raise if nothing was found because a word is misspelt."""
         if domain is not None:
             self._check_domain(domain)
-        known = self._catalog.entry_keys(self.application)
-        for key in keys:
+        asked = [key for key in keys if key not in ("version", "name", "created")]
+        absent = [key for key in asked if not self._catalog.has_entry_key(self.application, key)]
+        known = self._catalog.entry_keys(self.application) if absent else []
+        for key in absent:
             hint = did_you_mean(key, known)
-            if hint and key not in {*known, "version", "name", "created"}:
+            if hint:
                 raise NotFoundError(f"No entry has the key {key!r} in its metadata.{hint}")
 
     def _check_domain(self, domain: str) -> None:

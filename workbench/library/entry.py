@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from workbench.library.entries import Entries
     from workbench.models import EntryKind, EntryRecord, Promotion
+    from workbench.pages import Page
 
 
 class Entry:
@@ -120,6 +121,10 @@ class Entry:
             If it is another, or gone.
         """
         self._entries.verify_record(self.record)
+
+    def lineage(self, generations: int = 10) -> Page[dict[str, Any]]:
+        """Return what it was made from (steps below 0), itself, and what was made from it (above 0), a row each."""
+        return self._entries.lineage_of(self.record, generations)
 
     def export(self, path: str | Path) -> Path:
         """Copy the file to a path, or into a folder under its name.

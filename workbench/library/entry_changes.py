@@ -27,6 +27,7 @@ _SHOWN = 3  # ids of users that a message names
 Ref = str | Entry
 Refs = Ref | Iterable[Ref]
 Handles = list[Entry]
+Referrers = dict[str, Callable[[str], Iterable[str]]]
 
 
 class EntryChanges(ABC):
@@ -34,8 +35,12 @@ class EntryChanges(ABC):
 
     _store: Store
     _catalog: Catalog
-    #: what else may refer to an entry: words such as "a link to it", and a function that returns the ids of these for an entry's id
-    referrers: dict[str, Callable[[str], Iterable[str]]]
+    _referrers: Referrers
+
+    @property
+    def referrers(self) -> Referrers:
+        """What else may refer to an entry, for `purge`: words such as "a link to it" to a function from an id to those of the users."""
+        return self._referrers
 
     @abstractmethod
     def find(self, ref: Ref) -> Entry:

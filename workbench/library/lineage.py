@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store
 
 MOST_NODES = 500
+ELSEWHERE = "elsewhere"  # records of datasets whose arrays are not here
 Direction = Literal["both", "up", "down"]
 
 
@@ -28,6 +29,7 @@ class Node:
     kind: Literal["dataset", "run"]
     step: int
     record: DatasetRecord | RunRecord | None  # None: deleted since
+    is_here: bool = True  # False: only told of by a run that came with an algorithm; its arrays are elsewhere
 
     @property
     def label(self) -> str:
@@ -36,7 +38,8 @@ class Node:
             return "deleted since"
         if isinstance(self.record, RunRecord):
             return self.record.algorithm
-        return self.record.name or ", ".join(self.record.keys)
+        name = self.record.name or ", ".join(self.record.keys)
+        return name if self.is_here else f"{name} (elsewhere)"
 
     @property
     def detail(self) -> str:
@@ -175,7 +178,7 @@ def lineage(
         raise InvalidInputError(f"generations is {generations!r}, expected a whole number, 1 or larger.")
     if direction not in ("both", "up", "down"):
         raise InvalidInputError(f"direction is {direction!r}, expected 'both', 'up' or 'down'.")
-    walk = _Walk(catalog)
+    walk = _Walk(catalog, store)
     if not walk.meet(kind, [id], 0) or walk.nodes[id].record is None:
         raise NotFoundError(f"There is no {kind} {id!r}.")
     # a generation is two steps; from a run the first one is half of one
@@ -191,7 +194,8 @@ def lineage(
 class _Walk:
     """Nodes and edges that were met so far."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, store: Store | None) -> None:
+        self._store = store
         self.nodes: dict[str, Node] = {}
         self.edges: dict[tuple[str, str], None] = {}
         self.is_cut = False
@@ -207,9 +211,17 @@ class _Walk:
         known: dict[str, Any] = dict(
             self._catalog.get_datasets(new) if kind == "dataset" else self._catalog.get_runs(new)
         )
-        found = [Node(id, kind, step, known.get(id)) for id in new]
+        told = self._told(id for id in new if id not in known) if kind == "dataset" else {}
+        found = [Node(id, kind, step, known.get(id) or told.get(id), id not in told) for id in new]
         self.nodes.update((node.id, node) for node in found)
         return found
+
+    def _told(self, ids: Iterable[str]) -> dict[str, DatasetRecord]:
+        """Return the datasets that are known by what came with an algorithm."""
+        keys = [f"{id}.json" for id in ids]
+        texts = self._store.get_many(ELSEWHERE, keys) if keys and self._store is not None else []
+        records = [DatasetRecord.model_validate_json(text) for text in texts if text is not None]
+        return {record.id: record for record in records}
 
     def go(self, start: Node, sign: int, steps: int) -> None:
         """Walk upstream (-1) or downstream (1)."""

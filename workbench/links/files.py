@@ -7,12 +7,12 @@ version of the downstream step, ``.../<number>/<downstream number>.json``, and t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from workbench.catalog.steps import key_of
-from workbench.links.numbers import shown
+from workbench.catalog.steps import digest_of, key_of
+from workbench.links.numbers import Number, shown
 from workbench.models import LinkRecord, StepRecord, StepVersionRecord
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class StepFiles:
 
     def put(self, record: Kept) -> None:
         """Write the file of a record, and then its row."""
+        if isinstance(record, LinkRecord) and self.catalog.has_link(record):
+            return
         collection, key = place_of(record)
         if (collection, key) not in self._before:
             self._before[collection, key] = self._store.get_many(collection, [key])[0]
@@ -45,7 +47,7 @@ class StepFiles:
             self.catalog.put_step(record)
         elif isinstance(record, StepVersionRecord):
             self.catalog.put_version(record)
-        elif not self.catalog.has_link(record):
+        else:
             self.catalog.put_link(record)
 
     def forget(self, collection: str, keys: Iterable[str]) -> None:
@@ -101,22 +103,27 @@ def reindex(catalog: Catalog, store: Store) -> int:
         known.setdefault(
             key_of(version), StepRecord(name=version.step, kind=version.kind, created=version.created)
         )
-    numbers = {(str(v.kind), v.step, v.number) for v in versions if v.deleted is None}
+    digests = {(str(v.kind), v.step, v.number): digest_of(v) for v in versions if v.deleted is None}
     with catalog.change_steps(known) as change:
         for step in known.values():
             change.put_step(step)
         for version in versions:
             change.put_version(version)
         for link in links:
-            one = link.downstream_number
-            works = (
-                ("step", link.downstream) in known
-                if one is None
-                else ("step", link.downstream, one) in numbers
-            )
-            if works and ("step", link.upstream, link.number) in numbers:
+            if ("step", link.downstream) in known and _is_sound(link, digests):
                 change.put_link(link)
-    return len(numbers)
+    return len(digests)
+
+
+def _is_sound(link: LinkRecord, digests: Mapping[tuple[str, str, Number], str]) -> bool:
+    """Tell whether the versions of a link are there, and are those that were meant.
+
+    What a killed process has left may name a number that somebody else got afterwards.
+    """
+    ends = [(link.upstream, link.number, link.digests[0])]
+    if link.downstream_number is not None:
+        ends.append((link.downstream, link.downstream_number, link.digests[1]))
+    return all(digests.get(("step", name, number)) == digest for name, number, digest in ends)
 
 
 def _read(store: Store, collection: str, names: list[str], kind: type[R]) -> list[R]:

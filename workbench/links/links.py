@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from workbench.catalog.steps import digest_of
 from workbench.errors import InUseError, NotFoundError, VersionError
 from workbench.links.allocation import LATEST
-from workbench.links.files import LINKS, MODELS, STEPS, changing, place_of, reindex
-from workbench.links.numbers import Number, shown
+from workbench.links.files import LINKS, MODELS, STEPS, StepFiles, changing, place_of, reindex
+from workbench.links.numbers import shown
 from workbench.links.registered import RegisteredSteps, name_of, version_made
 from workbench.links.step_version import StepVersion
 from workbench.models import LinkRecord, StepVersionRecord, now
@@ -25,6 +26,10 @@ class Links(RegisteredSteps):
     A step is named by its name or by itself. A version is named by its number (``"1.2.0"``), ``"latest"``, its text of three
     digests, or itself.
     """
+
+    def __repr__(self) -> str:
+        steps = self.steps()
+        return f"Links: {len(self.list())} links of {len(steps)} steps: {', '.join(steps) or 'none yet'}"
 
     def register(
         self,
@@ -55,8 +60,9 @@ class Links(RegisteredSteps):
         """
         made = version_made(step, version)
         names = [name_of(step)] if downstream is None else [name_of(step), name_of(downstream)]
-        working = self._number(names[-1], downstream_version)
+        working = self._working(names[-1], downstream_version)
         with changing(self._catalog, self._store, [("step", name) for name in names]) as change:
+            _check_there(change, working)
             record = self._register(change, step, made)
             if downstream is not None:
                 self._ensure_step(change, downstream)
@@ -79,15 +85,11 @@ class Links(RegisteredSteps):
             If a version is not registered.
         """
         record = self._found(name_of(upstream), version)
-        working = self._number(name_of(downstream), downstream_version)
+        working = self._working(name_of(downstream), downstream_version)
         link = _link(name_of(downstream), record, working)
         keys = [("step", link.downstream), ("step", link.upstream)]
         with changing(self._catalog, self._store, keys) as change:
-            there = change.catalog.get_version(keys[1], link.number)
-            if there is None or there.deleted:
-                raise NotFoundError(
-                    f"Version {shown(link.number)} of {link.upstream!r} was deleted meanwhile."
-                )
+            _check_there(change, record, working)
             self._ensure_step(change, downstream)
             change.put(link)
         return link
@@ -107,9 +109,11 @@ class Links(RegisteredSteps):
             Only what worked with this version of the downstream step. Default: with any.
         """
         links = self._catalog.list_links(name_of(downstream), name_of(upstream))
-        working = self._number(name_of(downstream), downstream_version)
+        working = self._working(name_of(downstream), downstream_version)
         numbers = {
-            link.number for link in links if working is None or link.downstream_number in (None, working)
+            link.number
+            for link in links
+            if working is None or link.downstream_number in (None, working.number)
         }
         found = self._catalog.step_versions("step", name_of(upstream))
         return [self._version(record) for record in found if record.number in numbers]
@@ -260,8 +264,8 @@ class Links(RegisteredSteps):
 
     # -- inside
 
-    def _number(self, name: str, version: str | Version | StepVersion | None) -> Number | None:
-        return None if version is None else self._found(name, version).number
+    def _working(self, name: str, version: str | Version | StepVersion | None) -> StepVersionRecord | None:
+        return None if version is None else self._found(name, version)
 
     def _pipelines_with(self, name: str, number: tuple[int, int, int] | None) -> tuple[str, ...]:
         """Return the saved pipelines that have a step, or a version of it."""
@@ -282,11 +286,20 @@ def why_not(name: str, known: Sequence[StepVersion], now_: Version) -> str:
     return f"it worked with {known[0].ref}, and since then {', '.join(major)}"
 
 
-def _link(downstream: str, record: StepVersionRecord, working: Number | None) -> LinkRecord:
+def _check_there(change: StepFiles, *records: StepVersionRecord | None) -> None:
+    """Raise if a version was deleted since it was looked up."""
+    for record in records:
+        found = change.catalog.get_version(("step", record.step), record.number) if record else record
+        if record is not None and (found is None or found.deleted):
+            raise NotFoundError(f"Version {shown(record.number)} of {record.step!r} was deleted meanwhile.")
+
+
+def _link(downstream: str, record: StepVersionRecord, working: StepVersionRecord | None) -> LinkRecord:
     return LinkRecord(
         downstream=downstream,
         upstream=record.step,
         number=record.number,
-        downstream_number=working,
+        downstream_number=working.number if working is not None else None,
+        digests=(digest_of(record), digest_of(working) if working is not None else ""),
         created=now(),
     )

@@ -14,6 +14,8 @@ from workbench.names import check_name
 from workbench.pages import Page
 from workbench.versions import FieldChange, Version, change_table
 
+_SCRIPTS = ("__main__", "<run_path>", "builtins")  # a notebook or script, and code that something executed
+
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
     from workbench.steps import LoadableStep, Step
@@ -68,6 +70,11 @@ class RegisteredSteps:
 
     def save(self, step: LoadableStep) -> StepVersion:
         """Register the version of a step as it is now, and keep its state."""
+        if not callable(getattr(step, "serialize", None)):
+            raise InvalidInputError(
+                f"Step {name_of(step)!r} has no state that could be saved. Register its version alone, ws.links.register(step), "
+                "or derive its class from LoadableStep."
+            )
         data = step.serialize()
         with changing(self._catalog, self._store, [("step", step.name)]) as change:
             record = self._register(change, step, step.version)
@@ -201,4 +208,4 @@ def _moved(before: str, after: str) -> bool:
     """Tell whether a class only went from a notebook into a module or back, or was imported by a longer name."""
     (old, cls), (new, same) = before.split(":"), after.split(":")
     longer = f".{old}".endswith(f".{new}") or f".{new}".endswith(f".{old}")
-    return cls == same and (longer or "__main__" in (old, new))
+    return cls == same and (longer or not {old, new}.isdisjoint(_SCRIPTS))

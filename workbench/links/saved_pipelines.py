@@ -133,6 +133,10 @@ class SavedPipelines:
 
     def _unknown(self, name: str) -> NotFoundError:
         known = [record.name for record in self._catalog.list_steps("pipeline")]
+        if name in known:
+            return NotFoundError(
+                f"Pipeline {name!r} is registered, and no version of it is there. Save one: pipe.save()."
+            )
         return NotFoundError(
             f"No pipeline {name!r} was saved.{did_you_mean(name, known)} See ws.pipelines.list().",
             near=nearest(name, known),

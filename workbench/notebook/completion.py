@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(
     r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session|diff|export|import|checkout)"
-    r"|entr(?:ies|yadd|ymove|yremove)|bundle|versions|links|retrain|pipe)\s.*)",
+    r"|entr(?:ies|yadd|ymove|yremove|ypromote)|modelform|bundle|versions|links|retrain|pipe)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -100,7 +100,7 @@ def _candidates(
     if earlier and (values := _values_of(earlier[-1])):
         return values
     positional = [w for w in earlier if not w.startswith("-")]
-    if magic.startswith("entr"):
+    if magic.startswith("entr") or magic == "modelform":
         return _entries(workspace, magic, positional, word)
     if magic == "pipe":
         return _pipes(workspace, positional, word, namespace)
@@ -153,17 +153,19 @@ def _candidates(
 
 def _entries(workspace: Workspace, magic: str, positional: list[str], word: str) -> Iterable[str]:
     options = {
-        "entries": ("kind", "version", "where", "order", "trash", "app", "limit"),
+        "entries": ("kind", "version", "where", "order", "trash", "app", "limit", "browse"),
         "entryadd": ("kind", "version", "extend", "reference", "no-check", "dry-run", "app"),
-        "entrymove": ("kind", "domain", "version", "folder", "dry-run", "app"),
+        "entrymove": ("kind", "domain", "version", "folder", "back", "dry-run", "app"),
+        "entrypromote": ("kind", "domain", "version", "folder", "app"),
+        "modelform": ("app",),
         "entryremove": ("restore", "purge", "yes", "force", "app"),
     }
     yield from (f"--{option}" for option in options.get(magic, ()))
-    if magic in ("entrymove", "entryremove"):
+    if magic in ("entrymove", "entrypromote", "entryremove"):
         yield from (entry.ref for entry in workspace.entries.list(limit=200))
     elif not positional:
         yield from workspace.entries.domains()
-    elif magic == "entryadd":
+    elif magic in ("entryadd", "modelform"):
         head, slash, _ = word.rpartition("/")
         base = Path(head or ("/" if slash else ".")).expanduser()
         yield from (f"{head}{slash}{path.name}" for path in (base.iterdir() if base.is_dir() else ()))

@@ -36,6 +36,11 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
     limit : int, optional
         Rows of a page.
 
+    Raises
+    ------
+    NotFoundError, InvalidInputError
+        For an unknown domain or kind, with the nearest.
+
     Attributes
     ----------
     page : Page or None
@@ -55,10 +60,9 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
         self._limit = limit or _ROWS
         self.page: Page[Entry] | None = None
         self._before: list[Page[Entry]] = []
-        known = entries.domains()
-        domains = [("all domains", ""), *((name, name) for name in known)]
-        if domain is not None and domain not in known:
-            domains.append((domain, domain))
+        if domain is not None or kind is not None:
+            entries.list(domain, kind, limit=1)  # a misspelt one is refused with the nearest
+        domains = [("all domains", ""), *((name, name) for name in entries.domains())]
         kinds = [("all kinds", ""), *((str(one), str(one)) for one in EntryKind)]
         orders = [*ORDERS, BEST]
         if order not in [value for _, value in orders]:

@@ -53,7 +53,8 @@ class CallRecords:
             algorithm=step.node.label,
             algorithm_name=step.node.label,
             content=code.digest,
-            function=_importable(step),
+            call=step.node.kind,
+            function=importable(step.node.what) if all(map(is_plain, code.parameters.values())) else "",
             inputs=parents,
             arguments=argument_refs(arguments),
             parameters={k: v if is_plain(v) else _shown(v) for k, v in code.parameters.items()},
@@ -62,6 +63,7 @@ class CallRecords:
             reuse_key=key_of(parts) if parts and not self._how.debug else "",
             reuse_parts=parts,
             debug=self._how.debug,
+            warnings=() if parts else (self._why_always(step, arguments),),
             seed=new_seed(),
             timeout_s=step.node.options.get("timeout_s"),
             priority=step.node.options.get("priority", 0),
@@ -94,13 +96,25 @@ class CallRecords:
             "inputs": digest_of([value.digest for value in arguments]),
         }
 
-    def find(self, step: Step, parts: dict[str, str]) -> RunRecord | None:
-        """Return the newest completed run of that key whose outputs can all be had."""
+    def _why_always(self, step: Step, arguments: Sequence[Value]) -> str:
+        """Return what it is that nobody can tell, so that the step is computed each time."""
+        code = self._plan.code[step.path]
+        if code.unknown:
+            return f"It is computed each time, for nobody can tell what it depends on: {code.unknown}."
+        for value, port in zip(arguments, step.sources, strict=True):
+            if not value.digest:
+                what = next((ref.held for ref in value.refs if ref.held), "object")
+                return f"It is computed each time, for what it reads as {port.name!r} is a {what}, which is not kept."
+        return "It is computed each time, for one of its parameters cannot be told apart from another."
+
+    def find(self, step: Step, parts: dict[str, str], *, also_held: bool = False) -> RunRecord | None:
+        """Return the newest completed run of that key whose outputs can all be had; with ``also_held`` also one that gave objects."""
         if not parts:
             return None
         for record in self._catalog.runs_with_key(key_of(parts)):
             ids = [ref.dataset for ref in record.outputs if ref.dataset]
-            if any(ref.held for ref in record.outputs) or not self._datasets.are_whole(ids):
+            is_held = any(ref.held for ref in record.outputs)
+            if (is_held and (not also_held or trains(step.node.what))) or not self._datasets.are_whole(ids):
                 continue
             if not trains(step.node.what) or restore(step.node.what, record, self._datasets):
                 return record
@@ -115,13 +129,10 @@ class CallRecords:
         )
 
 
-def _importable(step: Step) -> str:
-    """Return where a function can be imported from, ``module:name``; empty for one of a notebook or inside another one."""
-    what = step.node.what
+def importable(what: Any) -> str:
+    """Return where a function can be found again, ``module:name``; empty for a lambda and one inside another one."""
     module, name = getattr(what, "__module__", None), getattr(what, "__qualname__", "")
-    if step.node.kind != "function" or not module or module == "__main__" or "<" in name:
-        return ""
-    return f"{module}:{name}"
+    return f"{module}:{name}" if module and "<" not in name and name.isidentifier() else ""
 
 
 def _shown(value: Any) -> str:

@@ -28,7 +28,7 @@ class Callbacks:
         self._load = load
         self._entered: set[str] = set()
         self._arguments: dict[str, list[Any]] = {}
-        self._are_there = bool(pipeline.callbacks) or any(
+        self.are_there = bool(pipeline.callbacks) or any(
             s.pipeline.callbacks for s in self._graph.scopes.values()
         )
 
@@ -42,7 +42,7 @@ class Callbacks:
 
     def before(self, step: Step) -> None:
         """Tell that a step begins, and with it the nested pipelines that it is the first of."""
-        if not self._are_there:
+        if not self.are_there:
             return
         for path in self._scopes_of(step):
             if path not in self._entered:
@@ -56,7 +56,7 @@ class Callbacks:
 
     def after(self, step: Step, completed: Callable[[str], bool]) -> None:
         """Tell that a step has completed, and with it the nested pipelines that it is the last of."""
-        if not self._are_there:
+        if not self.are_there:
             return
         outputs = [self._load(Port(step.path, i, name)) for i, name in enumerate(step.node.outputs)]
         self._tell_node(step.path, "after_node_execution", self._arguments.pop(step.path, []), _one(outputs))

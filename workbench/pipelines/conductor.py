@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import NotFoundError, RunCancelledError, RunError, WorkbenchError
+from workbench.errors import RunCancelledError, RunError, WorkbenchError
 from workbench.execution.capture import captured
 from workbench.execution.events import RunEvent
-from workbench.execution.executor import Job
-from workbench.execution.log_file import LogFile
 from workbench.execution.perform import settle_error
-from workbench.execution.reuse import AUTO, NEVER, ONLY, reused
+from workbench.execution.reuse import NEVER
 from workbench.execution.run import Run
-from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus
-from workbench.pipelines.call import Call, perform_call
+from workbench.models import RunRecord, RunStatus
+from workbench.pipelines.board import SKIPPED, Board
 from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.callbacks import Callbacks
+from workbench.pipelines.calls import Calls
+from workbench.pipelines.failure import failure
 from workbench.pipelines.filing import Filing
-from workbench.pipelines.graph import Port, Step
-from workbench.pipelines.handover import give, take_back, with_objects
+from workbench.pipelines.graph import Step
 from workbench.pipelines.how import How
-from workbench.pipelines.live import CallRun, PipelineRun
+from workbench.pipelines.live import PipelineRun
 from workbench.pipelines.plan import Plan
-from workbench.pipelines.values import NOTHING, Value, Values, sources_of
+from workbench.pipelines.values import Value, Values, sources_of
 
 if TYPE_CHECKING:
     from workbench.catalog import Catalog
     from workbench.execution.executor import Services
 
-SKIPPED = "SKIPPED"
 LOOK_EVERY_S = 0.5  # whether the time is over
 
 
@@ -67,19 +64,25 @@ class Conductor:
         self._live = live
         self._how = how
         self._services = services
-        self._records = CallRecords(plan, how, live.record.id, catalog, services.datasets)
         self._run = run
         self._filing = filing
         self._values = Values(services.datasets)
-        self._inputs: list[Value] = []
-        self._outputs: dict[str, tuple[Value, ...]] = {}
-        self._calls: dict[str, Path] = {}  # what was given to workers
-        self._kept: list[RunRecord] = []  # of calls that have ended: they lie in the journal
+        self._board = Board(plan, live, self._values)
         self._children: dict[str, str] = {}  # path -> run, of those under way
-        self._fractions: dict[str, float] = {}
         self._ended: queue.SimpleQueue[tuple[str, Run] | None] = queue.SimpleQueue()
         self._errors: dict[str, BaseException] = {}
-        self._callbacks = Callbacks(plan.pipeline, self._load)
+        self._callbacks = Callbacks(plan.pipeline, self._board.load)
+        self._calls = Calls(
+            plan,
+            how,
+            self._board,
+            CallRecords(plan, how, live.record.id, catalog, services.datasets),
+            services,
+            self._children,
+            self._settle,
+            self._hear,
+            is_watched=self._callbacks.are_there,
+        )
         live.cancel_nodes = self._cancel_children
 
     # -- the whole
@@ -101,20 +104,21 @@ class Conductor:
             self._filing.finish()  # what earlier pipelines have computed can be found then,
             self._services.runs.take_in()  # and what those of other processes have
             with captured(live):
-                self._inputs = [given.value(self._values) for given in self._plan.given]
-                live.change(inputs=sources_of(self._inputs))
+                self._board.inputs = [given.value(self._values) for given in self._plan.given]
+                live.change(inputs=sources_of(self._board.inputs))
                 live.advance(RunStatus.RUNNING, save=False)
-                self._callbacks.begin(self._arguments())
+                self._callbacks.begin(self._board.arguments())
                 self._go()
                 self._finish(facts)
         except BaseException as error:
             self._cancel_children()
-            self._skip_rest()
-            settle_error(live, error, "pipeline", self._seconds(), facts)
+            self._board.skip_rest()
+            settle_error(live, error, "pipeline", self._board.seconds(), facts)
             if isinstance(error, KeyboardInterrupt) or self._how.debug:
                 raise
         finally:
-            self._filing.add(self._kept)
+            self._calls.forget()
+            self._filing.add(self._calls.kept)
 
     def _go(self) -> None:
         """Start what can start and settle what has ended, until nothing is left."""
@@ -125,7 +129,7 @@ class Conductor:
                 self._start(step)
             if ready and self._how.is_here:
                 continue
-            if not self._children and not self._ready():
+            if not self._children and not self._ready() and not self._calls.revive(self._plan.graph.outputs):
                 return
             if not self._children:
                 continue
@@ -133,7 +137,7 @@ class Conductor:
                 item = self._ended.get(timeout=LOOK_EVERY_S)
             except queue.Empty:
                 continue
-            if item is not None:
+            if item is not None and item[0] in self._children:  # else its end was seen when it was started
                 self._settle_run(self._plan.graph.steps[item[0]], item[1])
 
     def _ready(self) -> list[Step]:
@@ -148,7 +152,7 @@ class Conductor:
                 cause = (
                     broken.error if broken.status == SKIPPED else f"node {broken.name!r} is {broken.status}"
                 )
-                self._set(path, status=SKIPPED, error=cause)
+                self._board.set(path, status=SKIPPED, error=cause)
                 self._live.write_log("WARNING", f"{path}: skipped, for {cause}")
             elif all(n.status == RunStatus.COMPLETED for n in before):
                 ready.append(step)
@@ -156,64 +160,41 @@ class Conductor:
 
     def _finish(self, facts: dict[str, Any]) -> None:
         """Bring the run of the pipeline to its end."""
+        self._calls.finish()
         bad = [n for n in self._live.record.nodes if n.status in ("FAILED", "LOST", "CANCELLED")]
         if self._live.cancel_requested or (bad and all(n.status == "CANCELLED" for n in bad)):
             raise RunCancelledError(f"Run {self._live.record.id} was cancelled.", run_id=self._live.record.id)
-        outputs = self._given()
+        outputs = self._board.given()
         if not bad:
             result = (
-                [self._load(port) for port in self._plan.graph.outputs]
+                [self._board.load(port) for port in self._plan.graph.outputs]
                 if self._plan.pipeline.callbacks
                 else []
             )
-            self._callbacks.end(self._arguments(), result[0] if len(result) == 1 else tuple(result))
-            self._live.end(RunStatus.COMPLETED, outputs=outputs, phases=self._seconds(), environment=facts)
+            self._callbacks.end(self._board.arguments(), result[0] if len(result) == 1 else tuple(result))
+            self._live.end(
+                RunStatus.COMPLETED, outputs=outputs, phases=self._board.seconds(), environment=facts
+            )
             return
-        first = bad[0]
-        cause = self._errors.get(first.name)
+        error, cause = failure(self._live.record.nodes, self._services.runs, self._errors)
         self._live.exception = cause
-        record = self._services.runs.record(first.run) if first.run else None
-        more = f" Failed too: {', '.join(n.name for n in bad[1:])}." if bad[1:] else ""
-        skipped = [n.name for n in self._live.record.nodes if n.status == SKIPPED]
-        more += f" Skipped: {', '.join(skipped)}." if skipped else ""
         self._live.end(
-            RunStatus.FAILED,
-            outputs=outputs,
-            phases=self._seconds(),
-            environment=facts,
-            error=ErrorRecord(
-                type=record.error.type if record and record.error else type(cause).__name__,
-                message=f"{record.error.message if record and record.error else cause}{_dot(record, cause)}{more}",
-                phase=f"node {first.name!r}",
-                traceback=record.error.traceback if record and record.error else "",
-                kind=record.error.kind if record and record.error else getattr(cause, "kind", "run_failed"),
-            ),
+            RunStatus.FAILED, outputs=outputs, phases=self._board.seconds(), environment=facts, error=error
         )
         if self._how.debug and isinstance(cause, Exception):
             raise cause
-
-    def _given(self) -> tuple[OutputRef, ...]:
-        """Return what the pipeline gives, as far as it was computed."""
-        refs: list[OutputRef] = []
-        for name, port in zip(self._plan.pipeline.outputs, self._plan.graph.outputs, strict=True):
-            value = self._value(port)
-            if value is not None:
-                refs += [ref.model_copy(update={"name": name}) for ref in value.refs]
-                if value.held is not NOTHING:
-                    self._live.held[name] = value.held
-        return tuple(refs)
 
     # -- one node
 
     def _start(self, step: Step) -> None:
         """Start a step, or compute it where it runs in this thread."""
-        self._set(step.path, status="RUNNING")
+        self._board.set(step.path, status="RUNNING")
         try:
             self._callbacks.before(step)
             if step.node.kind == "algorithm":
                 self._start_algorithm(step)
             else:
-                self._start_call(step)
+                self._calls.start(step)
         except WorkbenchError as error:  # nothing was started: what it reads does not fit it
             self._fail(step, error)
         except Exception as error:  # a callback
@@ -226,7 +207,9 @@ class Conductor:
         inputs = [
             item
             for port in step.sources
-            for item in self._values.inputs(self._port(port), key, f"Input {port.name!r} of node {path!r}")
+            for item in self._values.inputs(
+                self._board.port(port), key, f"Input {port.name!r} of node {path!r}"
+            )
         ]
 
         def hear(event: RunEvent) -> None:
@@ -249,106 +232,18 @@ class Conductor:
         )
         if run.record.status.is_final:
             self._settle_run(step, run)
-        elif path not in self._children:
-            self._children[path] = run.id
-            self._watch(path, run)
-
-    def _start_call(self, step: Step) -> None:
-        code, path = self._plan.code[step.path], step.path
-        arguments = tuple(self._port(port) for port in step.sources)
-        parents = sources_of(arguments)
-        record = self._records.new(step, arguments, parents)
-        mode = self._how.reuse if step.node.deterministic else NEVER
-        found = (
-            self._records.find(step, record.reuse_parts)
-            if mode in (AUTO, ONLY) and not self._how.debug
-            else None
-        )
-        if found is not None:
-            record = reused(record, found)
-            self._services.runs.keep(record, record.model_dump_json().encode())
-            self._settle_call(step, record, self._records.values_of(step, record))
-            return
-        if mode == ONLY:
-            why = f" ({code.unknown})" if code.unknown else ""
-            raise NotFoundError(
-                f"reuse='only': no completed run has computed node {path!r}{why}. Pass reuse='auto' to compute it."
-            )
-        call = Call(
-            path=path,
-            what=step.node.what,
-            kind=step.node.kind,
-            parameters=code.parameters,
-            arguments=arguments,
-            shared=tuple(not port.step or self._plan.readers(port) > 1 for port in step.sources),
-            outputs=step.node.outputs,
-            keys=tuple(self._plan.key_of(Port(path, i, n)) for i, n in enumerate(step.node.outputs)),
-            parents=parents,
-        )
-        if self._how.is_here:
-            self._compute_call(step, record, call)
         else:
-            self._give_call(step, record, call)
-
-    def _compute_call(self, step: Step, record: RunRecord, call: Call) -> None:
-        """Compute a call in this thread."""
-        services = self._services
-        live = CallRun(
-            record,
-            services.runs,
-            LogFile(services.store, record.id),
-            lowest_level=services.settings.log_level,
-            echo=self._how.echo,
-        )
-        services.runs.add(live)
-        live.subscribe(lambda event: self._hear(step.path, event))
-        self._children[step.path] = record.id
-        try:
-            given = perform_call(
-                live, call, self._values, services.environment.facts(), raise_errors=self._how.debug
-            )
-        except BaseException as error:
-            self._settle_call(step, live.record, (), error)
-            raise
-        self._settle_call(step, live.record, given, live.exception)
-
-    def _give_call(self, step: Step, record: RunRecord, call: Call) -> None:
-        """Give a call to a worker."""
-        path = give(call, record.id, self._services.settings.host_folder)
-        self._calls[step.path] = path
-        self._set(step.path, run=record.id)
-        job = Job(record, None, False, listener=lambda event: self._hear(step.path, event), call=str(path))
-        self._children[step.path] = record.id
-        try:
-            self._how.place.submit(job)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-
-    def _take_call(self, step: Step, record: RunRecord) -> None:
-        """Take what a call gave in a worker."""
-        path = self._calls.pop(step.path)
-        path.unlink(missing_ok=True)  # of one that never began
-        if record.status is not RunStatus.COMPLETED:
-            self._settle(step, record, (), None)
-            return
-        back = take_back(path)
-        if back.state is not None:
-            vars(step.node.what).update(back.state)
-        self._settle(step, record, with_objects(self._records.values_of(step, record), back), None)
-
-    def _settle_call(
-        self, step: Step, record: RunRecord, given: tuple[Value, ...], error: BaseException | None = None
-    ) -> None:
-        self._kept.append(record)
-        self._settle(step, record, given, error)
+            self._board.set(path, run=run.id)
+            self._children[path] = run.id
+            if run.record.status.is_final:  # in this moment
+                self._ended.put((path, run))
 
     def _settle_run(self, step: Step, run: Run) -> None:
         """Take what a run that has ended gave."""
         record = run.record
         self._children.pop(step.path, None)
         if step.path in self._calls:
-            self._take_call(step, record)
+            self._calls.take(step, record)
             return
         if record.status is not RunStatus.COMPLETED:
             self._settle(step, record, (), run.error)
@@ -363,7 +258,7 @@ class Conductor:
                 for ref, name in zip(record.outputs, outputs, strict=True)
             )
         else:
-            self._set(step.path, run=record.id, seconds=record.seconds)
+            self._board.set(step.path, run=record.id, seconds=record.seconds)
             self._fail(
                 step,
                 RunError(
@@ -380,22 +275,23 @@ class Conductor:
         """Note how a step has ended."""
         path = step.path
         self._children.pop(path, None)
-        self._fractions.pop(path, None)
+        self._board.fractions.pop(path, None)
         status = str(record.status)
         facts = {"run": record.id, "seconds": record.seconds, "reused": record.reused_from is not None}
         if status != RunStatus.COMPLETED:
             text = f"{record.error.type}: {record.error.message}" if record.error else ""
             if error is not None:
                 self._errors[path] = error.__cause__ or error if isinstance(error, RunError) else error
-            self._set(path, status=status, error=text, **facts)
+            self._board.set(path, status=status, error=text, **facts)
             self._live.write_log(
                 "ERROR" if status != "CANCELLED" else "WARNING", f"{path}: {status} {text}".rstrip()
             )
             return
-        self._outputs[path] = given
-        if not record.reused_from and self._live.record.debug:
-            self._live.write_log("DEBUG", f"{path}: {record.seconds} s")
-        self._set(path, status=status, **facts)
+        self._board.outputs[path] = given
+        self._board.let_go(step)
+        how = f"reused from {record.reused_from}" if record.reused_from else f"{record.seconds:.3g} s"
+        self._live.write_log("INFO", f"{path}: {how}")
+        self._board.set(path, status=status, **facts)
         try:
             self._callbacks.after(step, lambda name: self._live.node(name).status == RunStatus.COMPLETED)
         except Exception as raised:
@@ -405,57 +301,24 @@ class Conductor:
         """Note that a step could not be run."""
         self._children.pop(step.path, None)
         self._errors[step.path] = error
-        self._set(step.path, status="FAILED", error=f"{type(error).__name__}: {error}")
+        self._board.set(step.path, status="FAILED", error=f"{type(error).__name__}: {error}")
         self._live.write_log("ERROR", f"{step.path}: {type(error).__name__}: {error}")
         if self._how.debug and isinstance(error, Exception):
             raise error
 
-    # -- values, events, ends
-
-    def _port(self, port: Port) -> Value:
-        value = self._value(port)
-        assert value is not None
-        return value
-
-    def _value(self, port: Port) -> Value | None:
-        if not port.step:
-            return self._inputs[port.index]
-        given = self._outputs.get(port.step)
-        return given[port.index] if given is not None else None
-
-    def _load(self, port: Port) -> Any:
-        return self._values.load(self._port(port), is_shared=False)
-
-    def _arguments(self) -> list[Any]:
-        return (
-            [self._values.load(value, is_shared=False) for value in self._inputs]
-            if self._plan.pipeline.callbacks
-            else []
-        )
-
-    def _watch(self, path: str, run: Run) -> None:
-        """Hear of the end of a run that was given away; at once if it came before anybody listened."""
-        if run.record.status.is_final:
-            self._ended.put((path, run))
+    # -- events and ends
 
     def _hear(self, path: str, event: RunEvent) -> None:
         """Take an event of a node's run, in the thread where it happens."""
-        if path not in self._children:
+        if self._how.is_here and path not in self._children:
             self._children[path] = event.run_id
-            self._set(path, run=event.run_id)
+            self._board.set(path, run=event.run_id)
         if event.kind == "state" and event.status.is_final:
             if not self._how.is_here:
                 self._ended.put((path, self._services.runs.get(event.run_id)))
         elif event.kind == "progress":
-            self._fractions[path] = event.fraction
-            self._set(path, run=event.run_id)
-
-    def _set(self, path: str, **changes: Any) -> None:
-        nodes = self._live.record.nodes
-        done = sum(node.status not in ("PENDING", "RUNNING") for node in nodes) + sum(
-            self._fractions.values()
-        )
-        self._live.set_node(path, min(done / max(len(nodes), 1), 0.999), **changes)
+            self._board.fractions[path] = event.fraction
+            self._board.set(path, run=event.run_id)
 
     def _cancel_children(self) -> None:
         """Ask all runs that are under way to end."""
@@ -465,19 +328,3 @@ class Conductor:
             except WorkbenchError:  # it has just ended
                 continue
         self._ended.put(None)
-
-    def _skip_rest(self) -> None:
-        for node in self._live.record.nodes:
-            if node.status in ("PENDING", "RUNNING"):
-                status = SKIPPED if node.status == "PENDING" else "CANCELLED"
-                self._live.set_node(node.name, 0.0, status=status, error="the pipeline was ended")
-
-    def _seconds(self) -> dict[str, float]:
-        return {
-            node.name: round(node.seconds, 6) for node in self._live.record.nodes if node.seconds is not None
-        }
-
-
-def _dot(record: RunRecord | None, cause: BaseException | None) -> str:
-    text = record.error.message if record and record.error else str(cause)
-    return "" if text.endswith((".", "!", "?")) else "."

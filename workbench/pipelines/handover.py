@@ -100,6 +100,12 @@ def take_back(path: Path) -> Back:
     return back
 
 
+def forget(path: Path) -> None:
+    """Take away what nobody will read."""
+    for left in (path, path.with_suffix(".back")):
+        left.unlink(missing_ok=True)
+
+
 def dumps(value: Any, path: str, what: Any) -> bytes:
     """Return the bytes of something of a node, with the code of what is not installed.
 

@@ -6,6 +6,7 @@ of other packages the names count, as for algorithms. Digests differ between min
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import sys
@@ -153,7 +154,7 @@ class _Reader:
             except ValueError:  # not given a value yet
                 continue
             yield from self._named(name, value, depth)
-        for name in sorted(set(_names(function.__code__))):
+        for name in sorted(_globals_of(function.__code__)):
             if name in function.__globals__:
                 yield f"global {name}"
                 yield from self._named(name, function.__globals__[name], depth)
@@ -216,9 +217,13 @@ class _Reader:
         return bool(self._home) and str(module).partition(".")[0] == self._home
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
-    """Yield the names that code may look up, in the functions inside it too."""
-    yield from code.co_names
+@functools.lru_cache(maxsize=4096)
+def _globals_of(code: types.CodeType) -> frozenset[str]:
+    """Return the names that code looks up in its module, in the functions inside it too; attributes of the same name are others."""
+    found = {
+        step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
-            yield from _names(const)
+            found |= _globals_of(const)
+    return frozenset(found)

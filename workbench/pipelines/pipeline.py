@@ -150,7 +150,14 @@ class Pipeline:
         """
         return cast("StepVersion", _pipelines(workspace).save(self))
 
-    def load(self, version: str = "latest", workspace: Any = None, **options: Any) -> Pipeline:
+    def load(
+        self,
+        version: str = "latest",
+        workspace: Any = None,
+        *,
+        trusted: Sequence[str] = (),
+        allow_pickle: bool = False,
+    ) -> Pipeline:
         """Give its steps the states that are kept, and return it; an error changes nothing.
 
         Parameters
@@ -160,8 +167,10 @@ class Pipeline:
             saved as that version of the pipeline.
         workspace : Workspace, optional
             Default: the current one.
-        **options
-            For steps that are trained: ``trusted=[...]``, ``allow_pickle=True``.
+        trusted : sequence of str
+            Names of types that states in the skops format may hold beside those of scikit-learn, numpy and scipy.
+        allow_pickle : bool
+            Read states that are pickles, which run the code that is in them.
 
         Raises
         ------
@@ -170,7 +179,9 @@ class Pipeline:
         NotFoundError, DamagedError, UnsupportedError
             If there is no such version, or a state is damaged or of a type that is not trusted.
         """
-        return cast("Pipeline", _pipelines(workspace).load(self, version, **options))
+        return cast(
+            "Pipeline", _pipelines(workspace).load(self, version, trusted=trusted, allow_pickle=allow_pickle)
+        )
 
     def versions(self, workspace: Any = None) -> Page[StepVersion]:
         """Return the versions that were saved of it, newest first, with what changed."""

@@ -120,10 +120,7 @@ class Pipelines(SavedPipelines):
         WorkbenchError
             Before anything is stored or started, with the node: an unknown algorithm, a wrong parameter, an input that does not fit.
         """
-        if not isinstance(pipeline, Pipeline):
-            raise InvalidInputError(
-                f"{pipeline!r} is no Pipeline. Make one: workbench.Pipeline([workbench.Node(...), ...])."
-            )
+        _check_pipeline(pipeline)
         check_limits(timeout_s, 0)
         services = self._services
         place = self._executor(executor or services.settings.executor)
@@ -181,6 +178,13 @@ class Pipelines(SavedPipelines):
             self._start(conductor, live)
         return Run(live.record, services.runs, live)
 
+    def replay_call(self, record: RunRecord) -> Run:
+        """Call a function of a pipeline again; see `Workspace.replay`."""
+        from workbench.pipelines.replay_call import replay_call
+
+        live = replay_call(record, self._services)
+        return Run(live.record, self._services.runs, live)
+
     def close(self) -> None:
         """End the pipelines that this process runs, and return when all records lie in their places."""
         for live in list(self._going):
@@ -220,28 +224,35 @@ class Pipelines(SavedPipelines):
 
     def save(self, pipeline: Pipeline) -> StepVersion:
         """Keep a trained pipeline; see `Pipeline.save`."""
-        return self._saver.save(pipeline)
+        return self._saver.save(_check_pipeline(pipeline))
 
-    def load(self, pipeline: Pipeline, version: str = LATEST, **options: Any) -> Pipeline:
+    def load(
+        self,
+        pipeline: Pipeline,
+        version: str = LATEST,
+        *,
+        trusted: Sequence[str] = (),
+        allow_pickle: bool = False,
+    ) -> Pipeline:
         """Give the steps of a pipeline the states that are kept; see `Pipeline.load`."""
-        self._saver.load(pipeline, version, **options)
+        self._saver.load(_check_pipeline(pipeline), version, trusted=trusted, allow_pickle=allow_pickle)
         return pipeline
 
     def validate(self, pipeline: Pipeline) -> None:
         """Say by hand that all nodes work with what they read from, without having trained them together."""
-        self._saver.validate(pipeline)
+        self._saver.validate(_check_pipeline(pipeline))
 
     def stale(self, pipeline: Pipeline) -> dict[str, str]:
         """Return the nodes of a pipeline that have to be trained again, by path, and why."""
-        return self._saver.kept(pipeline).stale()
+        return self._saver.kept(_check_pipeline(pipeline)).stale()
 
     def valid_edges(self, pipeline: Pipeline) -> dict[tuple[str, str], bool]:
         """Tell of each edge, as (path, path), whether the two nodes worked together as they are now."""
-        return self._saver.kept(pipeline).valid_edges()
+        return self._saver.kept(_check_pipeline(pipeline)).valid_edges()
 
     def kept(self, pipeline: Pipeline) -> KeptVersions:
         """Return what is kept of the steps of a pipeline: the best versions, what is missing, what is stale."""
-        return self._saver.kept(pipeline)
+        return self._saver.kept(_check_pipeline(pipeline))
 
     def retrain(self, pipeline: Pipeline, *inputs: Any, force: bool = False, **options: Any) -> Page[Row]:
         """Run a pipeline that trains, if something of it is stale, and save it.
@@ -264,7 +275,11 @@ class Pipelines(SavedPipelines):
         RunError
             If a node failed; nothing is saved then.
         """
-        why = dict.fromkeys(self._saver.trained(pipeline), "asked for") if force else self.stale(pipeline)
+        why = (
+            dict.fromkeys(self._saver.trained(_check_pipeline(pipeline)), "asked for")
+            if force
+            else self.stale(pipeline)
+        )
         rows: list[Row] = []
         if why:
             before = {path: v.ref for path, v in self._saver.newest(pipeline).items()}
@@ -283,3 +298,11 @@ class Pipelines(SavedPipelines):
     @property
     def _saver(self) -> Saver:
         return Saver(self._links, self, self._algorithms)
+
+
+def _check_pipeline(pipeline: object) -> Pipeline:
+    if isinstance(pipeline, Pipeline):
+        return pipeline
+    raise InvalidInputError(
+        f"{pipeline!r} is no Pipeline. Make one: workbench.Pipeline([workbench.Node(...), ...])."
+    )

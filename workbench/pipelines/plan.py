@@ -97,7 +97,7 @@ class Given:
             digest = digest_of(["datasets", [dataset.digest for dataset in first], False])
             value = Value(refs, self._raw, tuple(dataset.id for dataset in first), digest)
         else:
-            value = values.keep(self._name, self._raw, run_id=None, parents=())
+            value = values.keep(self._name, self._raw, run_id=None, parents=(), takes_stored=True)
         value.by_key = by_key
         return value
 

@@ -76,7 +76,14 @@ class Values:
         self._datasets = datasets
 
     def keep(
-        self, name: str, value: Any, *, run_id: str | None, parents: Sequence[str], key: str = "data"
+        self,
+        name: str,
+        value: Any,
+        *,
+        run_id: str | None,
+        parents: Sequence[str],
+        key: str = "data",
+        takes_stored: bool = False,
     ) -> Value:
         """Keep what a function gave: small plain values in the record, arrays and what is made of them as a dataset.
 
@@ -92,6 +99,8 @@ class Values:
             The datasets it was computed from.
         key : str
             Under which an array is kept.
+        takes_stored : bool
+            Whether a dataset of equal content stands for it.
         """
         if is_plain(value):
             ref = OutputRef(name=name, value=value, is_value=True)
@@ -102,10 +111,10 @@ class Values:
             return Value(refs, NOTHING, tuple(d.id for d in given), _digest_of_datasets(given))
         is_dict = type(value) is dict and bool(value)
         held = "" if _is_exact(value) else type(value).__name__
+        tree = value if is_dict else {_key(value, key): value}
         try:
-            dataset = self._datasets.put(
-                value if is_dict else {_key(value, key): value}, run_id=run_id, parents=parents
-            )
+            stored = self._datasets.with_digest(self._datasets.digests([tree])[0]) if takes_stored else None
+            dataset = stored or self._datasets.put(tree, run_id=run_id, parents=parents)
         except InvalidDataError:
             ref = OutputRef(name=name, held=type(value).__name__)
             return Value((ref,), value, tuple(parents))
@@ -121,6 +130,8 @@ class Values:
         if len(named) == 1 and named[0].is_value:
             return Value(named, named[0].value, tuple(parents), digest_of(["plain", named[0].value]))
         digest = _digest_of_datasets(datasets, any(ref.is_dict for ref in named))
+        if any(ref.held and ref.dataset is None for ref in named):
+            return Value(named, NOTHING, tuple(ids) or tuple(parents))
         if any(ref.dataset is None for ref in named):  # texts among the outputs of an algorithm
             digest = digest_of([digest, [ref.text for ref in named]])
         return Value(named, NOTHING, tuple(ids) or tuple(parents), digest)

@@ -38,6 +38,10 @@ class SklearnStep(MLStep):
             raise InvalidInputError(
                 f"Step {self.name!r} has no estimator. Write: model_class = PCA, in its class."
             )
+        if not isinstance(self.model_class, type):
+            raise InvalidInputError(
+                f"Step {self.name!r}: model_class is {self.model_class!r}, expected the class itself, such as PCA."
+            )
         model = self.model_class(**self.model_parameters)
         model.fit(*args, **{**self.fit_extra_parameters, **parameters})
         self.model = model

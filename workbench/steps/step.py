@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from workbench.errors import InvalidNameError
 from workbench.names import check_name
 from workbench.versions import Version, Versioned, version_of
 
@@ -55,7 +57,7 @@ class Step(Versioned, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         cls.has_own_name = isinstance(cls.__dict__.get("name"), str)
-        cls.name = check_name(cls.name if cls.has_own_name else cls.__name__.strip("_").lower(), "Step name")
+        cls.name = check_name(cls.name, "Step name") if cls.has_own_name else _default_name(cls.__name__)
         super().__init_subclass__(**options)
 
     @property
@@ -96,6 +98,21 @@ class Step(Versioned, ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.version.short})"
+
+
+def _default_name(cls_name: str) -> str:
+    """Return the name of a step whose class says none: that of the class in small letters, without accents.
+
+    >>> _default_name("Größe")
+    'grosse'
+    """
+    plain = unicodedata.normalize("NFKD", cls_name.strip("_").casefold()).encode("ascii", "ignore").decode()
+    if not plain[:1].isalnum():
+        raise InvalidNameError(
+            f"The step {cls_name!r} cannot be called after its class: names are made of letters a to z, digits, '.', '_' and '-'. "
+            "Write in its class, for example: name = 'denoise'."
+        )
+    return check_name(plain, "Step name")
 
 
 class LoadableStep(Step):

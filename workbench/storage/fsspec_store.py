@@ -207,7 +207,8 @@ class FsspecStore(Store):
         try:
             yield staged
         except OSError as error:
-            if isinstance(error, WorkbenchError) or not is_full(error):
+            ours = is_full(error) or str(error.filename) == str(staged.path)  # and not of what is being read
+            if isinstance(error, WorkbenchError) or not ours:
                 raise
             raise translate(error, self.url, collection, None, writing=True) from error
         finally:

@@ -111,11 +111,14 @@ def change_note(name: str, before: Version, after: Version, outdated: Sequence[s
 def is_compatible(before: Version, after: Version) -> bool:
     """Tell whether what worked with one version works with the other: nothing major changed.
 
+    That only one of them has been trained is no change.
+
     >>> a, b = Version.of_value("n", 2, "major"), Version.of_value("n", 3, "major")
     >>> is_compatible(a, b), is_compatible(a, a + Version.of_value("verbose", 1, "patch"))
     (False, True)
     """
-    return changed_kind(before, after) is not VersionKind.MAJOR
+    major = [change for change in changes(before, after) if change.kind is VersionKind.MAJOR]
+    return all(change.name == TRAINED and None in (change.before, change.after) for change in major)
 
 
 def _texts(a: FieldFacts, b: FieldFacts) -> tuple[str, str]:

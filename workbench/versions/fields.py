@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -112,8 +113,7 @@ class VersionedDict:
 
     def of_value(self, value: object) -> VersionedDict:
         """Return a dict of these kinds with other values."""
-        if not isinstance(value, Mapping):
-            raise InvalidInputError(f"A versioned dict is replaced by {value!r}. Give a dict.")
+        assert isinstance(value, Mapping)
         known = self.fields
         return VersionedDict(
             {k: known[k].of_value(v) if k in known else v for k, v in value.items()}, self.kind
@@ -191,6 +191,15 @@ def _own(cls: type) -> dict[str, Field]:
         if isinstance(value, (VersionedField, VersionedDict)):
             found[name] = value
         elif name in inherited:
+            if isinstance(value, (property, staticmethod, classmethod)) or inspect.isroutine(value):
+                raise InvalidInputError(
+                    f"{cls.__name__}.{name} is a {type(value).__name__} in the place of a versioned field, so no value could "
+                    "count. Give it another name."
+                )
+            if isinstance(inherited[name], VersionedDict) and not isinstance(value, Mapping):
+                raise InvalidInputError(
+                    f"{cls.__name__}.{name} is {value!r} in the place of a versioned dict. Give a dict."
+                )
             found[name] = inherited[name].of_value(value)
     return found
 
