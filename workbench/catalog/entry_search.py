@@ -37,7 +37,7 @@ Row = tuple[Any, int, str]  # what it is sorted by, number, record
 _WINDOW = 1024  # the first window of a walk; each next one is four times as long
 _PATIENCE = 65_536  # after a window so long without a full page, what leaves no more than MANY leads
 _GLANCE = 4096  # after a window so long, what leaves few leads
-_AT_ONCE = 1000  # what leaves no more leads before anything is walked
+_AT_ONCE = 2000  # what leaves no more leads before anything is walked
 _BRANCHES = 50  # domains and kinds that one statement merges
 
 

@@ -87,6 +87,7 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
         self._note = widgets.HTML(layout={"flex": "1 1 0", "min_width": "0"})
         self._table = widgets.HTML()
         self._table.add_class("wb-table")
+        self._table.add_class("wb-rows")
         style = widgets.HTML(CSS)
         style.add_class("wb-style")
         wrap = {"flex_flow": "row wrap", "align_items": "center"}

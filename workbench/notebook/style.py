@@ -24,6 +24,7 @@ CSS = f"""<style>
 .wb-table .widget-html-content {{ overflow-x: auto; }}
 .wb-table table {{ border-collapse: collapse; margin: 4px 0; color: {TEXT}; }}
 .wb-table th, .wb-table td {{ padding: 3px 10px 3px 4px; border-bottom: 1px solid {LINE}; font-size: 12px; line-height: 16px; }}
+.wb-rows td {{ white-space: nowrap; }}
 .wb-table tbody tr:hover {{ background: var(--jp-layout-color2, #eee); }}
 .wb-table pre {{ margin: 4px 0; font-family: {MONO}; font-size: 12px; white-space: pre-wrap; overflow-wrap: anywhere; color: {MUTED}; }}
 .wb-bad {{ color: {ERROR}; font-size: 12px; }}
