@@ -103,7 +103,7 @@ def test_a_failing_cell_is_named_and_the_notebook_is_kept_so_far(
 
 def test_a_cell_that_never_ends_is_ended(ws: workbench.Workspace, tmp_path: Path) -> None:
     template = write_template(tmp_path / "long.ipynb", "print('one')", "import time\ntime.sleep(600)")
-    run = ws.run_template(template, timeout_s=4.0)
+    run = ws.run_template(template, timeout_s=8.0)
     with pytest.raises(RunTimeoutError):
         run.result()
     assert run.notebook.cells[2].outputs[0].text == "one\n"
@@ -379,3 +379,20 @@ def test_templates_and_their_runs_may_live_in_s3(s3: S3Server, tmp_path: Path) -
         assert table["double"].tolist() == [2.0, 4.0]
         assert table["large"][1].max() == 2.0
         assert sweep.runs[1].notebook.cells[-2].outputs[0].data["text/plain"] == "4.0"
+
+
+def test_what_a_notebook_reads_is_what_its_run_was_made_from(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    scan = ws.datasets.put({"data": np.arange(4.0)}, name="scan")
+    other = ws.datasets.put({"data": np.zeros(3)})
+    made = write_template(
+        tmp_path / "reads.ipynb",
+        "import workbench\nws = workbench.open()\nvalues = ws.datasets.get(words)['data']",
+        "new = ws.datasets.put({'data': values + 1})\nws.datasets.get(new.id)",
+        f"with ws.datasets.open({other.id!r}) as f: f['data'][0]",
+    )
+    run = ws.run_template(made, {"words": "scan"}).wait(60)
+    assert run.status == "COMPLETED", run.error
+    assert run.record.inputs == (scan.id, other.id)
+    assert run.id in repr(scan.lineage())

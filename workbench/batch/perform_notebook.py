@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -12,8 +12,9 @@ import nbformat
 from workbench.batch.cells import CellError, Outcome, run_cells
 from workbench.batch.fresh import keep_past_end
 from workbench.batch.record import put_by
+from workbench.library.reading import watched
 from workbench.library.recorded import records_of
-from workbench.models import ErrorRecord, OutputRef, RunStatus
+from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -69,6 +70,7 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress
     def settle(outcome: Outcome) -> None:
         log.finish()
         runs.save_notebook(record.id, nbformat.writes(outcome.notebook))
+        live.change(inputs=_inputs(live.record, read, datasets))
         _settle(live, outcome, made)
 
     def give_up(outcome: Outcome) -> None:
@@ -76,7 +78,7 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress
         os._exit(1)  # the cell cannot be ended; whoever settles the run finds it kept
 
     keep_past_end()
-    with put_by(put):
+    with put_by(put), watched() as read:
         outcome = run_cells(
             notebook,
             timeout_s=record.timeout_s,
@@ -138,6 +140,14 @@ def _settle(live: LiveRun, outcome: Outcome, made: Sequence[str]) -> None:
                 kind="run_timeout" if error.kind == "timeout" else "run_failed",
             ),
         )
+
+
+def _inputs(record: RunRecord, read: Iterable[str], datasets: Datasets) -> tuple[str, ...]:
+    """Return what a notebook was made from: what its parameters name, and what it read that was there before it."""
+    ids = [id for id in read if id not in record.inputs]
+    there = [id for id, is_there in zip(ids, datasets.exist(ids), strict=True) if is_there]
+    began = record.started or record.created
+    return record.inputs + tuple(id for id in there if datasets.find(id).record.created < began)
 
 
 def _plain(text: str) -> str:

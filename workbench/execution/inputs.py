@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidDataError, InvalidInputError, NotFoundError
+from workbench.library.reading import note
 from workbench.models import AlgorithmType
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Inputs:
             ids += [dataset.id for dataset in stored]
             digests += [dataset.digest for dataset in stored]
         self._digests = digests
+        note(ids)
         return ids
 
     def _add(self, item: Item, what: str, *, in_list: bool) -> None:

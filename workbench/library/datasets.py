@@ -20,6 +20,7 @@ from workbench.errors import (
 from workbench.library.contents import Contents, what
 from workbench.library.dataset import Dataset, shape_text
 from workbench.library.facts import checked_facts, without_tensors
+from workbench.library.reading import note
 from workbench.models import DatasetRecord, now
 from workbench.names import is_id, new_id
 from workbench.pages import Page, Row
@@ -259,6 +260,7 @@ class Datasets:
             If the stored file is damaged or gone.
         """
         record = self._record(ref)
+        note((record.id,))
         if schema is None:
             self._check_keys(record, keys)
             return self._contents.read(record, keys or tuple(record.keys), mapped=mapped)
@@ -290,9 +292,11 @@ class Datasets:
 
         cls = schemas.by_name(schema) if isinstance(schema, str) else schema
         names = keys or tuple(cls.model_fields)
+        handles = self._handles(refs)
+        note(dataset.id for dataset in handles)
         found = _map(
             lambda dataset: self._read_checked(dataset.record, keys, cls, cached=True),
-            self._handles(refs),
+            handles,
             self._threads(parallel),
         )
         return [dict.fromkeys(names) | data for data in found]
@@ -307,6 +311,7 @@ class Datasets:
             Read-only.
         """
         record = self._record(ref)
+        note((record.id,))
         with self._contents.open(record) as file:
             yield file
 
