@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 
 Figures = dict[str, float]  # metric -> seconds (or MB for metrics that begin with "MB")
 Round = Callable[[], Figures]
+SETTLE_S = 0.3  # for what the one before has left to do
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -98,6 +99,7 @@ class Contest:
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 gc.collect()
+                time.sleep(SETTLE_S)
                 for metric, value in self.contestants[name]().items():
                     if number >= 0:
                         figures[name].setdefault(metric, []).append(value)
