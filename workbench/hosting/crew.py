@@ -55,8 +55,8 @@ class Crew:
         free = [w for w in self.workers if w.run_id is None and w.is_ready and not (fresh and w.is_used)]
         if not free:
             return None
-        # one that has the Runner; of those the one that has rested longest, for it has filed its last run
-        return min(free, key=lambda w: (key not in w.loaded, not w.is_used, w.idle_since))
+        # one that has the Runner; of those the one that was at work last: what it needs is still in the processor's caches
+        return min(free, key=lambda w: (key not in w.loaded, not w.is_used, -w.idle_since))
 
     def want(self, runs: int, *, fresh: int) -> None:
         """See to it that workers come for so many runs that could begin, and spare ones for notebooks that wait."""
