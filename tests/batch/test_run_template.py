@@ -381,9 +381,7 @@ def test_templates_and_their_runs_may_live_in_s3(s3: S3Server, tmp_path: Path) -
         assert sweep.runs[1].notebook.cells[-2].outputs[0].data["text/plain"] == "4.0"
 
 
-def test_what_a_notebook_reads_is_what_its_run_was_made_from(
-    ws: workbench.Workspace, tmp_path: Path
-) -> None:
+def test_what_a_notebook_reads_is_what_its_run_was_made_from(ws: workbench.Workspace, tmp_path: Path) -> None:
     scan = ws.datasets.put({"data": np.arange(4.0)}, name="scan")
     other = ws.datasets.put({"data": np.zeros(3)})
     made = write_template(
