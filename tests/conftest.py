@@ -21,9 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--leak-runs", type=int, default=400, help="runs after which test_leaks.py looks again")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def host_folder() -> Iterator[Path]:
-    """Give a folder for run hosts with a path short enough for sockets; end all hosts in it afterwards."""
+    """Give a folder for run hosts with a path short enough for sockets; end all hosts in it after a file of tests.
+
+    Each has imported torch: those of all files together do not fit in memory.
+    """
     folder = Path(tempfile.mkdtemp(prefix="wb"))
     yield folder
     stop_hosts(folder)

@@ -16,7 +16,7 @@ from workbench.settings import Settings
 PRELOAD = "numpy"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nursery(host_folder: Path) -> Iterator[Settings]:
     settings = Settings(host_folder=str(host_folder), notebook_preload=(PRELOAD,), host_idle_s=300)
     children.start_nursery(settings)
