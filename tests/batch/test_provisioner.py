@@ -18,6 +18,7 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 from notebook_runs import notebook, save, wait_until
+from traitlets.log import get_logger
 
 from workbench.batch import children
 from workbench.batch.nursery import kernels_path
@@ -92,6 +93,12 @@ def kernels(nursery: Settings) -> Iterator[Any]:
     for kernel in made:
         if kernel.manager.has_kernel:
             kernel.end()
+
+
+@pytest.fixture(autouse=True)
+def _jupyters_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let caplog have what Jupyter's own log says, also after a test that made an application."""
+    monkeypatch.setattr(get_logger(), "propagate", True)
 
 
 def test_a_warm_kernel_is_forked_and_speaks_over_files(kernels: Any) -> None:
