@@ -59,7 +59,7 @@ class Kernel:
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         # not wait_for_ready, which always listens for 0.2 s more
-        self.client.kernel_info(reply=True, timeout=30)
+        self.client.wait_for_ready(timeout=30)
 
     def says(self, code: str) -> str:
         """Return the text that code prints, or the name of the error."""
