@@ -197,15 +197,30 @@ def test_closed_view_costs_the_run_nothing(run: FakeRun, painter: Painter) -> No
 
 
 def test_front_end_that_is_gone_does_not_reach_the_run(run: FakeRun, view: RunView, painter: Painter) -> None:
-    def broken(change: Any) -> None:
+    def broken(tick: bool) -> None:
         raise OSError("no connection")
 
-    view._head.observe(broken, "value")
+    view._paint = broken  # type: ignore[method-assign]
     run.report(0.5, "half")
     run.enter("RUNNING", started=now())
-    eventually(lambda: not painter._dirty and view not in painter._ticking)
+    eventually(lambda: not painter._dirty and view not in painter._ticking and not painter._failed)
     run.report(0.6, "more")
     assert run.progress == 0.6
+
+
+def test_a_front_end_that_fails_for_a_moment_sees_the_end(run: FakeRun, view: RunView) -> None:
+    failures: list[str] = []
+
+    def broken(change: Any) -> None:
+        if len(failures) < 3:
+            failures.append(change["new"])
+            raise OSError("no connection")
+
+    view._result.observe(broken, "value")
+    run.outputs = ["all of it"]
+    run.enter("COMPLETED", started=now(), finished=now())
+    eventually(lambda: "all of it" in view._result.value and view._is_finished)
+    assert len(failures) >= 1
 
 
 def test_painting_thread_ends_when_there_is_nothing_to_paint(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 INTERVAL_S = 0.1
 TICK_S = 1.0  # clocks of running runs
+PATIENCE = 10  # failures of a view, one after the other, until its front end counts as gone
 
 
 class View(Protocol):
@@ -29,6 +30,7 @@ class Painter:
         self._asked = threading.Condition()
         self._dirty: set[View] = set()
         self._ticking: set[View] = set()
+        self._failed: dict[View, int] = {}  # how often in a row, until the next tick tries again
         self._thread: threading.Thread | None = None
 
     def ask(self, view: View) -> None:
@@ -52,6 +54,7 @@ class Painter:
         with self._asked:
             self._dirty.discard(view)
             self._ticking.discard(view)
+            self._failed.pop(view, None)
 
     def _start(self) -> None:
         if self._thread is None:
@@ -64,19 +67,28 @@ class Painter:
             with self._asked:
                 if not self._dirty:
                     self._asked.wait(self._tick_s)
-                if not self._dirty and not self._ticking:
+                if not self._dirty and not self._ticking and not self._failed:
                     self._thread = None
                     return
                 dirty, self._dirty = self._dirty, set()
-                due = set(self._ticking) if time.monotonic() - ticked >= self._tick_s else set()
+                is_tick = time.monotonic() - ticked >= self._tick_s
+                due = self._ticking | self._failed.keys() if is_tick else set()
             if due:
                 ticked = time.monotonic()
             for view in dirty | due:
-                try:
-                    view.paint(tick=view in due)
-                except Exception:  # its front end or kernel connection is gone
-                    self.forget(view)
+                self._paint(view, tick=view in due)
             time.sleep(self._interval_s)
+
+    def _paint(self, view: View, *, tick: bool) -> None:
+        try:
+            view.paint(tick=tick)
+        except Exception:  # for a moment, or its front end is gone
+            failed = self._failed.get(view, 0) + 1
+            self._failed[view] = failed
+            if failed >= PATIENCE:
+                self.forget(view)
+        else:
+            self._failed.pop(view, None)
 
 
 PAINTER = Painter()

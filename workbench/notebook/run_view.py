@@ -12,9 +12,8 @@ import ipywidgets as widgets
 
 from workbench.execution.run_html import error_html, head_html, log_html, outputs_html, run_html, run_text
 from workbench.models import RunRecord, RunStatus
+from workbench.notebook.job_view import JobView
 from workbench.notebook.painter import PAINTER, Painter
-from workbench.notebook.style import CSS
-from workbench.notebook.widget_tree import close_below
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
@@ -90,7 +89,7 @@ class RunModel:
         self._changed()
 
 
-class RunView(widgets.VBox):  # type: ignore[misc]
+class RunView(JobView):
     """State, progress, log, outputs and error of a run, live; for a run that has ended, as it ended.
 
     Parameters
@@ -115,34 +114,19 @@ class RunView(widgets.VBox):  # type: ignore[misc]
         ended: Callable[[], None] | None = None,
         painter: Painter = PAINTER,
     ) -> None:
-        self._painter = painter
         self._ended = ended
-        self._lock = threading.RLock()
         self._model: RunModel | None = None
         self._painted_log: Any = None
-        self._is_finished = False
-        self._head = widgets.HTML(layout={"flex": "1 1 0", "min_width": "0", "margin": "0"})
-        self._head.add_class("wb-line")
-        self._cancel = widgets.Button(
-            description="Cancel", icon="stop", layout={"width": "90px", "flex": "0 0 auto"}
-        )
-        self._cancel.on_click(lambda button: self._ask_cancel())
         self._search = widgets.Text(
             placeholder="search the log",
             layout={"width": "180px", "flex": "0 1 180px", "margin": "0 0 0 6px"},
         )
         self._search.add_class("wb-search")
-        self._search.observe(lambda change: self._painter.ask(self), "value")
+        self._search.observe(self._note, "value")
         self._log = widgets.HTML(layout={"overflow": "auto", "margin": "2px 0", "flex": "0 0 auto"})
         self._log.add_class("wb-log")
-        self._result = widgets.HTML(layout={"margin": "0"})
-        self._style = widgets.HTML(CSS)
-        self._style.add_class("wb-style")
+        super().__init__(in_head=[self._search], under=[self._log], painter=painter)
         self._cancel.layout.display = None if with_cancel else "none"
-        line = [self._head, self._search, self._cancel]
-        head = widgets.HBox(line, layout={"align_items": "center", "width": "100%"})
-        super().__init__([self._style, head, self._log, self._result], layout={"width": "100%"})
-        self.add_class("wb-view")
         if run is None:
             self.layout.display = "none"
         else:
@@ -156,87 +140,58 @@ class RunView(widgets.VBox):  # type: ignore[misc]
     def attach(self, run: Run) -> None:
         """Show this run from now on."""
         with self._lock:
-            if self._model is not None:
-                self._model.close()
-            self._is_finished = False
+            self._unsubscribe()
             self._painted_log = None
             self._result.value = ""
             self._cancel.disabled = False
             self._model = RunModel(run, self._note)
             self.layout.display = None
-            self.paint()
-            if not self._is_finished:
-                self._painter.tick(self, True)
-
-    def paint(self, *, tick: bool = False) -> None:
-        """Bring the widgets up to date now."""
-        with self._lock:
-            model = self._model
-            if model is None or self.comm is None:
-                return
-            if tick:
-                model.catch_up()
-            record = model.record
-            if record.status.is_final and not self._is_finished:
-                self._finish(model, record)
-            if not self._is_finished or tick or not self._head.value:
-                self._paint_head(model, record)
-            wanted = (id(model), model.log_version, self._search.value)
-            if wanted != self._painted_log:
-                self._painted_log = wanted
-                lines = model.lines(self._search.value)
-                self._log.value = log_html(lines, self._search.value)
-                # as high as all of the log wants, so that a search does not move what is below
-                height = min(MOST_ROWS, model.count) * 17 + 6
-                self._log.layout.height = f"{height}px"
-                self._log.layout.display = None if model.count else "none"
-                self._search.layout.visibility = "visible" if model.count else "hidden"
+            self._follow(self._model.close)
 
     def __repr__(self) -> str:
         return run_text(self._model.run.record) if self._model is not None else "No run yet"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/plain": repr(self)} if isinstance(data, dict) else data
+    @property
+    def _job(self) -> Run | None:
+        return self.run
 
-    def close(self) -> None:
-        """Listen no more and take the widgets away; the run goes on."""
-        self._painter.forget(self)
-        with self._lock:
-            model, self._model = self._model, None
-            if model is not None:
-                model.close()
-            close_below(self)
-            super().close()
-
-    def _note(self) -> None:
-        self._painter.ask(self)
-
-    def _ask_cancel(self) -> None:
-        if self._model is not None and not self._model.record.status.is_final:
-            self._cancel.disabled = True
-            try:
-                self._model.run.cancel()
-            except Exception as error:
-                self._result.value = f"<span class='wb-bad'>{html.escape(str(error))}</span>"
-                self._cancel.disabled = False
+    def _paint(self, tick: bool) -> None:
+        model = self._model
+        if model is None:
+            return
+        if tick:
+            model.catch_up()
+        record = model.record
+        ends = record.status.is_final and not self._is_finished
+        if ends:
+            model.reread_log()
+        if not self._is_finished:
+            self._paint_head(model, record)
+        self._paint_log(model)
+        if ends:
+            warned = "".join(f"<div class='wb-muted'>⚠ {html.escape(text)}</div>" for text in record.warnings)
+            self._result.value = error_html(record) + warned + outputs_html(model.run.outputs)
+            self._end()
+            if self._ended is not None:
+                self._ended()
 
     def _paint_head(self, model: RunModel, record: RunRecord) -> None:
-        message = model.run.message
+        run = model.run
+        message = run.message
         if self._cancel.disabled and not record.status.is_final:
             message = f"cancelling… {message}"
-        fraction = 1.0 if record.status is RunStatus.COMPLETED else model.run.progress
-        run = model.run
+        fraction = 1.0 if record.status is RunStatus.COMPLETED else run.progress
         self._head.value = head_html(record, fraction, message, eta_s=run.eta_s, silence_s=run.silence_s)
 
-    def _finish(self, model: RunModel, record: RunRecord) -> None:
-        self._is_finished = True
-        self._painter.tick(self, False)
-        model.reread_log()
-        model.close()
-        self._cancel.disabled = True
-        self._paint_head(model, record)
-        warned = "".join(f"<div class='wb-muted'>⚠ {html.escape(text)}</div>" for text in record.warnings)
-        self._result.value = error_html(record) + warned + outputs_html(model.run.outputs)
-        if self._ended is not None:
-            self._ended()
+    def _paint_log(self, model: RunModel) -> None:
+        wanted = (id(model), model.log_version, self._search.value)
+        if wanted == self._painted_log:
+            return
+        lines = model.lines(self._search.value)
+        self._log.value = log_html(lines, self._search.value)
+        # as high as all of the log wants, so that a search does not move what is below
+        height = min(MOST_ROWS, model.count) * 17 + 6
+        self._log.layout.height = f"{height}px"
+        self._log.layout.display = None if model.count else "none"
+        self._search.layout.visibility = "visible" if model.count else "hidden"
+        self._painted_log = wanted
