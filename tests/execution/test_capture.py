@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from workbench.execution.capture import captured, current_sink
+from workbench.execution.capture import _Capture, _current, captured, current_sink
 
 
 class History:
@@ -234,3 +236,61 @@ def test_nothing_stays_behind_after_the_last_run() -> None:
         assert current_sink() is not None
     assert (sys.stdout, sys.stderr, warnings.showwarning, threading.Thread.start) == before
     assert current_sink() is None
+
+
+@pytest.fixture
+def kept() -> Iterator[_Capture]:
+    """A capture that stays in place between runs, as in a worker."""
+    capture = _Capture()
+    capture.keep()
+    yield capture
+    capture._remove()
+
+
+def test_a_kept_capture_stays_in_place_between_runs(kept: _Capture) -> None:
+    before = sys.stdout
+    kept.enter()
+    up = sys.stdout
+    kept.leave()
+    assert sys.stdout is up is not before
+    kept.enter()
+    assert sys.stdout is up
+    kept.leave()
+
+
+@pytest.mark.parametrize("leave", ["stdout", "logging", "warnings", "thread"])
+def test_a_run_that_leaves_something_replaced_does_not_silence_the_next_one(
+    kept: _Capture, leave: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = History(), History()
+    kept.enter()
+    with captured(first):
+        if leave == "stdout":
+            monkeypatch.setattr(sys, "stdout", io.StringIO())
+        elif leave == "logging":
+            for handler in list(logging.root.handlers):
+                logging.root.removeHandler(handler)
+        elif leave == "warnings":
+            monkeypatch.setattr(warnings, "showwarning", lambda *args, **rest: None)
+        else:
+            monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    kept.leave()
+    if leave == "thread":
+        monkeypatch.undo()
+    kept.enter()
+    token = _current.set(second)
+    try:
+        print("printed")
+        logging.warning("logged")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("warned", stacklevel=1)
+        thread = threading.Thread(target=print, args=["from a thread"])
+        thread.start()
+        thread.join()
+    finally:
+        _current.reset(token)
+        kept.leave()
+    text = "\n".join(line for _, line in second.lines)
+    for said in ("printed", "logged", "UserWarning: warned", "from a thread"):
+        assert said in text

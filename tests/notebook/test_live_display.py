@@ -35,9 +35,17 @@ TABLE = """
 """
 SEEN = """
 import time
-while "half of it" not in str(run.message):
-    time.sleep(0.02)
-time.sleep(1.3)
+from workbench.notebook.painter import PAINTER
+
+def wait_until(is_so):
+    while not is_so():
+        time.sleep(0.02)
+
+painted = []
+for view in PAINTER._ticking:
+    update = view._handle.update
+    view._handle.update = lambda data, **rest: (update(data, **rest), painted.append(data["text/html"]))
+wait_until(lambda: any("half of it" in html for html in painted))
 """
 
 
@@ -49,7 +57,7 @@ def test_a_displayed_run_is_kept_up_to_date_in_the_output_it_has(tmp_path: Path,
         "%load_ext workbench\n%workbench ws",
         f"%algorun -b waits go={go} -o run",
         SEEN,
-        f"open({str(go)!r}, 'w').close()\nrun.wait()\ntime.sleep(0.5)",
+        f"open({str(go)!r}, 'w').close()\nrun.wait()\nwait_until(lambda: not PAINTER._ticking)",
         "run",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

@@ -143,11 +143,13 @@ def _settle(live: LiveRun, outcome: Outcome, made: Sequence[str]) -> None:
 
 
 def _inputs(record: RunRecord, read: Iterable[str], datasets: Datasets) -> tuple[str, ...]:
-    """Return what a notebook was made from: what its parameters name, and what it read that was there before it."""
-    ids = [id for id in read if id not in record.inputs]
-    there = [id for id, is_there in zip(ids, datasets.exist(ids), strict=True) if is_there]
+    """Return what a notebook was made from: what its parameters name, and what it read that was there before it.
+
+    What it reads in a kernel of its own is not seen from here.
+    """
     began = record.started or record.created
-    return record.inputs + tuple(id for id in there if datasets.find(id).record.created < began)
+    found = datasets.find_many(id for id in read if id not in record.inputs)
+    return record.inputs + tuple(dataset.id for dataset in found if dataset.record.created < began)
 
 
 def _plain(text: str) -> str:
