@@ -1,4 +1,4 @@
-"""Add and find entries with metadata beside Kosh; and filtered pages of a million entries and runs.
+"""Add and find entries with metadata beside Kosh and MLflow; and filtered pages of a million entries and runs.
 
 Limit of the first: sqlite3 by hand, a row for each entry and one for each key. Limit of the second: the bound of 10 ms.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sqlite3
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -77,7 +78,7 @@ def by_hand(folder: Path, file: Path) -> EntryStore:
     )
 
 
-def beside_kosh(count: int, rounds: int = 3) -> None:
+def beside_peers(count: int, rounds: int = 3) -> None:
     """Let all add entries and find some, in turn, each among ``count`` of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -106,7 +107,16 @@ def beside_kosh(count: int, rounds: int = 3) -> None:
             enter("workbench, copied", copies)
             with contest.peer("kosh"):
                 enter("kosh", EntryStore(*peers.kosh_files(folder, file)))
-            contest.run(rounds)
+            with contest.peer("mlflow"):
+                enter("mlflow", EntryStore(*peers.mlflow_metrics(folder)))
+            figures = contest.run(rounds)
+        for peer in {"kosh", "mlflow"} & figures.keys():
+            for metric in figures[peer]:
+                pairs = zip(figures[peer][metric], figures["workbench, by reference"][metric], strict=True)
+                times = statistics.median(theirs / ours for theirs, ours in pairs)
+                print(
+                    f"  {times:5.0f} x faster than {peer}: {metric}   bound 50: {'ok' if times >= 50 else 'MISSED'}"
+                )
 
 
 def million(count: int, rounds: int = 3) -> None:
@@ -260,7 +270,7 @@ def pages_of_runs(ws: Any, count: int, rounds: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=1_000_000)
-    parser.add_argument("--beside-kosh", type=int, default=2000, help="entries of each contestant")
+    parser.add_argument("--beside-peers", type=int, default=2000, help="entries of each contestant")
     args = parser.parse_args()
-    beside_kosh(args.beside_kosh)
+    beside_peers(args.beside_peers)
     million(args.count)

@@ -74,6 +74,39 @@ def mlflow(folder: Path) -> RunCatalog:
     return RunCatalog(record, failed)
 
 
+def mlflow_metrics(
+    folder: Path,
+) -> tuple[Callable[[dict[str, Any]], object], Callable[[float], int], Callable[[float], float]]:
+    """Runs with metrics in MLflow's SQLite store; found by a range of one metric, a page of 50."""
+    import logging
+    import time
+
+    from mlflow.entities import Metric, Param
+    from mlflow.tracking import MlflowClient
+
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow-metrics.sqlite'}")
+    experiment = client.create_experiment("bench")
+
+    def add(metadata: dict[str, Any]) -> None:
+        run = client.create_run(experiment).info.run_id
+        moment = int(time.time() * 1e3)
+        metrics = [Metric(k, float(v), moment, 0) for k, v in metadata.items() if not isinstance(v, str)]
+        params = [Param(k, v) for k, v in metadata.items() if isinstance(v, str)]
+        client.log_batch(run, metrics=metrics, params=params)
+        client.set_terminated(run)
+
+    def below(bound: float) -> list[Any]:
+        return list(client.search_runs([experiment], f"metrics.val_error < {bound}", max_results=50))
+
+    return (
+        add,
+        lambda bound: len(below(bound)),
+        lambda bound: sum(run.data.metrics["val_error"] for run in below(bound)),
+    )
+
+
 def kosh(folder: Path) -> RunCatalog:
     """Runs as datasets of a Kosh store on SQLite, found by their metadata."""
     import itertools

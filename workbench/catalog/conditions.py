@@ -25,12 +25,25 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
 @dataclass(frozen=True)
+class Slot:
+    """The place of a value in a statement that is made once for all values of a type."""
+
+    name: str
+    type: type
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A key compared with a number or a text; an entry without the key, or with the other type, does not fulfil it."""
 
     key: str
     sign: str
-    value: Value
+    value: Value | Slot
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is compared with a text."""
+        return (self.value.type if isinstance(self.value, Slot) else type(self.value)) is str
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,18 @@ class Group:
 
 
 Condition = Comparison | Group
+
+
+def slotted(condition: Condition, values: dict[str, Any]) -> Condition:
+    """Return a condition with slots for its values, which are added to the given ones."""
+    if isinstance(condition, Group):
+        return Group(condition.how, tuple(slotted(part, values) for part in condition.parts))
+    value = condition.value
+    if condition.key == "version" and isinstance(value, float) and value.is_integer():
+        value = int(value)  # PostgreSQL has no index of versions as floating numbers
+    slot = Slot(f"value{len(values)}", type(value))
+    values[slot.name] = value
+    return Comparison(condition.key, condition.sign, slot)
 
 
 def parse(text: str) -> list[Condition]:

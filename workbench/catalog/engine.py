@@ -14,6 +14,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
+from workbench.catalog.reader import QuickReader, Reader, ServerReader
 from workbench.errors import (
     DamagedError,
     InvalidInputError,
@@ -80,6 +81,24 @@ class Database:
             self.before_reading()
         with self._turn, self.in_our_words(), self.engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """Give what executes statements that read, the quickest way there is."""
+        if not self.is_sqlite:
+            with self.read() as connection:
+                yield ServerReader(connection)
+            return
+        if self.before_reading is not None:
+            self.before_reading()
+        with self._turn, self.in_our_words():
+            pooled = self.engine.raw_connection()
+            try:
+                own = pooled.driver_connection
+                assert isinstance(own, sqlite3.Connection)
+                yield QuickReader(own)
+            finally:
+                pooled.close()
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:

@@ -264,8 +264,8 @@ class EntryCatalog:
         InvalidInputError
             For a wrong limit or cursor.
         """
-        with self._database.read() as connection:
-            return page(connection, question)
+        with self._database.reader() as reader:
+            return page(reader, question)
 
 
 @cache

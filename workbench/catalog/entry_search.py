@@ -13,9 +13,7 @@ from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
-import sqlalchemy as sa
-
-from workbench.catalog.conditions import Condition
+from workbench.catalog.conditions import Condition, Slot, slotted
 from workbench.catalog.entry_statements import (
     MANY,
     Asked,
@@ -29,6 +27,7 @@ from workbench.catalog.entry_statements import (
     window,
 )
 from workbench.catalog.family import chunks
+from workbench.catalog.reader import Reader
 from workbench.catalog.search import decode_cursor, encode_cursor, exact_or_pattern
 from workbench.errors import InvalidInputError
 
@@ -75,7 +74,7 @@ class EntryQuestion:
     after: str | None = None
 
 
-def page(connection: sa.Connection, question: EntryQuestion) -> tuple[list[str], str | None]:
+def page(reader: Reader, question: EntryQuestion) -> tuple[list[str], str | None]:
     """Return the records of a page, as text, and the cursor of the next page, or None at the end.
 
     Raises
@@ -88,27 +87,33 @@ def page(connection: sa.Connection, question: EntryQuestion) -> tuple[list[str],
         raise InvalidInputError(
             f"limit is {limit!r}, expected a whole number of 1 or more, such as limit=50."
         )
-    start = None if question.after is None else tuple(decode_cursor(question.after, order, 2))
+    values: dict[str, Any] = {}
+    start = None
+    if question.after is not None:
+        at = decode_cursor(question.after, order, 2)
+        start = tuple(Slot(f"start{i}", type(value)) for i, value in enumerate(at))
+        values = {slot.name: value for slot, value in zip(start, at, strict=True)}
     versions = question.versions
     asked = Asked(
-        where=tuple(question.where),
+        where=tuple(slotted(part, values) for part in question.where),
         order=order,
         trashed=question.trashed,
         name=question.name,
         versions=versions if versions is None or isinstance(versions, str) else tuple(versions),
         start=start,
     )
-    rows = _Search(connection, asked, limit + 1).rows(question)
+    rows = _Search(reader, asked, values, limit + 1).rows(question)
     cursor = encode_cursor(order, rows[limit - 1][:2]) if len(rows) > limit else None
     return [row[2] for row in rows[:limit]], cursor
 
 
 class _Search:
-    """A search in one transaction, for so many rows."""
+    """A search for so many rows."""
 
-    def __init__(self, connection: sa.Connection, asked: Asked, limit: int) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader, asked: Asked, values: dict[str, Any], limit: int) -> None:
+        self._reader = reader
         self._asked = asked
+        self._values = values
         self._limit = limit
         self._top = 0  # the highest number that an entry has
 
@@ -117,21 +122,21 @@ class _Search:
         asked = self._asked
         given = {"a": question.application, "d": question.domain, "k": question.kind, "key": asked.field}
         statement = scopes_of(question.domain is not None, question.kind is not None, asked.by_key)
-        found = self._connection.execute(statement, given).all()
+        found = self._reader.rows(statement, given)
         if not found:
             return []
-        self._top = found[0].top or 0
+        self._top = found[0][1] or 0
         if not asked.by_key:
-            return self._of([row.id for row in found], None)
+            return self._of([row[0] for row in found], None)
         # numbers come before texts; a domain and kind that has numbers under the key is sorted by these alone
         columns = {
-            "value": [row.id for row in found if row.has_value],
-            "text": [row.id for row in found if row.has_text and not row.has_value],
+            "value": [scope for scope, _, has_value, _ in found if has_value],
+            "text": [scope for scope, _, has_value, has_text in found if has_text and not has_value],
         }
         rows: list[Row] = []
         order = ["text", "value"] if asked.descending else ["value", "text"]
         if asked.start is not None:
-            at = "text" if isinstance(asked.start[0], str) else "value"
+            at = "text" if asked.start[0].type is str else "value"
             order = order[order.index(at) :]
         for column in order:
             if columns[column] and len(rows) < self._limit:
@@ -163,16 +168,16 @@ class _Search:
         return self._walk(asked, scopes, leads, few)
 
     def _rows(self, statement: Any, scopes: Sequence[int], **values: Any) -> list[Row]:
-        limit = values.pop("limit", self._limit)
-        found = self._connection.execute(statement, {"scopes": scopes, "limit": limit, **values})
-        return [(value, number, record) for value, number, record in found]
+        return self._reader.rows(
+            statement, {"scopes": scopes, "limit": self._limit, **self._values, **values}
+        )
 
     def _narrowest(self, leads: Iterable[Lead], scopes: Sequence[int], most: int) -> Lead | None:
         """Return what leaves the fewest entries, if these are no more than so many."""
         best, fewest = None, most + 1
         for lead in leads:
-            given = {"scopes": scopes, "most": fewest}
-            number = self._connection.scalar(counted(lead), given) or 0
+            given = {"scopes": scopes, "most": fewest, **self._values}
+            number = self._reader.rows(counted(lead), given)[0][0]
             if number < fewest:
                 best, fewest = lead, number
         return best
@@ -183,7 +188,7 @@ class _Search:
         top, size = self._top, _WINDOW
         if len(scopes) == 1 and not asked.where and asked.name is None:
             size = top + 1  # nothing is to be checked: the index stops by itself
-        at = (top if down else 0) if asked.start is None else int(asked.start[0]) - (not down)
+        at = (top if down else 0) if asked.start is None else int(self._values["start0"]) - (not down)
         rows: list[Row] = []
         while len(rows) < self._limit and (at > 0 if down else at <= top):
             low, high = (at - size, at) if down else (at, at + size)
@@ -201,8 +206,7 @@ class _Search:
         """Walk in the order of a key, through all domains and kinds side by side."""
         found: list[list[Row]] = []
         for some in chunks(scopes, _BRANCHES):
-            statement = sorted_by_key(asked, column, len(some), self._connection.dialect.name)
+            statement = sorted_by_key(asked, column, len(some), self._reader.dialect)
             given = {f"scope{i}": scope for i, scope in enumerate(some)}
-            rows = self._connection.execute(statement, {**given, "limit": self._limit})
-            found.append([(value, number, record) for value, number, record in rows])
+            found.append(self._reader.rows(statement, {**given, "limit": self._limit, **self._values}))
         return list(heapq.merge(*found, key=lambda row: row[:2], reverse=asked.descending))[: self._limit]

@@ -12,16 +12,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from workbench.catalog.conditions import Comparison, Condition, Group
+from workbench.catalog.conditions import Comparison, Condition, Group, Slot
 from workbench.catalog.search import checked, exact_or_pattern, like
 from workbench.catalog.tables import entries, entry_scopes, entry_values
 
 Sql = sa.ColumnElement[bool]
-Start = tuple[Any, ...]
+Start = tuple[Slot, ...]
 
 MANY = 200_000  # no more are sorted before they are checked
 _ON_ENTRY = ("version", "name")  # what a condition may name beside keys of the metadata
 _SCOPES: sa.BindParameter[Any] = sa.bindparam("scopes", expanding=True)
+_TYPES: dict[type, Any] = {str: sa.String, int: sa.Integer, float: sa.Float}
 _LIMIT: sa.BindParameter[Any] = sa.bindparam("limit", type_=sa.Integer)
 
 
@@ -35,7 +36,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a statement is made of; equal ones share it."""
+    """What a statement is made of, without the values that it is executed with; equal ones share it."""
 
     where: tuple[Condition, ...]
     order: str
@@ -64,7 +65,7 @@ def leads_of(where: Iterable[Condition]) -> list[Lead]:
     for part in where:
         parts = part.parts if isinstance(part, Group) and part.how == "or" else (part,)
         compared = [p for p in parts if isinstance(p, Comparison)]
-        kinds = {(p.key, isinstance(p.value, str)) for p in compared}
+        kinds = {(p.key, p.is_text) for p in compared}
         signs = {p.sign for p in compared}
         is_range = part is parts[0] and "!=" not in signs
         if len(compared) == len(parts) and len(kinds) == 1 and (is_range or signs == {"=="}):
@@ -221,7 +222,10 @@ def _after(asked: Asked, sort: Sequence[Any]) -> list[Sql]:
     """Return the condition that an entry comes after the cursor."""
     if asked.start is None:
         return []
-    here, position = sa.tuple_(*sort), sa.tuple_(*asked.start)
+    here, position = (
+        sa.tuple_(*sort),
+        sa.tuple_(*(sa.bindparam(s.name, type_=_TYPES[s.type]) for s in asked.start)),
+    )
     return [here < position if asked.descending else here > position]
 
 
@@ -250,7 +254,7 @@ def _plain(part: Condition, columns: Any) -> Sql:
 def _column(columns: Any, part: Comparison) -> Any:
     if part.key in _ON_ENTRY and part.key in columns:
         return columns[part.key]
-    return columns.text if isinstance(part.value, str) else columns.value
+    return columns.text if part.is_text else columns.value
 
 
 def _sql(condition: Condition, number: Any, on: Any, inverted: bool = False) -> Sql:
@@ -265,7 +269,7 @@ def _sql(condition: Condition, number: Any, on: Any, inverted: bool = False) -> 
             return sa.not_(sa.and_(*parts))
         return sa.and_(*parts) if condition.how == "and" else sa.or_(*parts)
     if condition.key in _ON_ENTRY:
-        if (condition.key == "name") is not isinstance(condition.value, str):
+        if (condition.key == "name") is not condition.is_text:
             return sa.false()
         if on is not None:
             return _compare(checked(on[condition.key]), condition)
@@ -306,9 +310,8 @@ def _sign(columns: Any, comparison: Comparison) -> Sql:
 
 
 def _compare(column: Any, comparison: Comparison) -> Sql:
-    value = comparison.value
-    if comparison.key == "version" and isinstance(value, float) and value.is_integer():
-        value = int(value)  # PostgreSQL has no index of versions as floating numbers
+    assert isinstance(comparison.value, Slot)
+    value: Any = sa.bindparam(comparison.value.name)  # of the column's type
     found: dict[str, Any] = {
         "<": column < value,
         "<=": column <= value,

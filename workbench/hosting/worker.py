@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
 MOST_KNOWN = 256  # revisions
-FILE_AFTER_S = 0.1
+FILE_AFTER_S = 0.1  # without a new run
+FILE_AT_LATEST_S = 1.0  # where one run follows the other
 FILE_AGAIN_S = 2.0  # on a full disk
 
 
@@ -62,6 +63,7 @@ class Worker:
         self._reporter: Reporter = Reporter(self._tell, self._line.listen)
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
+        self._last_order = 0.0
         self._is_last = False
         self._is_told = False  # how the run ended
         self._unkept = False  # the workspace did not take how the run ended
@@ -76,6 +78,7 @@ class Worker:
             self._workspace = self._open_workspace()
         while (order := self._line.next_order()) is not None:
             self._is_told = self._unkept = False
+            self._last_order = time.monotonic()
             final = self._perform(order)
             self._current = None
             self._tell_end(final, final.model_dump_json().encode())
@@ -97,14 +100,14 @@ class Worker:
         self._ended.put(final)
 
     def _file(self) -> None:
-        """Bring the records of runs that have ended to their places, those of some milliseconds at once."""
+        """Bring the records of runs that have ended to their places, many at once, when no others hold this process busy."""
         records: list[RunRecord] = []
         is_last = False
         while not is_last:
             with suppress(queue.Empty):
                 ended = self._ended.get(timeout=FILE_AGAIN_S if records else None)
                 if ended is not None:
-                    time.sleep(FILE_AFTER_S)
+                    self._wait_for_rest()
                 while ended is not None:
                     records.append(ended)
                     ended = self._ended.get_nowait()
@@ -121,6 +124,12 @@ class Worker:
                 traceback.print_exc()
                 continue
             self._tell({"event": "filed", "runs": ids, **self._kept()})
+
+    def _wait_for_rest(self) -> None:
+        """Return when no run has begun for a moment, or it has to be now."""
+        latest = time.monotonic() + FILE_AT_LATEST_S
+        while (wait := min(self._last_order + FILE_AFTER_S, latest) - time.monotonic()) > 0:
+            time.sleep(wait)
 
     def _kept(self) -> Message:
         """Return which Runners are warm here, and the state of all caches."""
