@@ -45,6 +45,13 @@ FAMILY = Family(
     orders={"created": ("created", "id"), "name": ("name", "created", "id")},
 )
 
+_WITH_DIGEST = (
+    sa.select(*FAMILY.shown)
+    .where(datasets.c.digest == sa.bindparam("digest"))
+    .order_by(datasets.c.created.desc(), datasets.c.id.desc())
+    .limit(1)
+)
+
 
 class DatasetCatalog:
     """What may be asked and recorded about datasets."""
@@ -77,6 +84,11 @@ class DatasetCatalog:
         with self._database.read() as connection:
             row = connection.execute(statement.limit(1)).first()
         return None if row is None else FAMILY.parse(row)
+
+    def dataset_with_digest(self, digest: str) -> DatasetRecord | None:
+        """Return the newest dataset with that digest."""
+        with self._database.reader() as reader:
+            return next((FAMILY.parse(row) for row in reader.rows(_WITH_DIGEST, {"digest": digest})), None)
 
     def list_datasets(
         self,

@@ -232,9 +232,8 @@ class RunCatalog:
         """Return the completed runs that computed what a reuse key stands for, newest first."""
         if not key:
             return []
-        with self._database.read() as connection:
-            rows = connection.execute(_WITH_KEY, {"key": key, "most": limit})
-            return [FAMILY.parse(row) for row in rows]
+        with self._database.reader() as reader:
+            return [FAMILY.parse(row) for row in reader.rows(_WITH_KEY, {"key": key, "most": limit})]
 
     def producer(self, dataset_id: str) -> str | None:
         """Return the id of the run that made a dataset; the first one if several put out the same."""

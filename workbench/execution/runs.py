@@ -304,6 +304,11 @@ class Runs:
         """
         return self._store.get(COLLECTION, _notebook_key(id)).decode()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether all who look for runs are on this machine."""
+        return self._store.is_local
+
     def keep(self, record: RunRecord, content: bytes) -> None:
         """Keep the record of a run that is about to be given away, or to be told as ended; `file` brings it to its place.
 

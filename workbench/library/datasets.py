@@ -174,8 +174,8 @@ class Datasets:
 
     def with_digest(self, digest: str) -> Dataset | None:
         """Return the newest dataset of that content whose arrays are there."""
-        records, _ = self._catalog.list_datasets(digest=digest, limit=1)
-        return Dataset(records[0], self) if records and all(self._contents.present([digest])) else None
+        record = self._catalog.dataset_with_digest(digest)
+        return Dataset(record, self) if record and all(self._contents.present([digest])) else None
 
     def are_whole(self, ids: Iterable[str]) -> bool:
         """Tell whether all of these datasets are there, with their arrays."""

@@ -118,7 +118,7 @@ class Conductor:
                 raise
         finally:
             self._calls.forget()
-            self._filing.add(self._calls.kept)
+            self._filing.add([*self._calls.kept, live.record])
 
     def _go(self) -> None:
         """Start what can start and settle what has ended, until nothing is left."""

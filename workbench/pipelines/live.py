@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 class PipelineRun(LiveRun):
-    """The run of a pipeline in this process. How its nodes stand is told as progress, and kept a few times a second."""
+    """The run of a pipeline in this process. How its nodes stand is told as progress, and kept a few times a second.
+
+    Its begin and its end are kept in the journal; who conducts it files it with the runs of its nodes.
+    """
 
     def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
         super().__init__(record, runs, *args, **options)
+        self._all_runs = runs
         self.held: dict[str, Any] = {}  # what it gave, as this process has it
         self.cancel_nodes: Callable[[], None] = lambda: None
         self._nodes = {node.name: node for node in record.nodes}
@@ -43,6 +47,14 @@ class PipelineRun(LiveRun):
             if self._save_nodes.ready():
                 self._save(to_store=False)
         self._emit("progress")
+
+    def _save(self, *, to_store: bool) -> None:
+        is_begin = not self._is_stored and self._all_runs.is_local
+        if is_begin or self.record.status.is_final:
+            self._all_runs.keep(self.record, self.record.model_dump_json().encode())
+            self._is_stored = True
+        else:
+            super()._save(to_store=to_store)
 
     def request_cancel(self) -> None:
         """Ask the run to end: no more nodes begin, those that run are cancelled."""
