@@ -72,8 +72,8 @@ class DatasetCatalog:
         wanted = list(ids)
         if not wanted:
             return {}
-        with self._database.read() as connection:
-            return FAMILY.get(connection, wanted)
+        with self._database.reader() as reader:
+            return FAMILY.get(reader, wanted)
 
     def newest_dataset(self, name: str) -> DatasetRecord | None:
         """Return the newest dataset of exactly that name."""

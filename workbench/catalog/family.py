@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from workbench.catalog.reader import Reader, ServerReader
 from workbench.errors import DamagedError
 from workbench.models import DatasetRecord, Revision, RunRecord
 
@@ -75,13 +76,13 @@ class Family(Generic[R]):
             ) from error
         return record if self.merge is None else self.merge(record, *row[1 : 1 + len(self.extra)])
 
-    def get(self, connection: sa.Connection, ids: Iterable[str]) -> dict[str, R]:
+    def get(self, reader: Reader, ids: Iterable[str]) -> dict[str, R]:
         """Return the records that are there, by id, in the order of the ids."""
         wanted = list(dict.fromkeys(ids))
         found: dict[str, R] = {}
         for some in chunks(wanted):
             statement = _select_one(self) if len(some) == 1 else _select_many(self)
-            for id_, *row in connection.execute(statement, {"id": some[0] if len(some) == 1 else some}):
+            for id_, *row in reader.rows(statement, {"id": some[0] if len(some) == 1 else some}):
                 found[id_] = self.parse(row)
         return {id_: found[id_] for id_ in wanted if id_ in found}
 
@@ -101,7 +102,7 @@ class Family(Generic[R]):
         insert = _insert(connection.dialect.name)
         for some in chunks(list({record.id: record for record in records}.values())):
             rows = [self.row(record) for record in some]
-            old = self.get(connection, (row["id"] for row in rows)) if known is None else known
+            old = self.get(ServerReader(connection), (row["id"] for row in rows)) if known is None else known
             added_rows = (
                 insert(self.table).on_conflict_do_nothing() if only_new else _upsert(self.table, insert)
             )

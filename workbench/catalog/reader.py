@@ -25,7 +25,7 @@ class Reader(Protocol):
 
 
 class ServerReader:
-    """Reads through SQLAlchemy."""
+    """Reads through SQLAlchemy: what any database can, and within a transaction."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from workbench.catalog.engine import Database
 from workbench.catalog.family import Family, count, distinct
+from workbench.catalog.reader import ServerReader
 from workbench.catalog.search import (
     Search,
     Walk,
@@ -81,8 +82,8 @@ class RevisionCatalog:
 
     def get_revision(self, id: str) -> Revision | None:
         """Return the revision of that id."""
-        with self._database.read() as connection:
-            return FAMILY.get(connection, [id]).get(id)
+        with self._database.reader() as reader:
+            return FAMILY.get(reader, [id]).get(id)
 
     def list_revisions(
         self,
@@ -198,7 +199,7 @@ class RevisionCatalog:
     def delete_revision(self, id: str) -> bool:
         """Delete a revision and tell whether it was there."""
         with self._database.write() as connection:
-            revision = FAMILY.get(connection, [id]).get(id)
+            revision = FAMILY.get(ServerReader(connection), [id]).get(id)
             if revision is None:
                 return False
             self._database.lock(connection, f"algorithm {revision.name}")

@@ -127,13 +127,13 @@ class RunCatalog:
 
     def get_run(self, id: str) -> RunRecord | None:
         """Return the run of that id."""
-        with self._database.read() as connection:
-            return FAMILY.get(connection, [id]).get(id)
+        with self._database.reader() as reader:
+            return FAMILY.get(reader, [id]).get(id)
 
     def get_runs(self, ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the runs that are there, by id."""
-        with self._database.read() as connection:
-            return FAMILY.get(connection, ids)
+        with self._database.reader() as reader:
+            return FAMILY.get(reader, ids)
 
     def list_runs(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from workbench.errors import UnsupportedError
 from workbench.execution.executor import Executor, Job, Services
+from workbench.execution.kept_run import KeptRun
 from workbench.execution.live import LiveRun
 from workbench.execution.log_file import LogFile
 from workbench.execution.perform import Task, perform
@@ -49,7 +50,7 @@ class KernelExecutor(Executor):
             raise UnsupportedError(
                 "A notebook is run in a process of its own, never in this kernel. Pass executor='process' (-x process), or leave it out."
             )
-        live = LiveRun(
+        live = (LiveRun if record.pipeline is None else KeptRun)(
             record,
             services.runs,
             LogFile(services.store, record.id),

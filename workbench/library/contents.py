@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store
 
 OBJECTS = "objects"
+SMALL = 1 << 20  # bytes below which arrays are kept in memory for the next reader
 _LOCK_S = 30.0  # a lock that is older was left by a process that died
 
 
@@ -46,6 +47,10 @@ class Contents:
         with self._store.stage(OBJECTS) as staged:
             digest, keys = hdf5.write(staged.path, tree, compression=self._settings.compression)
             staged.publish(f"{digest}.h5", overwrite=False)
+        if sum(key.nbytes for key in keys.values()) < SMALL:  # the next step reads it
+            for key, value in tree.items():
+                if _is_plain(value):
+                    self.cache.put(digest, key, value)
         return digest, keys
 
     def keep(self, trees: Mapping[str, Mapping[str, Any]]) -> None:
@@ -85,11 +90,11 @@ class Contents:
     ) -> dict[str, Any]:
         """Read keys of a dataset.
 
-        With ``mapped`` large arrays may be the object's own bytes, see `storage.hdf5.read`; with ``cached`` what cannot be
-        mapped is kept for the next reader.
+        With ``mapped`` large arrays may be the object's own bytes, see `storage.hdf5.read`; with ``cached`` what is small, or cannot
+        be mapped, is kept for the next reader.
         """
         keys = list(keys)
-        if not cached or self._is_mappable(record):
+        if not cached or (record.nbytes >= SMALL and self._is_mappable(record)):
             return self._read(record, keys, mapped=mapped)
         found = {key: array for key in keys if (array := self.cache.get(record.digest, key)) is not None}
         missing = [key for key in keys if key not in found]
@@ -197,6 +202,13 @@ class Contents:
 def what(record: DatasetRecord) -> str:
     """Return what to call a dataset in a message."""
     return f"Dataset {record.name!r} ({record.id})" if record.name else f"Dataset {record.id!r}"
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether reading gives an array back just as it is in memory."""
+    import numpy as np
+
+    return type(value) is np.ndarray and value.dtype.kind in "biufc" and value.dtype.isnative
 
 
 def _gone(record: DatasetRecord) -> DamagedError:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class DataCache:
     """Decoded arrays by the digest of their dataset and their key; the least recently used ones go first.
 
-    For what cannot be mapped from a folder: arrays on S3, and compressed ones. Everyone gets a copy to write to. Safe to use
-    from several threads.
+    For what cannot be mapped from a folder, arrays on S3 and compressed ones, and for small ones, where to open the file takes
+    longer than to read it. Everyone gets a copy to write to. Safe to use from several threads.
 
     Parameters
     ----------

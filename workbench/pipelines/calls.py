@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from workbench.errors import NotFoundError
 from workbench.execution.events import RunEvent
 from workbench.execution.executor import Job
+from workbench.execution.kept_run import KeptRun
 from workbench.execution.log_file import LogFile
 from workbench.execution.reuse import AUTO, NEVER, ONLY, digest_of, reused
 from workbench.models import RunRecord, RunStatus
@@ -19,7 +20,6 @@ from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.graph import Port, Step
 from workbench.pipelines.handover import forget, give, take_back, with_objects
 from workbench.pipelines.how import How
-from workbench.pipelines.live import CallRun
 from workbench.pipelines.plan import Plan
 from workbench.pipelines.values import Value, Values, sources_of
 
@@ -161,7 +161,7 @@ class Calls:
     def _compute_call(self, step: Step, record: RunRecord, call: Call) -> None:
         """Compute a call in this thread."""
         services = self._services
-        live = CallRun(
+        live = KeptRun(
             record,
             services.runs,
             LogFile(services.store, record.id),

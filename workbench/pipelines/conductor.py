@@ -245,6 +245,8 @@ class Conductor:
         if step.path in self._calls:
             self._calls.take(step, record)
             return
+        if self._how.is_here and record.reused_from is None:
+            self._calls.kept.append(record)
         if record.status is not RunStatus.COMPLETED:
             self._settle(step, record, (), run.error)
             return

@@ -1,11 +1,12 @@
-"""The runs of a pipeline while they live: its own, which knows its nodes, and those of its functions and steps."""
+"""The run of a pipeline while it lives: it knows how its nodes stand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from workbench.execution.live import SAVE_PROGRESS_S, LiveRun
+from workbench.execution.kept_run import KeptRun
+from workbench.execution.live import SAVE_PROGRESS_S
 from workbench.execution.progress import Throttle
 from workbench.models import NodeRecord, RunRecord, RunStatus
 
@@ -13,15 +14,14 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
 
 
-class PipelineRun(LiveRun):
+class PipelineRun(KeptRun):
     """The run of a pipeline in this process. How its nodes stand is told as progress, and kept a few times a second.
 
-    Its begin and its end are kept in the journal; who conducts it files it with the runs of its nodes.
+    Who conducts it files it with the runs of its nodes.
     """
 
     def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
         super().__init__(record, runs, *args, **options)
-        self._all_runs = runs
         self.held: dict[str, Any] = {}  # what it gave, as this process has it
         self.cancel_nodes: Callable[[], None] = lambda: None
         self._nodes = {node.name: node for node in record.nodes}
@@ -48,27 +48,7 @@ class PipelineRun(LiveRun):
                 self._save(to_store=False)
         self._emit("progress")
 
-    def _save(self, *, to_store: bool) -> None:
-        is_begin = not self._is_stored and self._all_runs.is_local
-        if is_begin or self.record.status.is_final:
-            self._all_runs.keep(self.record, self.record.model_dump_json().encode())
-            self._is_stored = True
-        else:
-            super()._save(to_store=to_store)
-
     def request_cancel(self) -> None:
         """Ask the run to end: no more nodes begin, those that run are cancelled."""
         super().request_cancel()
         self.cancel_nodes()
-
-
-class CallRun(LiveRun):
-    """The run of a function or step in the kernel. Its end is kept in the journal; its pipeline files it with the others."""
-
-    def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
-        super().__init__(record, runs, *args, **options)
-        self._all_runs = runs
-
-    def _save(self, *, to_store: bool) -> None:
-        if self.record.status.is_final:
-            self._all_runs.keep(self.record, self.record.model_dump_json().encode())

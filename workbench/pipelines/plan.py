@@ -221,8 +221,9 @@ def make_plan(
     problems = list(nested_parameters(pipeline, given, what))
     if problems:
         raise InvalidPipelineError(f"{'; '.join(problems)}.", problems=tuple(problems))
+    resolved: dict[str, Runnable] = {}
     code = {
-        path: _code(step, {**step.parameters, **_at(given, path)}, algorithms)
+        path: _code(step, {**step.parameters, **_at(given, path)}, algorithms, resolved)
         for path, step in pipeline.graph.steps.items()
     }
     raw = _by_position(pipeline, inputs)
@@ -240,7 +241,10 @@ def make_plan(
     return Plan(pipeline, tuple(found), code, given)
 
 
-def _code(step: Step, parameters: dict[str, Any], algorithms: Algorithms) -> Code:
+def _code(
+    step: Step, parameters: dict[str, Any], algorithms: Algorithms, resolved: dict[str, Runnable]
+) -> Code:
+    """Check what a step is; algorithms that are named several times are looked up once."""
     node = step.node
     if node.kind != "algorithm":
         check_call_of(step, parameters)
@@ -248,7 +252,10 @@ def _code(step: Step, parameters: dict[str, Any], algorithms: Algorithms) -> Cod
         digest = digest_of([found, len(node.outputs)]) if found else ""
         return Code(None, parameters, digest, unknown, version_of_step(node.what) or found[:7])
     try:
-        runnable = resolve(algorithms, node.what)
+        name = node.what if isinstance(node.what, str) else ""
+        runnable = resolved.get(name) or resolve(algorithms, node.what)
+        if name:
+            resolved[name] = runnable
         return Code(runnable, runnable.parameters.validate(parameters))
     except WorkbenchError as error:
         raise _with_place(error, f"Node {step.path!r}") from error

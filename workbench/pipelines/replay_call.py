@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
+from workbench.execution.kept_run import KeptRun
 from workbench.execution.log_file import LogFile
 from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import digest_of
 from workbench.models import RunRecord, RunStatus, now
 from workbench.names import new_id
 from workbench.pipelines.call import Call, perform_call
-from workbench.pipelines.live import CallRun
 from workbench.pipelines.meaning import meaning
 from workbench.pipelines.values import Values
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workbench.execution.executor import Services
 
 
-def replay_call(record: RunRecord, services: Services) -> CallRun:
+def replay_call(record: RunRecord, services: Services) -> KeptRun:
     """Call a function again, in this thread, with the same arguments, parameters and seed.
 
     Raises
@@ -70,7 +70,7 @@ def replay_call(record: RunRecord, services: Services) -> CallRun:
         keys=tuple(_key(record, name, services) for name in names),
         parents=record.inputs,
     )
-    live = CallRun(
+    live = KeptRun(
         made, services.runs, LogFile(services.store, made.id), lowest_level=services.settings.log_level
     )
     services.runs.add(live)
