@@ -66,9 +66,9 @@ def pyiron(folder: Path) -> Callable[[Any], Any]:
     """Return a function that runs the same ten steps as jobs of pyiron_base, one waiting for the other."""
     import os
 
+    os.chdir(folder)  # its log begins where it is imported
     from pyiron_base import Project, job
 
-    os.chdir(folder)
     delayed = job(rest)
     made = iter(range(10**6))
 

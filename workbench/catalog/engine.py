@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import quote
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
@@ -63,15 +64,19 @@ class Database:
             )
         # All threads share the one connection of a catalog in memory, so they take turns.
         self._turn = threading.RLock() if self.is_sqlite and self.file is None else nullcontext()
-        self.engine = (
-            self._sqlite_engine(durability) if self.is_sqlite else self._server_engine(parsed, durability)
-        )
+        self._durability = durability
+        self._mine = threading.local()
+        self._owned: WeakSet[_Own] = WeakSet()
+        self.engine = self._sqlite_engine() if self.is_sqlite else self._server_engine(parsed, durability)
 
         #: called before every read, to record what another process has not recorded yet for this one
         self.before_reading: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Close all connections."""
+        owned, self._owned = list(self._owned), WeakSet()
+        for own in owned:
+            own.close()
         self.engine.dispose()
 
     @contextmanager
@@ -91,14 +96,8 @@ class Database:
             return
         if self.before_reading is not None:
             self.before_reading()
-        with self._turn, self.in_our_words():
-            pooled = self.engine.raw_connection()
-            try:
-                own = pooled.driver_connection
-                assert isinstance(own, sqlite3.Connection)
-                yield QuickReader(own)
-            finally:
-                pooled.close()
+        with self._turn, self.in_our_words(), self._raw() as connection:
+            yield QuickReader(connection)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -132,14 +131,28 @@ class Database:
             raise ReadOnlyError(
                 f"The catalog {self.where} is open for reading only. Make its folder writable and reopen."
             )
-        with self._turn, self.in_our_words():
-            pooled = self.engine.raw_connection()
+        with self._turn, self.in_our_words(), self._raw() as connection:
             try:
-                connection = pooled.driver_connection
-                assert isinstance(connection, sqlite3.Connection)
                 yield connection
             finally:
-                pooled.close()  # rolls back what an error left
+                if connection.in_transaction:
+                    connection.rollback()  # what an error left
+
+    @contextmanager
+    def _raw(self) -> Iterator[sqlite3.Connection]:
+        """Give SQLite's own connection of this thread; to take one from the pool takes as long as a small statement."""
+        if self.file is None:
+            pooled = self.engine.raw_connection()
+            try:
+                yield cast(sqlite3.Connection, pooled.driver_connection)
+            finally:
+                pooled.close()
+            return
+        own: _Own | None = getattr(self._mine, "own", None)
+        if own is None or not own.is_mine or own not in self._owned:
+            own = self._mine.own = _Own(self._connect())
+            self._owned.add(own)
+        yield own.connection
 
     def lock(self, connection: sa.Connection, name: str) -> None:
         """Make transactions with the same name wait until this one ends; SQLite has one writer anyway."""
@@ -160,33 +173,33 @@ class Database:
         except sa.exc.SQLAlchemyError as error:
             raise StorageError(f"The catalog {self.where} could not be used: {error}") from error
 
-    def _sqlite_engine(self, durability: Durability) -> sa.Engine:
-        pool: type[Pool] = QueuePool
+    def _sqlite_engine(self) -> sa.Engine:
+        pool: type[Pool] = QueuePool if self.file is not None else StaticPool
+        options: dict[str, Any] = {} if self.file is None else {"max_overflow": -1}
+        return sa.create_engine("sqlite://", creator=self._connect, poolclass=pool, **options)
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open SQLite's file."""
         if self.file is None:
-            target, pool = ":memory:", StaticPool
+            target = ":memory:"
         elif not self.read_only:
             target = str(self.file)
         else:
             # Without a WAL to merge the file cannot change under us; immutable needs no files beside it.
             merged = not _size(self.file.with_name(self.file.name + "-wal"))
             target = f"file:{quote(str(self.file))}?mode=ro" + ("&immutable=1" if merged else "")
-
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(
-                target,
-                uri=target.startswith("file:"),
-                timeout=BUSY_S,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
-            )
-            connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'fsync' else 'NORMAL'}")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA case_sensitive_like=ON")  # as LIKE is on PostgreSQL
-            return connection
-
-        options: dict[str, Any] = {} if self.file is None else {"max_overflow": -1}
-        return sa.create_engine("sqlite://", creator=connect, poolclass=pool, **options)
+        connection = sqlite3.connect(
+            target,
+            uri=target.startswith("file:"),
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        connection.execute(f"PRAGMA synchronous={'FULL' if self._durability == 'fsync' else 'NORMAL'}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA case_sensitive_like=ON")  # as LIKE is on PostgreSQL
+        return connection
 
     def _server_engine(self, url: sa.URL, durability: Durability) -> sa.Engine:
         commit = "on" if durability == "fsync" else "off"
@@ -203,6 +216,26 @@ class Database:
                 " Run: pip install 'jupyter-workbench[postgres]'",
                 package="psycopg",
             ) from error
+
+
+class _Own:
+    """A connection that one thread has to itself; closed with it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._pid = os.getpid()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether it is of this process and not of the one that it was forked from."""
+        return self._pid == os.getpid()
+
+    def close(self) -> None:
+        if self.is_mine:
+            self.connection.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def parse_url(url: str) -> sa.URL:
