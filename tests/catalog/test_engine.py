@@ -290,3 +290,39 @@ def test_file_name_with_odd_characters_is_opened(tmp_path: Path) -> None:
     folder.mkdir()
     Catalog.open(f"sqlite:///{folder}/catalog.sqlite").close()
     assert (folder / "catalog.sqlite").is_file()
+
+
+def _open_files(path: Path) -> int:
+    links = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    return sum(fd.readlink() == path for fd in links if fd.is_symlink())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+def test_connections_end_with_their_threads_and_with_the_catalog(tmp_path: Path) -> None:
+    catalog = Catalog.open(f"sqlite:///{tmp_path}/catalog.sqlite")
+    run = a_run()
+    catalog.put_run(run, before=None)
+    before = _open_files(tmp_path / "catalog.sqlite")
+    for _ in range(25):
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(lambda _: catalog.get_run(run.id) == run, range(20)))
+    # SQLite itself keeps a file that it closed while another connection had a lock, for the next one that opens it
+    assert _open_files(tmp_path / "catalog.sqlite") <= before + 4
+    catalog.close()
+    assert _open_files(tmp_path / "catalog.sqlite") == 0
+    assert catalog.get_run(run.id) == run  # it opens again
+    catalog.close()
+
+
+def test_a_fork_reads_and_writes_on_connections_of_its_own(tmp_path: Path) -> None:
+    catalog = Catalog.open(f"sqlite:///{tmp_path}/catalog.sqlite")
+    first, second = a_run(), a_run()
+    catalog.put_run(first, before=None)
+    child = os.fork()
+    if child == 0:
+        is_there = catalog.get_run(first.id) == first
+        catalog.put_run(second, before=None)
+        os._exit(0 if is_there else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert catalog.get_runs([first.id, second.id]) == {first.id: first, second.id: second}
+    catalog.close()
