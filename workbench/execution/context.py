@@ -63,6 +63,7 @@ class RunContext(AssetContext):
         session: Callable[[str], Session] | None = None,
     ) -> None:
         super().__init__(live, fetch, device)
+        self.made: set[str] = set()  # the datasets that it stored
         self._datasets = datasets
         self._open_session = session
         self._session: Session | None = None
@@ -98,7 +99,9 @@ class RunContext(AssetContext):
         made = self._datasets.put_many(
             list(data), schema=schema, run_id=self.run_id, parents=self._live.record.inputs, parallel=parallel
         )
-        return [d.id for d in made]
+        ids = [dataset.id for dataset in made]
+        self.made.update(ids)
+        return ids
 
     def set_progress(self, fraction: float, message: str = "") -> None:
         """Move the run's progress forward to a fraction 0..1."""

@@ -259,7 +259,8 @@ def _compute(live: LiveRun, task: Task, phases: _Phases, seeded: Seeded) -> tupl
     record = live.record
     if record.seed is not None:
         seeded.start(record.seed)
-    runner = runners.for_run(shared, RunContext(live, task.asset, task.device, task.datasets, task.session))
+    context = RunContext(live, task.asset, task.device, task.datasets, task.session)
+    runner = runners.for_run(shared, context)
     arguments = dict(record.parameters)
     kept = Checkpoints(live, runner, task.session) if task.resumable and task.session else None
     done, data = kept.resume() if kept is not None else (None, None)
@@ -270,13 +271,13 @@ def _compute(live: LiveRun, task: Task, phases: _Phases, seeded: Seeded) -> tupl
         data = phases.do(name, lambda step=step, data=data: step(data, arguments))  # type: ignore[misc]
         if kept is not None and name != PHASES[-1]:
             kept.keep(name, data)
-    outputs = _outputs(data, task)
+    outputs = _outputs(data, context.made, task.datasets)
     if kept is not None:
         kept.drop()
     return outputs
 
 
-def _outputs(result: Any, task: Task) -> tuple[list[OutputRef], list[str]]:
+def _outputs(result: Any, made: set[str], datasets: Datasets) -> tuple[list[OutputRef], list[str]]:
     """Return what ``postprocess`` gave back as output references."""
     if isinstance(result, str) or hasattr(result, "record"):
         result = [result]
@@ -290,9 +291,11 @@ def _outputs(result: Any, task: Task) -> tuple[list[OutputRef], list[str]]:
     texts = [str(getattr(item, "id", item)) for item in result]
     if not texts:
         return [], []
-    known = task.datasets.exist(texts)
+    others = [text for text in texts if text not in made]
+    known = {text for text, is_there in zip(others, datasets.exist(others), strict=True) if is_there} | made
     outputs, warnings = [], []
-    for text, is_dataset in zip(texts, known, strict=True):
+    for text in texts:
+        is_dataset = text in known
         outputs.append(OutputRef(dataset=text) if is_dataset else OutputRef(text=text))
         if not is_dataset:
             warnings.append(f"Output {text[:80]!r} names no dataset and is kept as text.")

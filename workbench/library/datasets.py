@@ -340,7 +340,7 @@ class Datasets:
     def exist(self, ids: Iterable[str]) -> list[bool]:
         """Tell for each id whether there is such a dataset."""
         ids = list(ids)
-        found = self._catalog.get_datasets([id for id in ids if is_id(id)])
+        found = self._catalog.get_datasets(some) if (some := [id for id in ids if is_id(id)]) else {}
         return [id in found for id in ids]
 
     def names(self, prefix: str = "") -> list[str]:

@@ -46,6 +46,8 @@ class Value:
         Of its content; empty if nobody can tell, so that what reads it is computed each time.
     by_key : dict
         Of an input of the pipeline: the datasets that algorithms read it as, by the key that they read.
+    datasets : tuple of Dataset
+        Those that it is, where this process has looked them up.
     """
 
     refs: tuple[OutputRef, ...] = ()
@@ -53,6 +55,7 @@ class Value:
     sources: tuple[str, ...] = ()
     digest: str = ""
     by_key: dict[str, list[Dataset]] = field(default_factory=dict)
+    datasets: tuple[Dataset, ...] = ()
 
     @property
     def is_kept(self) -> bool:
@@ -61,7 +64,7 @@ class Value:
 
     def without_object(self) -> Value:
         """Return it as another process can take it: kept values are read there."""
-        return replace(self, held=NOTHING, by_key={}) if self.is_kept else replace(self, by_key={})
+        return replace(self, held=NOTHING if self.is_kept else self.held, by_key={}, datasets=())
 
 
 class Values:
@@ -120,7 +123,7 @@ class Values:
             return Value((ref,), value, tuple(parents))
         ref = OutputRef(dataset=dataset.id, name=name, is_dict=is_dict, held=held)
         digest = digest_of(["datasets", [dataset.digest], is_dict])
-        return Value((ref,), value, (dataset.id,), digest)
+        return Value((ref,), value, (dataset.id,), digest, datasets=(dataset,))
 
     def found(self, refs: Sequence[OutputRef], parents: Sequence[str], *, name: str = "") -> Value:
         """Return a value that was kept; an algorithm's outputs get the name of what they are in the pipeline."""
@@ -131,10 +134,10 @@ class Values:
             return Value(named, named[0].value, tuple(parents), digest_of(["plain", named[0].value]))
         digest = _digest_of_datasets(datasets, any(ref.is_dict for ref in named))
         if any(ref.held and ref.dataset is None for ref in named):
-            return Value(named, NOTHING, tuple(ids) or tuple(parents))
-        if any(ref.dataset is None for ref in named):  # texts among the outputs of an algorithm
+            digest = ""
+        elif any(ref.dataset is None for ref in named):  # texts among the outputs of an algorithm
             digest = digest_of([digest, [ref.text for ref in named]])
-        return Value(named, NOTHING, tuple(ids) or tuple(parents), digest)
+        return Value(named, NOTHING, tuple(ids) or tuple(parents), digest, datasets=tuple(datasets))
 
     def load(self, value: Value, *, is_shared: bool) -> Any:
         """Return the value for who reads it.
@@ -163,7 +166,9 @@ class Values:
         """
         if key in value.by_key:
             return list(value.by_key[key])
-        found = self._datasets.find_many([ref.dataset for ref in value.refs if ref.dataset])
+        found = list(value.datasets) or self._datasets.find_many(
+            [ref.dataset for ref in value.refs if ref.dataset]
+        )
         if not found:
             shown = next((ref.held for ref in value.refs if ref.held), "") or type(value.held).__name__
             raise InvalidInputError(
