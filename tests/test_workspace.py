@@ -730,3 +730,10 @@ def test_a_file_is_no_workspace(tmp_path: Path) -> None:
         workbench.open(tmp_path / "file")
     with pytest.raises(WorkspaceError, match=r"cannot be a workspace: .*file is a file"):
         workbench.open(tmp_path / "file" / "below")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files in /proc")
+def test_a_catalog_that_nobody_asked_for_is_closed_with_its_workspace(tmp_path: Path) -> None:
+    workbench.open(tmp_path / "ws").close()
+    links = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    assert not any(str(tmp_path) in str(fd.readlink()) for fd in links if fd.is_symlink())

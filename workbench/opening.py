@@ -84,9 +84,9 @@ def _check_place(root: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """How to get the catalog, and whether it must be filled from the store before it is used."""
+    """The catalog, or how to open it, and whether it must be filled from the store before it is used."""
 
-    catalog: Callable[[], Catalog]
+    catalog: Catalog | Callable[[], Catalog]
     must_fill: bool
     unfilled: Path | None  # stands on disk while a catalog is being filled, so that a kill is noticed
 
@@ -121,7 +121,7 @@ def open_index(store: FsspecStore, settings: Settings, is_new: bool) -> Index:
         aside = Catalog.set_aside(url)
         warnings.warn(f"{error} It was kept as {aside} and built anew from the store.", stacklevel=3)
         catalog = _open(url, settings)
-    return Index(lambda: catalog, must_fill or (catalog.is_new and not is_new), unfilled)
+    return Index(catalog, must_fill or (catalog.is_new and not is_new), unfilled)
 
 
 def _open(url: str, settings: Settings) -> Catalog:

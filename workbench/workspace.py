@@ -57,7 +57,7 @@ class Workspace:
     Made by `workbench.open`; a context manager. Safe to use from several threads.
     """
 
-    def __init__(self, store: Store, catalog: Callable[[], Catalog], settings: Settings) -> None:
+    def __init__(self, store: Store, catalog: Catalog | Callable[[], Catalog], settings: Settings) -> None:
         self.store = store
         self.settings = settings
         self.is_new = False  # opening it made it: perhaps its name was mistyped
@@ -65,7 +65,7 @@ class Workspace:
         self._executors: dict[str, Executor] = {}
         self._lock = threading.RLock()
         self._closed = False
-        self._catalog: Catalog | None = None
+        self._catalog: Catalog | None = None if callable(catalog) else catalog
         self._datasets: Datasets | None = None
         self._entries: Entries | None = None
         self._bundles: Bundles | None = None
@@ -86,6 +86,7 @@ class Workspace:
         with self._lock:
             if self._catalog is None:
                 self._check_open()
+                assert callable(self._open_catalog)
                 self._catalog = self._open_catalog()
             return self._catalog
 
