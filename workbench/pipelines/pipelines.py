@@ -12,7 +12,7 @@ from workbench.errors import InvalidInputError, UnsupportedError
 from workbench.execution.events import RunEvent
 from workbench.execution.executor import Executor, Job, Services, check_limits
 from workbench.execution.log_file import LogFile
-from workbench.execution.process_identity import this_process
+from workbench.execution.process_identity import is_gone, this_process
 from workbench.execution.reuse import AUTO, NEVER, checked_word
 from workbench.execution.run import Run
 from workbench.links import Links, SavedPipelines, StepVersion
@@ -242,7 +242,8 @@ class Pipelines(SavedPipelines):
         try:
             conductor.conduct()
         finally:
-            send_back(path, plan, live)
+            if not is_gone(live.record.kernel_pid, None, live.record.host):  # nobody else would fetch it
+                send_back(path, plan, live)
 
     def replay_call(self, record: RunRecord) -> Run:
         """Call a function of a pipeline again; see `Workspace.replay`."""
