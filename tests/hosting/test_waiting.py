@@ -157,3 +157,16 @@ def test_a_run_that_was_taken_out_holds_nobody_back() -> None:
     assert waiting.could_begin(slots, 5) == []
     assert waiting.remove("large")
     assert drained(waiting, slots) == ["b"]
+
+
+def test_what_takes_no_slot_waits_aside() -> None:
+    waiting, slots = Waiting(), Slots(0)
+    for run_id in ("p", "q", "r"):
+        waiting.add_aside(run_id)
+    waiting.add("a", 0, NOTHING)
+    assert (len(waiting), waiting.aside) == (1, 3)
+    assert drained(waiting, slots) == ["a"]
+    assert waiting.remove("q")
+    assert not waiting.remove("q")
+    assert [waiting.next_aside(), waiting.next_aside()] == ["p", "r"]
+    assert waiting.aside == 0

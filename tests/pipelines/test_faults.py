@@ -78,14 +78,14 @@ def total(x):
     return float(x.sum())
 
 
-@pytest.mark.parametrize("executor", ["kernel", "process"])
-def test_in_a_bucket(s3, executor: str) -> None:
+@pytest.mark.parametrize(("executor", "wait"), [("kernel", True), ("process", True), ("process", False)])
+def test_in_a_bucket(s3, executor: str, wait: bool) -> None:
     url, options = s3.new_url(), s3.storage_options
     image = np.random.default_rng(2).random((8, 8))
     pipe = Pipeline([Node(double, IN), Node(total, "double")], "s3", outputs=["double", "total"])
     with workbench.open(url, storage_options=options) as ws:
-        run = pipe.run(image, executor=executor)
-        assert run.status == "COMPLETED", run.error
+        run = pipe.run(image, executor=executor, wait=wait)
+        assert run.wait(60).status == "COMPLETED", run.error
         np.testing.assert_array_equal(run.result()["double"], image * 2)
     with workbench.open(url, storage_options=options) as ws:
         assert ws.runs.get(run.id).result()["total"] == pytest.approx(2 * image.sum())

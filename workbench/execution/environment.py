@@ -66,6 +66,11 @@ class Environment:
                 **({"git": self._git} if self._git else {}),
             }
 
+    def adopt(self, facts: dict[str, Any]) -> None:
+        """Take over what another process says of git, for runs that this one starts in its place."""
+        with self._lock:
+            self._git, self._git_asked = facts.get("git", {}), time.monotonic()
+
     def _read(self) -> None:
         from importlib.metadata import distributions
 

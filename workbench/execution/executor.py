@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError
 from workbench.registry import Registry
@@ -69,6 +69,10 @@ class Job:
         Its place in a sweep, whose file names the run already.
     call : str
         The file with the function of a pipeline that is to be called.
+    pipeline : str
+        The file with the pipeline that is to be conducted.
+    take_back : callable, optional
+        Called in this process before anybody here hears of the end; returns what the run gave and is kept nowhere, by name.
     """
 
     record: RunRecord
@@ -79,6 +83,8 @@ class Job:
     notebook: str = ""
     member: Member | None = None
     call: str = ""
+    pipeline: str = ""
+    take_back: Callable[[], dict[str, Any]] | None = None
 
 
 class Executor(ABC):
@@ -94,6 +100,8 @@ class Executor(ABC):
     needs_shared_store: bool
     #: takes functions of pipelines too, not only algorithms and notebooks
     takes_calls: bool = False
+    #: conducts pipelines too, so that they go on when the kernel ends
+    takes_pipelines: bool = False
 
     def __init__(self, services: Services) -> None:
         self.services = services

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
     from workbench.settings import Settings
 
-PROTOCOL = 3
+PROTOCOL = 4
 START_S = 60.0
 ANSWER_S = 30.0
 LAST_WORDS_S = 0.25  # a worker may save the end of its run before it notices that the host is gone

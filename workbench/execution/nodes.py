@@ -6,8 +6,28 @@ from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 from workbench.errors import NotFoundError, did_you_mean
-from workbench.models import NodeRecord
+from workbench.models import NodeRecord, RunStatus
 from workbench.pages import html_table, text_table
+
+SKIPPED = "SKIPPED"  # of a node that does not begin any more
+
+
+def left_over(nodes: Sequence[NodeRecord], status: RunStatus) -> tuple[NodeRecord, ...]:
+    """Return the nodes of a pipeline that ends without its conductor: what was under way, and what will not begin."""
+    is_lost = status is RunStatus.LOST
+    ends = {
+        "RUNNING": {
+            "status": status if is_lost else RunStatus.CANCELLED,
+            "error": "its conductor is gone; how it ended, its own run says"
+            if is_lost
+            else "the pipeline was ended",
+        },
+        "PENDING": {"status": SKIPPED, "error": "the pipeline was ended"},
+    }
+    return tuple(
+        node.model_copy(update={name: str(value) for name, value in ends.get(node.status, {}).items()})
+        for node in nodes
+    )
 
 
 class Nodes(Sequence[NodeRecord]):

@@ -36,6 +36,7 @@ class ProcessExecutor(Executor):
     outlives_kernel = True
     needs_shared_store = True
     takes_calls = True
+    takes_pipelines = True
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
@@ -61,7 +62,7 @@ class ProcessExecutor(Executor):
                 "list": False,
             }
         if not job.wait:
-            return self._give(record, order, job.listener)
+            return self._give(record, order, job.listener, job.take_back)
         events: queue.SimpleQueue[RunEvent] = queue.SimpleQueue()
         remote = self._give(record, order, events.put)
         try:
@@ -73,17 +74,24 @@ class ProcessExecutor(Executor):
         return remote
 
     def _give(
-        self, record: RunRecord, order: dict[str, Any], listener: Callable[[RunEvent], None] | None
+        self,
+        record: RunRecord,
+        order: dict[str, Any],
+        listener: Callable[[RunEvent], None] | None,
+        take_back: Callable[[], dict[str, Any]] | None = None,
     ) -> RemoteRun:
         """Give a run to the host, or to the next one if this one ends in this moment."""
+
+        def keep(remote: RemoteRun) -> None:
+            remote.take_back = take_back
+            self.services.runs.add(remote)
+
         facts = {"kernel_pid": record.pid, "environment": self.services.environment.facts()}
         while True:
             self.client.connect(start=True)
             host = {"pid": self.client.host_pid, "pid_started": self.client.host_started}
             try:
-                return self.client.submit(
-                    record.model_copy(update={**facts, **host}), order, self.services.runs.add, listener
-                )
+                return self.client.submit(record.model_copy(update={**facts, **host}), order, keep, listener)
             except ConnectionError:
                 continue
 
@@ -126,7 +134,10 @@ class ProcessExecutor(Executor):
             "gpu": None,
             "cwd": _cwd(),
             "env": chosen_environment(settings.host_environment),
+            "part_of": job.record.pipeline,
         }
+        if job.pipeline:
+            return {**order, "pipeline": job.pipeline, "key": ["pipeline", ""]}
         if job.call:
             return {**order, "call": job.call, "key": ["call", job.record.content]}
         if algorithm is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
 from workbench.execution.events import Events, RunEvent
@@ -61,6 +62,8 @@ class RemoteRun:
         self.log = RemoteLog(runs, record.id)
         self.exception: BaseException | None = None
         self.is_detached = False
+        self.take_back: Callable[[], dict[str, Any]] | None = None  # see `Job`
+        self.held: dict[str, Any] = {}  # what it gave and is kept nowhere, as this process has it
         self._events = Events()
         self._cancel = cancel
         self._ended = threading.Event()
@@ -112,14 +115,32 @@ class RemoteRun:
         """Take the record in a new state; the last one ends the run."""
         if not self.is_active or self.is_detached:
             return
+        is_news_of_nodes = bool(record.nodes) and record.status is self.record.status
         self.record = record
         self._fraction = max(self._fraction, record.progress.fraction)
         self._message = record.progress.message or self._message
         if record.status is RunStatus.COMPLETED:
             self._fraction = 1.0
         if record.status.is_final:
-            self._ended.set()
-        self._emit("state")
+            try:
+                self._take_back()
+            finally:
+                self._ended.set()
+        self._emit("progress" if is_news_of_nodes else "state")
+
+    def _take_back(self) -> None:
+        """Take what only this process is given; that something is wrong with it keeps nobody waiting for the end."""
+        if self.take_back is None:
+            return
+        try:
+            self.held = self.take_back()
+        except Exception as error:
+            warnings.warn(
+                f"What run {self.record.id} gave and is kept nowhere could not be taken: {type(error).__name__}: {error}. "
+                "Run it again with executor='kernel'.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def take_progress(self, fraction: float, message: str) -> None:
         """Take how far it is."""

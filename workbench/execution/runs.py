@@ -25,6 +25,7 @@ from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.journal import Journal, journal_folder
 from workbench.execution.log_file import LogFile, log_key, log_path, read_log
+from workbench.execution.nodes import left_over
 from workbench.execution.pace import LEARNED_FROM, Pace
 from workbench.execution.reuse import origin
 from workbench.execution.run import Run
@@ -474,10 +475,13 @@ class Runs:
         """
         id = record.id
         self.take_up()
-        record = self._unlisted(id) or record  # another user's journal can only be read
+        kept = self._unlisted(id)  # another user's journal can only be read
+        record = kept if kept is not None and kept.status.is_final else record
         LogFile(self._store, id).publish()
         if not record.status.is_final:
-            record = record.model_copy(update={"status": status, "finished": now(), "error": error})
+            nodes = left_over(record.nodes, status)
+            end = {"status": status, "finished": now(), "error": error, "nodes": nodes}
+            record = record.model_copy(update=end)
             self.save(record, before=self._catalog.get_run(id))
         else:
             self.file([record])

@@ -11,6 +11,7 @@ from workbench.hosting.workers import WorkerHandle, WorkerStarter, resident_byte
 
 WORKER_IDLE_S = 300.0
 SPARE_FOR_S = 60.0
+CONDUCTORS = 16  # at once: each is a process of its own
 
 Key = tuple[str, str]
 
@@ -47,8 +48,18 @@ class Crew:
 
     @property
     def vacancies(self) -> int:
-        """How many runs may begin now."""
-        return self.most - sum(w.run_id is not None for w in self.workers)
+        """How many runs may begin now; who conducts a pipeline takes nobody's place."""
+        return self.most - sum(w.run_id is not None and not w.conducts for w in self.workers)
+
+    @property
+    def batons(self) -> int:
+        """How many pipelines may begin now."""
+        return CONDUCTORS - sum(w.run_id is not None and w.conducts for w in self.workers)
+
+    def choose_conductor(self) -> WorkerHandle | None:
+        """Return the free worker that a pipeline is given, or None: one without Runners, for its nodes may need those."""
+        free = [w for w in self.workers if w.run_id is None and w.is_ready and not w.loaded]
+        return max(free, key=lambda w: (w.is_used, w.idle_since), default=None) if self.batons > 0 else None
 
     def choose(self, key: Key, *, fresh: bool) -> WorkerHandle | None:
         """Return the free worker that a run is given, or None."""

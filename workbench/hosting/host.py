@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 1.0
 HARD_AFTER_S = 1.0  # of a cancel: the Python code is interrupted
 TIMEOUT_GRACE_S = 1.0
-NOTEBOOK_GRACE_S = 6.0  # it is interrupted, and kept as far as it came
+LONG_GRACE_S = 6.0  # a notebook is interrupted, and kept as far as it came; a pipeline cancels its nodes
 LIST_AFTER_S = 0.02  # a run that ends sooner is brought to the catalog once
 KEPT_ENDED = 256
 FAILED_STARTS = 3  # of workers, in a row: what waits is then given up
 PAUSE_S = 0.1  # before the next start after one that was killed; doubled each time
 LONGEST_PAUSE_S = 10.0
 #: what of an order the worker needs, beside the record
-FOR_THE_WORKER = ("folder", "notebook", "call", "cwd", "env")
+FOR_THE_WORKER = ("folder", "notebook", "call", "pipeline", "cwd", "env")
 
 
 @dataclass(eq=False)
@@ -71,6 +71,8 @@ class HostedRun:
     ending: Ending | None = None  # what the host has decided, when it kills the worker
     is_settling: bool = False
     is_notebook: bool = False
+    conducts: bool = False  # a pipeline, whose nodes are runs of their own
+    part_of: str | None = None  # the pipeline's run that it is a node of
 
 
 class Host:
@@ -206,7 +208,7 @@ class Host:
             "started": started,
             "version": __version__,
             "running": [r.id for r in self._runs.values() if r.worker is not None],
-            "queued": len(self._waiting) + self._waiting.held,
+            "queued": len(self._waiting) + self._waiting.held + self._waiting.aside,
             "completed": self._completed,
             "clients": len(self._clients),
             "forks": self._crew is not None and self._crew.forks,
@@ -229,6 +231,8 @@ class Host:
             fail_fast=message.get("fail_fast", False),
             record=record,
             is_notebook=message.get("notebook", False),
+            conducts=bool(message.get("pipeline")),
+            part_of=message.get("part_of"),
         )
         run.watchers.add(client)
         client.watches.add(run.id)
@@ -237,7 +241,10 @@ class Host:
             if not self._unlisted:
                 self._loop.at(LIST_AFTER_S, self._list)
             self._unlisted[run.id] = run
-        self._waiting.add(run.id, message["priority"], needs, run.group, message.get("jobs", 1))
+        if run.conducts:
+            self._waiting.add_aside(run.id)
+        else:
+            self._waiting.add(run.id, message["priority"], needs, run.group, message.get("jobs", 1))
         self._last_work = time.monotonic()
         self._dispatch()
 
@@ -292,6 +299,8 @@ class Host:
             run = self._runs[run_id]
             return crew.choose(run.key, fresh=run.is_notebook)
 
+        while self._waiting.aside and (free := crew.choose_conductor()) is not None:
+            self._begin(self._runs[self._waiting.next_aside()], free)
         while len(self._waiting) and crew.vacancies > 0:
             run_id = self._waiting.next(self._slots, lambda run_id: choose(run_id) is not None)
             if run_id is None:
@@ -301,17 +310,17 @@ class Host:
             self._begin(self._runs[run_id], worker)
         # what is left waits for a worker, for slots that the end of a run gives back, or for its turn
         could = self._waiting.could_begin(self._slots, max(crew.most, 1))
-        crew.want(
-            min(len(could), max(crew.vacancies, 0)), fresh=sum(self._runs[r].is_notebook for r in could)
-        )
+        aside = min(self._waiting.aside, crew.batons)  # each has a node that comes soon
+        wanted = aside + min(len(could) + aside, max(crew.vacancies, 0))
+        crew.want(wanted, fresh=sum(self._runs[r].is_notebook for r in could))
 
     def _begin(self, run: HostedRun, worker: WorkerHandle) -> None:
         run.worker, worker.run_id = worker, run.id
-        worker.is_used = True
+        worker.is_used, worker.conducts = True, run.conducts
         worker.tell(run.order, run.record)
         self._loop.watch_writing(worker)
         if run.timeout_s is not None:
-            grace_s = NOTEBOOK_GRACE_S if run.is_notebook else TIMEOUT_GRACE_S
+            grace_s = LONG_GRACE_S if run.is_notebook or run.conducts else TIMEOUT_GRACE_S
             run.deadline = time.monotonic() + run.timeout_s + grace_s
 
     def _cancel(self, run_id: str, *, kill: bool = False) -> None:
@@ -341,6 +350,11 @@ class Host:
             *(r.id for r in self._runs.values() if r.group == group),
         ]:
             self._cancel(run_id)
+
+    def _cancel_nodes(self, pipeline: str) -> None:
+        """Cancel the nodes of a pipeline whose conductor was killed before it could."""
+        for run in [r for r in self._runs.values() if r.part_of == pipeline]:
+            self._cancel(run.id)
 
     def _fail_group(self, run: HostedRun) -> None:
         """End a group that is to end with its first run that fails; called for such a run."""
@@ -476,7 +490,8 @@ class Host:
             worker.idle_since = time.monotonic()
             if run is not None:
                 self._finish(run, message["body"], filed=False)
-                worker.loaded.add(run.key)
+                if not run.conducts:
+                    worker.loaded.add(run.key)
                 worker.filing.add(run.id)
                 self._slots.give_back(run.needs)
                 if message["unkept"] and self._clerk is not None:
@@ -536,6 +551,11 @@ class Host:
         if run is not None:
             self._slots.give_back(run.needs)
             self._settle(run, run.ending or Ending.lost(worker, _doing(run)))
+            if run.conducts and run.ending is not None:
+                self._cancel_nodes(run.id)
+                self._loop.at(
+                    HARD_AFTER_S, lambda: self._cancel_nodes(run.id)
+                )  # and what was on its way here
         elif not worker.is_ready and not worker.is_leaving:
             threading.Thread(target=self._start_ended, args=(worker,), daemon=True).start()
             return

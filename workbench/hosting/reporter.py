@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from workbench.execution.progress import Throttle
 from workbench.models import RunStatus
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
     from workbench.execution.live import LiveRun
 
+TELL_STATE_EVERY_S = 0.25  # of a pipeline, whose record says how its nodes stand
 TELL_EVERY_S = 0.05  # a run that is shorter needs no record of having begun
 SLEEP_AFTER = 20  # looks that found no run
 
@@ -33,6 +35,7 @@ class Reporter:
         self._lock = threading.Condition()
         self._live: Any = None
         self._saved = True
+        self._states = Throttle(TELL_STATE_EVERY_S)
         self._sent = 0
         self._progress: tuple[float, str] | None = None
         self._thread: threading.Thread | None = None
@@ -42,6 +45,8 @@ class Reporter:
         """Take an event of the run."""
         if event.kind == "progress":
             self._progress = (event.fraction, event.message)
+            if live.record.nodes:
+                self._saved = False
         elif event.kind == "state" and event.status is RunStatus.RUNNING:
             self._saved = False
 
@@ -53,6 +58,7 @@ class Reporter:
         """Report on a run from now on."""
         with self._lock:
             self._live, self._sent, self._progress = live, 0, None
+            self._states = Throttle(TELL_STATE_EVERY_S)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="workbench-reporter", daemon=True)
                 self._thread.start()
@@ -87,7 +93,7 @@ class Reporter:
 
     def _report(self, live: Any, *, final: bool) -> None:
         record = live.record
-        if not final and not self._saved and live.is_active:
+        if not final and not self._saved and live.is_active and self._states.ready():
             self._saved = True
             live.save_state()
             self._tell({"event": "state", "run": record.id}, live.record.model_dump_json().encode())

@@ -73,6 +73,7 @@ class Waiting:
 
     clock: Callable[[], float] = time.monotonic
     _by_priority: dict[int, dict[str, Needs]] = field(default_factory=dict)
+    _aside: dict[str, None] = field(default_factory=dict)
     _groups: dict[str, _Group] = field(default_factory=dict)
     _group_of: dict[str, str] = field(default_factory=dict)
     _since: dict[str, float] = field(
@@ -90,8 +91,26 @@ class Waiting:
         self._group_of[run_id] = group
         self._release(found)
 
+    def add_aside(self, run_id: str) -> None:
+        """Add a run that takes no slot: it sees to others, which would wait for its end if it took theirs."""
+        self._aside[run_id] = None
+
+    def next_aside(self) -> str:
+        """Take out the first of those that take no slot."""
+        run_id = next(iter(self._aside))
+        del self._aside[run_id]
+        return run_id
+
+    @property
+    def aside(self) -> int:
+        """How many of those wait that take no slot."""
+        return len(self._aside)
+
     def remove(self, run_id: str) -> bool:
         """Take a run out; False if it does not wait."""
+        if run_id in self._aside:
+            del self._aside[run_id]
+            return True
         group = self._groups.get(self._group_of.get(run_id, ""))
         if group is not None and group.held.pop(run_id, None) is not None:
             self.ended(run_id)

@@ -186,7 +186,7 @@ class Worker:
         services: Services = workspace.services()
         pid, started, _, _ = this_process()
         record = record.model_copy(update={"worker_pid": pid, "worker_started": started})
-        live = BackgroundRun(
+        live = _kind_of(order)(
             record,
             services.runs,
             LogFile(services.store, record.id),
@@ -200,6 +200,8 @@ class Worker:
             return self._run_notebook(live, services)
         if order.get("call"):
             return self._run_call(live, services, Path(order["call"]))
+        if order.get("pipeline"):
+            return self._run_pipeline(live, workspace, Path(order["pipeline"]))
         try:
             algorithm = self._algorithm(workspace, record.revision, order.get("folder"))
         except Exception as error:
@@ -249,6 +251,19 @@ class Worker:
                 self._tell_end(live.record, live.kept)
         return live.record
 
+    def _run_pipeline(self, live: BackgroundRun, workspace: Workspace, path: Path) -> RunRecord:
+        """Conduct a pipeline."""
+        from workbench.hosting.conducted_run import ConductedRun, conduct
+
+        assert isinstance(live, ConductedRun)
+        with self._reporter.reporting(live), self._raw.of_run():
+            live.before_end(lambda: self._log_raw(live))
+            try:
+                conduct(live, workspace, path)
+            except KeyboardInterrupt:
+                live.end(RunStatus.CANCELLED)  # unless it is settled already
+        return live.record
+
     def _log_raw(self, live: BackgroundRun) -> None:
         """Bring to the log what was written past Python."""
         for line in self._raw.lines():
@@ -276,6 +291,15 @@ class Worker:
                 self._known.clear()
             self._known[revision] = resolve(workspace.algorithms, revision)
         return self._known[revision]
+
+
+def _kind_of(order: Message) -> type[BackgroundRun]:
+    """Return the class of an ordered run."""
+    if not order.get("pipeline"):
+        return BackgroundRun
+    from workbench.hosting.conducted_run import ConductedRun
+
+    return ConductedRun
 
 
 def _enter(order: Message) -> None:

@@ -37,6 +37,7 @@ class WorkerHandle:
     is_ready: bool = False
     is_used: bool = False  # has been given a run
     is_leaving: bool = False
+    conducts: bool = False  # what it was given last was a pipeline
     oom_kills: int = 0  # of the machine, a second or two ago
     rss: int = 0  # bytes, when last looked at
     idle_since: float = 0.0

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from workbench.execution.nodes import SKIPPED
 from workbench.models import OutputRef
 from workbench.pipelines.graph import Port, Step
-from workbench.pipelines.live import PipelineRun
+from workbench.pipelines.live import NodesRun
 from workbench.pipelines.plan import Plan
 from workbench.pipelines.values import NOTHING, Value, Values
-
-SKIPPED = "SKIPPED"
 
 
 class Board:
@@ -20,12 +19,12 @@ class Board:
     Parameters
     ----------
     plan : Plan
-    live : PipelineRun
+    live : NodesRun
         Told of every change.
     values : Values
     """
 
-    def __init__(self, plan: Plan, live: PipelineRun, values: Values) -> None:
+    def __init__(self, plan: Plan, live: NodesRun, values: Values) -> None:
         self._plan = plan
         self._live = live
         self._values = values
@@ -38,7 +37,7 @@ class Board:
     def given(self) -> tuple[OutputRef, ...]:
         """Return what the pipeline gives, as far as it was computed."""
         refs: list[OutputRef] = []
-        for name, port in zip(self._plan.pipeline.outputs, self._plan.graph.outputs, strict=True):
+        for name, port in zip(self._plan.outputs, self._plan.graph.outputs, strict=True):
             value = self.value(port)
             if value is not None:
                 refs += [ref.model_copy(update={"name": name}) for ref in value.refs]
@@ -74,9 +73,7 @@ class Board:
     def arguments(self) -> list[Any]:
         """Return the inputs of the pipeline, for its callbacks."""
         return (
-            [self._values.load(value, is_shared=False) for value in self.inputs]
-            if self._plan.pipeline.callbacks
-            else []
+            [self._values.load(value, is_shared=False) for value in self.inputs] if self._plan.is_told else []
         )
 
     def set(self, path: str, **changes: Any) -> None:

@@ -13,7 +13,6 @@ from workbench.names import new_id
 from workbench.pipelines.call import argument_refs, restore, trains
 from workbench.pipelines.graph import Step
 from workbench.pipelines.how import How
-from workbench.pipelines.meaning import meaning
 from workbench.pipelines.plan import Plan
 from workbench.pipelines.values import Value, Values, is_plain
 
@@ -80,19 +79,11 @@ class CallRecords:
     def _parts(self, step: Step, arguments: Sequence[Value]) -> dict[str, str]:
         """Return what the result of a call depends on; empty where nobody can tell."""
         code = self._plan.code[step.path]
-        parameters = {
-            name: ["plain", value] if is_plain(value) else ["other", meaning(value)[0]]
-            for name, value in code.parameters.items()
-        }
-        if (
-            not code.digest
-            or not all(value.digest for value in arguments)
-            or ["other", ""] in parameters.values()
-        ):
+        if not (code.digest and code.parameters_digest and all(value.digest for value in arguments)):
             return {}
         return {
             "code": code.digest,
-            "parameters": digest_of(parameters),
+            "parameters": code.parameters_digest,
             "inputs": digest_of([value.digest for value in arguments]),
         }
 

@@ -11,26 +11,34 @@ if TYPE_CHECKING:
     from workbench.pipelines.pipeline import Pipeline
 
 
+def has_callbacks(pipeline: Pipeline) -> bool:
+    """Tell whether a pipeline, or one that is nested in it, has callbacks."""
+    return bool(pipeline.callbacks) or any(s.pipeline.callbacks for s in pipeline.graph.scopes.values())
+
+
 class Callbacks:
     """Calls what a pipeline's ``callbacks`` have, in this order: the pipeline before, then around each node (whether it is computed
     or reused), then the pipeline after. Hooks after something are not called if it did not complete.
 
     Parameters
     ----------
-    pipeline : Pipeline
+    pipeline : Pipeline or None
+        None where nobody is told.
     load : callable
         Returns the value at a port, for those that are told of it.
     """
 
-    def __init__(self, pipeline: Pipeline, load: Callable[[Port], Any]) -> None:
+    def __init__(self, pipeline: Pipeline | None, load: Callable[[Port], Any]) -> None:
         self._pipeline = pipeline
-        self._graph: Graph = pipeline.graph
         self._load = load
         self._entered: set[str] = set()
         self._arguments: dict[str, list[Any]] = {}
-        self.are_there = bool(pipeline.callbacks) or any(
-            s.pipeline.callbacks for s in self._graph.scopes.values()
-        )
+        self.are_there = pipeline is not None
+
+    @property
+    def _graph(self) -> Graph:
+        assert self._pipeline is not None
+        return self._pipeline.graph
 
     def begin(self, arguments: Sequence[Any]) -> None:
         """Tell that the pipeline begins."""
@@ -79,11 +87,11 @@ class Callbacks:
         """Tell the pipeline that has the node."""
         outer, _, name = path.rpartition("/")
         owner = self._graph.scopes[outer].pipeline if outer else self._pipeline
-        if owner.callbacks:
+        if owner is not None and owner.callbacks:
             self._tell(owner, hook, owner.node(name), *facts)
 
-    def _tell(self, pipeline: Pipeline, hook: str, *facts: Any) -> None:
-        for callback in pipeline.callbacks:
+    def _tell(self, pipeline: Pipeline | None, hook: str, *facts: Any) -> None:
+        for callback in pipeline.callbacks if pipeline is not None else ():
             method = getattr(callback, hook, None)
             if method is not None:
                 method(pipeline, *facts)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import RunCancelledError, RunError, WorkbenchError
 from workbench.execution.capture import captured
 from workbench.execution.events import RunEvent
+from workbench.execution.nodes import SKIPPED
 from workbench.execution.perform import settle_error
 from workbench.execution.reuse import NEVER
 from workbench.execution.run import Run
 from workbench.models import RunRecord, RunStatus
-from workbench.pipelines.board import SKIPPED, Board
+from workbench.pipelines.board import Board
 from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.callbacks import Callbacks
 from workbench.pipelines.calls import Calls
@@ -21,7 +22,7 @@ from workbench.pipelines.failure import failure
 from workbench.pipelines.filing import Filing
 from workbench.pipelines.graph import Step
 from workbench.pipelines.how import How
-from workbench.pipelines.live import PipelineRun
+from workbench.pipelines.live import NodesRun
 from workbench.pipelines.plan import Plan
 from workbench.pipelines.values import Value, Values, sources_of
 
@@ -41,7 +42,7 @@ class Conductor:
     Parameters
     ----------
     plan : Plan
-    live : PipelineRun
+    live : NodesRun
     how : How
     services : Services
     catalog : Catalog
@@ -53,7 +54,7 @@ class Conductor:
     def __init__(
         self,
         plan: Plan,
-        live: PipelineRun,
+        live: NodesRun,
         how: How,
         services: Services,
         catalog: Catalog,
@@ -71,7 +72,7 @@ class Conductor:
         self._children: dict[str, str] = {}  # path -> run, of those under way
         self._ended: queue.SimpleQueue[tuple[str, Run] | None] = queue.SimpleQueue()
         self._errors: dict[str, BaseException] = {}
-        self._callbacks = Callbacks(plan.pipeline, self._board.load)
+        self._callbacks = Callbacks(plan.watched, self._board.load)
         self._calls = Calls(
             plan,
             how,
@@ -97,7 +98,8 @@ class Conductor:
         Exception
             What a node raised, in debug mode.
         """
-        live, facts = self._live, self._services.environment.facts()
+        live = self._live
+        facts = live.record.environment or self._services.environment.facts()  # of who has asked for it
         if not live.advance(RunStatus.STARTED):
             return
         try:
@@ -167,9 +169,7 @@ class Conductor:
         outputs = self._board.given()
         if not bad:
             result = (
-                [self._board.load(port) for port in self._plan.graph.outputs]
-                if self._plan.pipeline.callbacks
-                else []
+                [self._board.load(port) for port in self._plan.graph.outputs] if self._plan.is_told else []
             )
             self._callbacks.end(self._board.arguments(), result[0] if len(result) == 1 else tuple(result))
             self._live.end(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -48,25 +48,16 @@ def give(call: Call, run_id: str, host_folder: str | None) -> Path:
     InvalidPipelineError
         If something of it cannot go to another process.
     """
-    folder = private_folder(host_folder) / "calls"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _forget_old(folder)
     arguments = tuple(value.without_object() for value in call.arguments)
     content = dumps(replace(call, arguments=arguments), call.path, call.what)
-    path = folder / f"{run_id}.call"
-    _write(path, content)
-    return path
+    return write(f"{run_id}.call", content, host_folder)
 
 
 def take(path: Path) -> Call:
     """Read a call in a worker, once."""
-    import cloudpickle
-
     content = path.read_bytes()
     path.unlink()
-    paths, inner = cloudpickle.loads(content)
-    sys.path += [entry for entry in paths if entry not in sys.path]
-    call: Call = cloudpickle.loads(inner)
+    call: Call = unpacked(content)
     return call
 
 
@@ -84,20 +75,13 @@ def give_back(path: Path, call: Call, given: Sequence[Value], state: dict[str, A
             f"Node {call.path!r} gave something that cannot come back from another process: {error}. "
             "Return arrays, numbers and texts, or run the pipeline with executor='kernel'."
         ) from error
-    _write(path.with_suffix(".back"), content)
+    write_back(path, content)
 
 
 def take_back(path: Path) -> Back:
     """Read what a worker gave back, once."""
-    import cloudpickle
-
-    target = path.with_suffix(".back")
-    try:
-        back: Back = cloudpickle.loads(target.read_bytes())
-    except FileNotFoundError:
-        return Back({})
-    target.unlink()
-    return back
+    back: Back | None = read_back(path)
+    return Back({}) if back is None else back
 
 
 def forget(path: Path) -> None:
@@ -114,17 +98,61 @@ def dumps(value: Any, path: str, what: Any) -> bytes:
     InvalidPipelineError
         If something of it cannot go to another process.
     """
-    import cloudpickle
-
     try:
-        with _by_value(home_of(what)):
-            inner = cloudpickle.dumps(value)
+        return packed(value, [home_of(what)])
     except Exception as error:
         raise InvalidPipelineError(
             f"Node {path!r} cannot go to another process: {error}. Keep what cannot be pickled (open files, locks, connections) "
             "out of it, or run the pipeline with executor='kernel'."
         ) from error
+
+
+def packed(value: Any, packages: Iterable[str]) -> bytes:
+    """Return the bytes of something, with where modules are found and with the code of some packages."""
+    import cloudpickle
+
+    with ExitStack() as stack:
+        for package in packages:
+            stack.enter_context(_by_value(package))
+        inner = cloudpickle.dumps(value)
     return bytes(cloudpickle.dumps((sys.path, inner)))
+
+
+def unpacked(content: bytes) -> Any:
+    """Return what `packed` has packed."""
+    import cloudpickle
+
+    paths, inner = cloudpickle.loads(content)
+    sys.path += [entry for entry in paths if entry not in sys.path]
+    return cloudpickle.loads(inner)
+
+
+def write(name: str, content: bytes, host_folder: str | None) -> Path:
+    """Write something for a worker; return where it lies."""
+    folder = private_folder(host_folder) / "calls"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _forget_old(folder)
+    path = folder / name
+    _write(path, content)
+    return path
+
+
+def write_back(path: Path, content: bytes) -> None:
+    """Write something for the process that has given what lay at a path."""
+    _write(path.with_suffix(".back"), content)
+
+
+def read_back(path: Path) -> Any:
+    """Read what a worker gave back for what was given at a path, once; None if there is nothing."""
+    import cloudpickle
+
+    target = path.with_suffix(".back")
+    try:
+        content = target.read_bytes()
+    except FileNotFoundError:
+        return None
+    target.unlink()
+    return cloudpickle.loads(content)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench.execution.kept_run import KeptRun
-from workbench.execution.live import SAVE_PROGRESS_S
+from workbench.execution.live import SAVE_PROGRESS_S, LiveRun
 from workbench.execution.progress import Throttle
 from workbench.models import NodeRecord, RunRecord, RunStatus
 
@@ -14,11 +14,8 @@ if TYPE_CHECKING:
     from workbench.execution.runs import Runs
 
 
-class PipelineRun(KeptRun):
-    """The run of a pipeline in this process. How its nodes stand is told as progress, and kept a few times a second.
-
-    Who conducts it files it with the runs of its nodes.
-    """
+class NodesRun(LiveRun):
+    """The run of a pipeline in the process that conducts it. How its nodes stand is told as progress, and kept a few times a second."""
 
     def __init__(self, record: RunRecord, runs: Runs, *args: Any, **options: Any) -> None:
         super().__init__(record, runs, *args, **options)
@@ -52,3 +49,7 @@ class PipelineRun(KeptRun):
         """Ask the run to end: no more nodes begin, those that run are cancelled."""
         super().request_cancel()
         self.cancel_nodes()
+
+
+class PipelineRun(NodesRun, KeptRun):
+    """The run of a pipeline that the kernel conducts, which files it with the runs of its nodes."""

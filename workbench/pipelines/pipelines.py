@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError, UnsupportedError
 from workbench.execution.events import RunEvent
-from workbench.execution.executor import Executor, Services, check_limits
+from workbench.execution.executor import Executor, Job, Services, check_limits
 from workbench.execution.log_file import LogFile
-from workbench.execution.process_identity import this_process
+from workbench.execution.process_identity import is_gone, this_process
 from workbench.execution.reuse import AUTO, NEVER, checked_word
 from workbench.execution.run import Run
 from workbench.links import Links, SavedPipelines, StepVersion
@@ -23,11 +24,12 @@ from workbench.pipelines.filing import Filing
 from workbench.pipelines.handover import dumps
 from workbench.pipelines.how import How
 from workbench.pipelines.kept import KeptVersions
-from workbench.pipelines.live import PipelineRun
+from workbench.pipelines.live import NodesRun, PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
 from workbench.pipelines.saving import LATEST, Saver
-from workbench.pipelines.values import is_plain
+from workbench.pipelines.sent import pack_plan, receive, send, send_back, take_gains
+from workbench.pipelines.values import Values, is_plain
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
@@ -98,7 +100,8 @@ class Pipelines(SavedPipelines):
         reuse : {"auto", "never", "only"}
             ``auto`` computes only what is stale: nodes whose code, parameters or inputs differ from all runs before.
         wait : bool
-            False returns at once; the pipeline goes on in a worker thread.
+            False returns at once. With ``executor="process"`` the pipeline is conducted by a process of the run host and goes on
+            when the kernel ends; with ``executor="kernel"``, or if a pipeline has callbacks, by a thread of the kernel.
         timeout_s : float, optional
             Seconds after which it is ended; a function in the kernel ends first.
         debug : bool
@@ -137,18 +140,24 @@ class Pipelines(SavedPipelines):
             tags=labels,
         )
         plan = make_plan(pipeline, inputs, parameters, self._algorithms, services.datasets)
+        outlives = not wait and place.takes_pipelines and plan.watched is None
         if not how.is_here:
-            self._check_calls(plan, place)
+            _check_place(plan, place)
+        packed = pack_plan(plan, how) if outlives else b""
+        if not (outlives or how.is_here):
+            _check_calls(plan)
         pid, pid_started, host, user = this_process()
         record = RunRecord(
             id=new_id(),
             algorithm=pipeline.name,
             algorithm_name=pipeline.name,
             parameters={k: v if is_plain(v) else repr(v)[:200] for k, v in plan.parameters.items()},
-            executor="kernel",  # where it is conducted; each node says where it ran
+            executor=place.name
+            if outlives
+            else "kernel",  # where it is conducted; each node says where it ran
             nodes=plan.nodes(),
             pipeline_outputs=tuple(
-                (port.step, name) for port, name in zip(plan.graph.outputs, pipeline.outputs, strict=True)
+                (port.step, name) for port, name in zip(plan.graph.outputs, plan.outputs, strict=True)
             ),
             reuse=how.reuse,
             debug=debug,
@@ -160,6 +169,8 @@ class Pipelines(SavedPipelines):
             user=user,
             created=now(),
         )
+        if outlives:
+            return self._send(record, plan, packed, pipeline.inputs, place, on_event)
         live = PipelineRun(
             record,
             services.runs,
@@ -177,6 +188,62 @@ class Pipelines(SavedPipelines):
             live.save()
             self._start(conductor, live)
         return Run(live.record, services.runs, live)
+
+    def _send(
+        self,
+        record: RunRecord,
+        plan: Plan,
+        packed: bytes,
+        names: Sequence[str],
+        place: Executor,
+        on_event: Callable[[RunEvent], None] | None,
+    ) -> Run:
+        """Give a pipeline to a process that conducts it."""
+        services = self._services
+        values = Values(services.datasets)
+        path = send(
+            packed,
+            [given.value(values) for given in plan.given],
+            names,
+            record.id,
+            services.settings.host_folder,
+        )
+        job = Job(
+            record,
+            None,
+            False,
+            listener=on_event,
+            pipeline=str(path),
+            take_back=lambda: take_gains(path, plan),
+        )
+        try:
+            return Run(record, services.runs, place.submit(job))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def conduct(self, live: NodesRun, path: Path) -> None:
+        """Conduct a pipeline that another process has sent here.
+
+        Parameters
+        ----------
+        live : NodesRun
+            In state PENDING; it has ended when this returns.
+        path : Path
+            Where the pipeline lies; what cannot be kept of what it gives is written beside it.
+        """
+        sent, inputs = receive(path)
+        plan = sent.plan(inputs, self._algorithms, self._services.datasets)
+        services = self._services
+        services.runs.add(live)
+        conductor = Conductor(
+            plan, live, sent.how(self._executor), services, self._catalog, self._run, self._filing
+        )
+        try:
+            conductor.conduct()
+        finally:
+            if not is_gone(live.record.kernel_pid, None, live.record.host):  # nobody else would fetch it
+                send_back(path, plan, live)
 
     def replay_call(self, record: RunRecord) -> Run:
         """Call a function of a pipeline again; see `Workspace.replay`."""
@@ -208,17 +275,6 @@ class Pipelines(SavedPipelines):
         )
         self._going[live] = thread
         thread.start()
-
-    def _check_calls(self, plan: Plan, place: Executor) -> None:
-        """Refuse functions and steps that cannot go where the pipeline is to run."""
-        calls = [step for step in plan.graph.steps.values() if step.node.kind != "algorithm"]
-        if calls and not place.takes_calls:
-            raise UnsupportedError(
-                f"Executor {place.name!r} runs algorithms, and node {calls[0].path!r} is a {calls[0].node.kind}. "
-                "Use executor='process' or 'kernel'."
-            )
-        for step in calls:
-            dumps((step.node.what, plan.code[step.path].parameters), step.path, step.node.what)
 
     # -- saving and loading
 
@@ -298,6 +354,21 @@ class Pipelines(SavedPipelines):
     @property
     def _saver(self) -> Saver:
         return Saver(self._links, self, self._algorithms)
+
+
+def _check_place(plan: Plan, place: Executor) -> None:
+    """Refuse functions and steps where only algorithms run."""
+    for step in plan.calls if not place.takes_calls else ():
+        raise UnsupportedError(
+            f"Executor {place.name!r} runs algorithms, and node {step.path!r} is a {step.node.kind}. "
+            "Use executor='process' or 'kernel'."
+        )
+
+
+def _check_calls(plan: Plan) -> None:
+    """Refuse functions and steps that cannot go to another process."""
+    for step in plan.calls:
+        dumps((step.node.what, plan.code[step.path].parameters), step.path, step.node.what)
 
 
 def _check_pipeline(pipeline: object) -> Pipeline:

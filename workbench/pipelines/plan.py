@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.algorithms.runnable import Runnable, resolve
 from workbench.errors import InvalidInputError, InvalidPipelineError, WorkbenchError
@@ -13,11 +13,12 @@ from workbench.execution.reuse import digest_of
 from workbench.models import AlgorithmType, NodeRecord, OutputRef
 from workbench.names import is_id
 from workbench.pipelines.call import trains
+from workbench.pipelines.callbacks import has_callbacks
 from workbench.pipelines.graph import Graph, Port, Step, nested_parameters
 from workbench.pipelines.meaning import meaning
 from workbench.pipelines.node import check_call
 from workbench.pipelines.pipeline import Pipeline
-from workbench.pipelines.values import NOTHING, Value, Values
+from workbench.pipelines.values import NOTHING, Value, Values, is_plain
 from workbench.versions import version_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Code:
         What it is that nobody can tell.
     version : str
         As short as people read it.
+    parameters_digest : str
+        Of the parameters of a function or step; empty if nobody can tell.
     """
 
     runnable: Runnable | None
@@ -48,11 +51,18 @@ class Code:
     digest: str = ""
     unknown: str = ""
     version: str = ""
+    parameters_digest: str = ""
 
     @property
     def label(self) -> str:
         """``name@major.minor`` of an algorithm."""
         return self.runnable.label if self.runnable is not None else ""
+
+
+class Input(Protocol):
+    """An input of a pipeline, as whoever conducts it has it."""
+
+    def value(self, values: Values) -> Value: ...
 
 
 class Given:
@@ -124,22 +134,34 @@ class Plan:
 
     Parameters
     ----------
-    pipeline : Pipeline
-    given : tuple of Given
+    graph : Graph
+    outputs : tuple of str
+        Names of what the pipeline gives.
+    given : tuple of Input
     code : dict
         By path.
     parameters : dict
         That were given for this run, by node.
+    watched : Pipeline or None
+        The pipeline, if callbacks are to be told.
     """
 
-    pipeline: Pipeline
-    given: tuple[Given, ...]
+    graph: Graph
+    outputs: tuple[str, ...]
+    given: tuple[Input, ...]
     code: dict[str, Code]
     parameters: dict[str, Any]
+    watched: Pipeline | None = None
 
     @property
-    def graph(self) -> Graph:
-        return self.pipeline.graph
+    def is_told(self) -> bool:
+        """Whether callbacks of the pipeline itself want to see what it reads and gives."""
+        return self.watched is not None and bool(self.watched.callbacks)
+
+    @property
+    def calls(self) -> list[Step]:
+        """Its functions and steps."""
+        return [step for step in self.graph.steps.values() if step.node.kind != "algorithm"]
 
     def nodes(self) -> tuple[NodeRecord, ...]:
         """Return the nodes as they are before anything has started."""
@@ -238,7 +260,8 @@ def make_plan(
             raise _with_place(
                 error, f"{what}, input {name!r} of node {', '.join(map(repr, readers))}"
             ) from error
-    return Plan(pipeline, tuple(found), code, given)
+    watched = pipeline if has_callbacks(pipeline) else None
+    return Plan(pipeline.graph, pipeline.outputs, tuple(found), code, given, watched)
 
 
 def _code(
@@ -250,7 +273,8 @@ def _code(
         check_call_of(step, parameters)
         found, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
         digest = digest_of([found, len(node.outputs)]) if found else ""
-        return Code(None, parameters, digest, unknown, version_of_step(node.what) or found[:7])
+        version = version_of_step(node.what) or found[:7]
+        return Code(None, parameters, digest, unknown, version, _parameters_digest(parameters))
     try:
         name = node.what if isinstance(node.what, str) else ""
         runnable = resolved.get(name) or resolve(algorithms, node.what)
@@ -259,6 +283,15 @@ def _code(
         return Code(runnable, runnable.parameters.validate(parameters))
     except WorkbenchError as error:
         raise _with_place(error, f"Node {step.path!r}") from error
+
+
+def _parameters_digest(parameters: Mapping[str, Any]) -> str:
+    """Return the digest of what is passed by name; empty if nobody can tell."""
+    digests = {
+        name: ["plain", value] if is_plain(value) else ["other", meaning(value)[0]]
+        for name, value in parameters.items()
+    }
+    return "" if ["other", ""] in digests.values() else digest_of(digests)
 
 
 def check_call_of(step: Step, parameters: Mapping[str, Any]) -> None:
