@@ -385,6 +385,37 @@ workbench.open({str(tmp_path / "ws")!r}).run({str(tmp_path / "slow")!r}, np.zero
         assert "last words" in run.log
 
 
+@pytest.mark.parametrize("look", ["handle", "get", "view"])
+def test_whoever_watches_a_run_of_another_kernel_sees_it_lost(tmp_path: Path, look: str) -> None:
+    code = generic("import time\nprint('ready', flush=True)\ntime.sleep(60)")
+    write_algorithm(tmp_path / "slow", "slow", code, type="Generic")
+    script = f"""
+import numpy as np, workbench
+workbench.open({str(tmp_path / "ws")!r}).run({str(tmp_path / "slow")!r}, np.zeros(3))
+"""
+    with workbench.open(tmp_path / "ws") as ws:
+        assert len(ws.runs.list()) == 0  # what is settled once at the first look is settled
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        run = ws.runs.list()[0]
+        assert run.status == "RUNNING"
+        view = run.view() if look == "view" else None
+        process.kill()
+        process.communicate(timeout=20)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            if look == "get":
+                run = ws.runs.get(run.id)
+            is_lost = "LOST" in view._head.value if view is not None else run.status == "LOST"
+            if is_lost:
+                break
+            time.sleep(0.05)
+        assert is_lost
+        if view is not None:
+            view.close()
+
+
 def test_a_failing_run_is_tried_again_as_often_as_asked(ws: workbench.Workspace, tmp_path: Path) -> None:
     counter = tmp_path / "count"
     code = generic(f"""

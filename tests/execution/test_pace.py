@@ -33,6 +33,11 @@ def test_progress_alone_gives_a_time() -> None:
     assert Pace().eta_s(10.0, 0.5) == 10.0
 
 
+def test_a_progress_of_nearly_nothing_gives_none() -> None:
+    assert Pace().eta_s(10.0, 1e-6) is None
+    assert Pace.of([completed(30.0)]).eta_s(10.0, 1e-6) == 20.0
+
+
 def test_earlier_runs_tell_before_the_first_progress() -> None:
     pace = Pace.of([completed(9.0), completed(10.0), completed(60.0)])
     assert pace.eta_s(4.0, 0.0) == 6.0

@@ -500,6 +500,26 @@ def test_why_names_the_run_with_fewest_differences(ws: workbench.Workspace, imag
     assert "steps: 5 -&gt; 6" in why._repr_html_()
 
 
+def test_why_compares_with_the_revision_that_differs_in_the_fewest_places(
+    ws: workbench.Workspace, image: np.ndarray
+) -> None:
+    base = deploy(ws)(image)
+    deploy(ws, filters=FILTERS.replace("ITERATIONS = 10", "ITERATIONS = 20"))(image)
+    run = ws.run(deploy(ws, filters=FILTERS + "\n    K = 2\n"), image, reuse="auto")
+    why = ws.why(run.id)
+    assert why.nearest == base.id
+    assert [d.text for d in why.differences if d.counts] == ["filters.py: constant K added, 2"]
+
+
+def test_why_says_that_the_device_counts_now(ws: workbench.Workspace, image: np.ndarray) -> None:
+    deploy(ws)(image)
+    run = ws.run(deploy(ws, extra="device_matters = true\n"), image, reuse="auto")
+    assert run.reused_from is None
+    assert [(d.part, d.text) for d in ws.why(run.id).differences if d.counts] == [
+        ("device", "counts now (device_matters)")
+    ]
+
+
 def test_why_mentions_what_does_not_count(ws: workbench.Workspace, image: np.ndarray) -> None:
     deploy(ws)(image)
     run = ws.run(deploy(ws, version="1.1", filters="    # new" + FILTERS), image, reuse="auto")

@@ -13,6 +13,7 @@ SILENT_TIMES = 5.0  # of the longest silence of earlier runs
 LEAST_SILENCE_S = 10.0
 UNKNOWN_SILENCE_S = 120.0  # where no earlier run says what is usual
 LEAST_ELAPSED_S = 1.0
+LEAST_FRACTION = 0.01  # before, progress says nothing about the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Pace:
 
         The further a run is, the more its own progress counts and the less what earlier ones took.
         """
-        by_progress = elapsed_s * (1.0 - fraction) / fraction if fraction > 0.0 else None
+        by_progress = elapsed_s * (1.0 - fraction) / fraction if fraction >= LEAST_FRACTION else None
         if self.seconds_per_input is None:
             return by_progress if elapsed_s >= LEAST_ELAPSED_S else None
         by_history = self.seconds_per_input * max(1, inputs) - elapsed_s

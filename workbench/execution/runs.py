@@ -215,7 +215,7 @@ class Runs:
         return self._store.url
 
     def record(self, id: str) -> RunRecord:
-        """Return the record of a run: live, from the catalog, or as it is kept if the catalog lags behind."""
+        """Return the record of a run: live, from the catalog, or as it is kept if the catalog lags behind; LOST if its process vanished."""
         live = self._live.get(id)
         if live is None:
             self.take_in()
@@ -225,7 +225,7 @@ class Runs:
                 f"There is no run {id!r}. See ws.runs.list() or %algojobs; a point of a sweep that waits for its turn is in "
                 "ws.sweeps.get(ID).runs."
             )
-        return found
+        return next(iter(self._settle_gone([found])), found) if live is None else found
 
     def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
         """Return the records of runs by id, those whose processes have vanished LOST; what was never kept is left out.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 #: how many runs of an algorithm are looked at, newest first
 LOOKED_AT = 300
+LOOKED_CLOSELY = 8  # of those that differ in as many parts
 _SHOWN_DIFFERENCES = 40
 
 
@@ -114,7 +115,11 @@ def explain(record: RunRecord, reuse: Reuse, algorithms: Algorithms, catalog: Ca
         gone = "" if source is not None else "; that run was deleted since"
         found = [] if source is None else _differences(_subject(source, catalog), subject, algorithms)
         return Why(record.id, f"{origin(record)}{gone}.", source.id if source else None, found)
-    near = _nearest(record.algorithm_name, subject, catalog, before=record.created) if subject.parts else None
+    near = (
+        _nearest(record.algorithm_name, subject, catalog, algorithms, before=record.created)
+        if subject.parts
+        else None
+    )
     reason = _why_computed(record, subject, near, reuse, catalog)
     if near is None:
         return Why(record.id, reason)
@@ -124,7 +129,7 @@ def explain(record: RunRecord, reuse: Reuse, algorithms: Algorithms, catalog: Ca
 def nearest_text(subject: Subject, algorithms: Algorithms, catalog: Catalog) -> str:
     """Return in a sentence what differs from the nearest run, for something that has not run."""
     assert subject.revision is not None
-    near = _nearest(subject.revision.name, subject, catalog)
+    near = _nearest(subject.revision.name, subject, catalog, algorithms)
     if near is None:
         return "There is no run of this algorithm to compare it with."
     found = [d for d in _differences(_subject(near, catalog), subject, algorithms) if d.counts]
@@ -174,14 +179,22 @@ def _why_computed(
 
 
 def _nearest(
-    name: str, subject: Subject, catalog: Catalog, before: datetime | None = None
+    name: str, subject: Subject, catalog: Catalog, algorithms: Algorithms, before: datetime | None = None
 ) -> RunRecord | None:
     """Return the run with the fewest differences among the newest; of equal ones a completed, then a newer one."""
     records, _ = catalog.list_runs(algorithm=name, until=before, limit=LOOKED_AT)
     known = [r for r in records if r.reuse_parts and r.reuse_key and r.reused_from is None]
-    # min() takes the first of equal ones, and the newest comes first
+    least = min((_distance(r, subject) for r in known), default=0)
+    nearest = [r for r in known if _distance(r, subject) == least]
+    nearest.sort(key=lambda r: r.status is not RunStatus.COMPLETED)  # the newest come first
+    if least:  # code counts once there: of its revisions, the one that differs in the fewest places
+        newest_of = {r.revision: r for r in reversed(nearest)}
+        nearest = [r for r in nearest if newest_of[r.revision] is r][:LOOKED_CLOSELY]
+    if len(nearest) < 2 or not least:
+        return nearest[0] if nearest else None
+    # min() takes the first of equal ones
     return min(
-        known, key=lambda r: (_distance(r, subject), r.status is not RunStatus.COMPLETED), default=None
+        nearest, key=lambda r: sum(d.counts for d in _differences(_subject(r, catalog), subject, algorithms))
     )
 
 
@@ -225,9 +238,12 @@ def _differences(old: Subject, new: Subject, algorithms: Algorithms) -> list[Dif
         for name, before, after in _changed_values(old.parameters, new.parameters)
     ]
     found += _inputs(old, new)
+    device_counts = old.parts.get("device") != new.parts.get("device")
     if old.device != new.device:
-        counts = old.parts.get("device") != new.parts.get("device")
-        found.append(Difference("device", f"{old.device} -> {new.device}", counts))
+        found.append(Difference("device", f"{old.device} -> {new.device}", device_counts))
+    elif device_counts:
+        how = "counts now" if new.parts.get("device") else "no longer counts"
+        found.append(Difference("device", f"{how} (device_matters)"))
     if old.revision is not None and new.revision is not None and old.revision.ref != new.revision.ref:
         found.append(Difference("version", f"{old.revision.ref} -> {new.revision.ref}", counts=False))
     return sorted(found, key=lambda difference: not difference.counts)
