@@ -81,3 +81,11 @@ def test_a_variable_that_is_no_setting_is_warned_of_once(tmp_path: Path) -> None
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_a_device_that_does_not_exist_is_refused_with_where_it_came_from(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInputError, match=r"'device' is 'tpu' \(from \$WORKBENCH_DEVICE\).*cpu, gpu, cuda"
+    ):
+        load(environ={"WORKBENCH_DEVICE": "tpu"}, start=tmp_path)
+    assert load(environ={"WORKBENCH_DEVICE": "cuda:1"}, start=tmp_path)[0].device == "cuda:1"

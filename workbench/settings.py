@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from workbench.errors import InvalidInputError, did_you_mean
 
 FILE_NAME = "workbench.toml"
 PREFIX = "WORKBENCH_"
+DEVICE = re.compile(r"auto|cpu|mps|(cuda|gpu)(:\d+)?")
+
+
+def _checked_device(text: str) -> str:
+    if not DEVICE.fullmatch(text):
+        raise ValueError("it is no device; write auto, cpu, gpu, cuda, cuda:1 or mps")
+    return text
 
 
 class Settings(BaseModel):
@@ -32,7 +40,9 @@ class Settings(BaseModel):
         default_factory=dict, description="Options for the fsspec file system"
     )
     executor: str = Field("kernel", description="Where runs happen unless said otherwise")
-    device: str = Field("auto", description="Compute device: auto, cpu, cuda, cuda:1, mps")
+    device: Annotated[str, AfterValidator(_checked_device)] = Field(
+        "auto", description="Compute device: auto, cpu, cuda, cuda:1, mps"
+    )
     durability: Literal["process", "fsync"] = Field(
         "process", description="process: survives kill -9; fsync: survives a power cut too"
     )
@@ -75,7 +85,7 @@ class Settings(BaseModel):
     data_cache: ByteSize = Field(
         ByteSize(256 << 20),
         ge=0,
-        description="Bytes of fetched arrays kept in a process; those of a folder are mapped instead",
+        description="Bytes of fetched arrays kept in a process; large ones of a folder are mapped instead",
     )
     page_size: int = Field(50, ge=1, le=1000, description="Items on a page of a listing")
     session_folder: str | None = Field(

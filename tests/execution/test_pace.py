@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from workbench.execution.pace import Pace
+import pytest
+
+from workbench.execution.pace import Growth, Pace
 from workbench.models import RunRecord, RunStatus, now
 from workbench.names import new_id
 
@@ -70,3 +72,15 @@ def test_nothing_is_learned_from_runs_that_computed_nothing() -> None:
     reused = completed(0.001).model_copy(update={"reused_from": new_id()})
     assert Pace.of([reused, reused, completed(10.0)]) == Pace.of([completed(10.0)])
     assert Pace.of([reused]) == Pace()
+
+
+def test_what_is_left_follows_from_how_it_grows() -> None:
+    moment = 0.0
+    growth = Growth(lambda: moment)
+    assert growth.eta_s(0.4) is None  # a sweep that goes on with what it has
+    moment = 0.5
+    assert growth.eta_s(0.5) is None
+    moment = 10.0
+    assert growth.eta_s(0.404) is None
+    assert growth.eta_s(0.6) == pytest.approx(20.0)
+    assert growth.eta_s(1.0) is None

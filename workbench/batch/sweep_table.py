@@ -135,6 +135,11 @@ def to_frame(rows: Sequence[Row]) -> pandas.DataFrame:
 
 def write_csv(rows: Sequence[Row], path: Path) -> Path:
     """Write rows as CSV: lists are JSON in their cells, recorded arrays, frames and figures a few words and where they are."""
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods", ".parquet", ".json"):
+        raise InvalidInputError(
+            f"{str(path)!r} is to be CSV, and who opens a {path.suffix} file expects something else. Name it {path.stem}.csv; "
+            "or .parquet with to_parquet(path)."
+        )
     _check_folder(path)
     rows = _in_words(rows)
     with path.open("w", newline="", encoding="utf-8") as file:

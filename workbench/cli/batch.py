@@ -113,14 +113,17 @@ def _progress(given: dict[str, Any]) -> Callable[[SweepEvent], None] | None:
 
     if given["background"] or not sys.stderr.isatty():
         return None
+    from workbench.execution.pace import Growth, duration
     from workbench.execution.progress import Throttle
 
-    throttle = Throttle(0.1)
+    throttle, growth = Throttle(0.1), Growth()
 
     def show(event: SweepEvent) -> None:
+        left_s = growth.eta_s(event.progress)
         if throttle.ready() or event.kind == "end":
             failed = f", {event.failed} failed" if event.failed else ""
             text = f"{event.progress:4.0%}  {event.completed} of {event.total} completed{failed}"
+            text += "" if left_s is None else f", about {duration(left_s)} left"
             click.echo(f"\r{text:<60}", nl=event.kind == "end", err=True)
 
     return show

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,8 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from workbench.errors import UnsupportedError
-
-_SHAPE = re.compile(r"auto|cpu|mps|(cuda|gpu)(:\d+)?")
+from workbench.settings import DEVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def choose_device(
     UnsupportedError
         For a device that does not exist or that the algorithm does not support, and when neither the device nor the CPU will do.
     """
-    if requested is not None and not (isinstance(requested, str) and _SHAPE.fullmatch(requested)):
+    if requested is not None and not (isinstance(requested, str) and DEVICE.fullmatch(requested)):
         raise UnsupportedError(
             f"Device {requested!r} is not known, expected auto, cpu, gpu, cuda, cuda:1 or mps. "
             f"Algorithm {algorithm!r} supports {', '.join(supported)}."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workbench.models import RunRecord
@@ -62,6 +63,31 @@ class Pace:
         if self.usual_silence_s is None:
             return silence_s > UNKNOWN_SILENCE_S
         return silence_s > max(LEAST_SILENCE_S, SILENT_TIMES * self.usual_silence_s)
+
+
+class Growth:
+    """How long a fraction still takes until it is whole, from how it has grown since it was first seen.
+
+    Parameters
+    ----------
+    clock : callable
+        Gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[float, float] | None = None
+
+    def eta_s(self, fraction: float) -> float | None:
+        """Return the seconds that are probably left, or None as long as that cannot be told."""
+        moment = self._clock()
+        if self._first is None:
+            self._first = moment, fraction
+        begin, least = self._first
+        grown, elapsed_s = fraction - least, moment - begin
+        if grown < LEAST_FRACTION or elapsed_s < LEAST_ELAPSED_S or fraction >= 1.0:
+            return None
+        return elapsed_s * (1.0 - fraction) / grown
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from workbench.execution.pace import Growth, duration
+
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
 
@@ -26,6 +28,7 @@ class LiveLine:
         self._thread = threading.get_ident()
         self._begin = self._last = 0.0
         self._line = ""
+        self._growth = Growth()
         self._display: Any = None
 
     def __enter__(self) -> Self:
@@ -37,6 +40,7 @@ class LiveLine:
         if event.kind == "log" and event.text:
             self._line = event.text.rstrip("\n").rsplit("\n", 1)[-1]
         moment = time.monotonic()
+        left_s = self._growth.eta_s(event.fraction)
         if (
             not self._enabled
             or threading.get_ident() != self._thread
@@ -45,7 +49,7 @@ class LiveLine:
         ):
             return
         self._last = moment
-        self._draw(event, moment - self._begin)
+        self._draw(event, moment - self._begin, left_s)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -55,14 +59,16 @@ class LiveLine:
 
             self._display.update(HTML(""))
 
-    def _draw(self, event: RunEvent, seconds: float) -> None:
+    def _draw(self, event: RunEvent, seconds: float, left_s: float | None) -> None:
         from IPython.display import HTML, display
+
+        left = "" if left_s is None else f" · about {duration(left_s)} left"
 
         percent = f"{event.fraction:.0%}"
         page = HTML(
             "<div style='font-size:90%;line-height:1.6'>"
             f"<progress value='{event.fraction:.3f}' max='1' style='width:220px;vertical-align:middle'></progress> "
-            f"{percent} · {seconds:.0f} s · {html.escape(event.message or str(event.status))}"
+            f"{percent} · {seconds:.0f} s{left} · {html.escape(event.message or str(event.status))}"
             f"<div style='opacity:.7;white-space:nowrap;overflow:hidden;text-overflow:ellipsis'>"
             f"<code>{html.escape(self._line)}</code></div></div>"
         )

@@ -25,7 +25,7 @@ class LivePicture(LiveLine):
         self._run: Run | None = None
         self._shape: Shape | None = None
 
-    def _draw(self, event: RunEvent, seconds: float) -> None:
+    def _draw(self, event: RunEvent, seconds: float, left_s: float | None) -> None:
         from IPython.display import HTML, display
 
         if self._run is None:
