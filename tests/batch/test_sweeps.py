@@ -14,7 +14,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from algorithm_folders import GAIN, write_algorithm
+from algorithm_folders import GAIN, INVERT, write_algorithm
 from notebook_runs import wait_until
 from sweep_algorithms import write_scale
 
@@ -32,6 +32,21 @@ from workbench.errors import (
     UnsupportedError,
 )
 from workbench.models import ParameterSpec
+
+GAINS = """
+    [[tool.workbench.parameters]]
+    name = "gain"
+    type = "float"
+    default = 1.0
+    [[tool.workbench.parameters]]
+    name = "offset"
+    type = "float"
+    default = 0.0
+    [[tool.workbench.parameters]]
+    name = "extra"
+    type = "float"
+    optional = true
+"""
 
 
 @pytest.fixture(scope="module")
@@ -500,3 +515,17 @@ def test_inputs_that_a_sweep_cannot_go_over_are_refused_and_none_is_kept(
             "invert", {"gain": np.linspace(0, 10, 300)}, inputs=np.ones((99, 3, 4)), each_input=True
         )
     assert len(list(ws.datasets.records())) == before
+
+
+def test_the_report_of_an_algorithm_shows_its_outputs_and_what_it_took(
+    ws: workbench.Workspace, place: Path, tmp_path: Path
+) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "gain", "gain", INVERT, extra=GAINS), check=False)
+    image = np.random.default_rng(0).random((32, 24), dtype=np.float32)
+    sweep = ws.sweeps.run("gain", {"gain": [1.0, 2.0], "offset": [0.0, 1.0]}, inputs=image)
+    assert sweep.status == "COMPLETED", sweep.rows()
+    page = Path(sweep.report(place / "pictures")).read_text()
+    assert page.count("<img") == 4
+    assert "time, s" in page
+    assert "<svg" in page
+    assert "extra = None" in page

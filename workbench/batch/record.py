@@ -83,7 +83,7 @@ def _encoded(name: str, value: Any) -> tuple[Any, dict[str, Any]]:
     if _is_frame(value):
         return _frame(name, value)
     if hasattr(type(value), "main_key"):  # a Dataset; asked of an instance, it may have none
-        return _dataset(value)
+        return recorded_dataset(value)
     if hasattr(value, "detach"):  # a tensor, wherever it is
         value = value.detach().cpu().numpy()
     if getattr(value, "shape", None) == () and hasattr(
@@ -146,7 +146,7 @@ def _array(name: str, value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept, {"image/png": kept["png"]}
 
 
-def _dataset(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def recorded_dataset(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the main array of a dataset, which is stored already."""
     try:
         key = value.main_key

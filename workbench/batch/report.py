@@ -102,7 +102,7 @@ def _index(
     varying, same = _split_parameters(rows)
     body = [f"<h1>{html.escape(title)}</h1>", _facts(rows), _chips(rows)]
     if same and rows:
-        texts = ", ".join(f"{name} = {cell_text(value)}" for name, value in same.items())
+        texts = ", ".join(f"{name} = {cell_text(value) or value}" for name, value in same.items())
         body.append(f'<p class="muted">The same in all runs: {html.escape(texts)}</p>')
     errors = _errors(rows, varying, pages, notebooks)
     if errors:
@@ -133,13 +133,15 @@ def _chips(rows: Sequence[Row]) -> str:
 
 
 def _charts(rows: Sequence[Row], axes: Sequence[str]) -> str:
+    recorded = {name: [_recorded(row, name) for row in rows] for name in _record_names(rows)}
+    is_recorded = any(_is_number(value) for values in recorded.values() for value in values)
+    shown = recorded if is_recorded else {"time, s": [row.get("seconds") for row in rows]}
     drawn = []
-    for name in _record_names(rows):
+    for name, values in shown.items():
         points = [
-            (row.get("parameters", {}), float(row["records"][name]))
-            for row in rows
-            if _is_number((row.get("records") or {}).get(name))
-            and set(axes) <= set(row.get("parameters", {}))
+            (row.get("parameters", {}), float(value))
+            for row, value in zip(rows, values, strict=True)
+            if _is_number(value) and set(axes) <= set(row.get("parameters", {}))
         ]
         svg, over = charts.chart(points, axes)
         if svg:
@@ -151,7 +153,8 @@ def _charts(rows: Sequence[Row], axes: Sequence[str]) -> str:
     if not drawn:
         return ""
     drawn = [drawn[0].replace('class="chart"', 'class="chart one"')] if len(drawn) == 1 else drawn
-    return f'<h2>Recorded numbers</h2><div class="charts">{"".join(drawn)}</div>'
+    title = "Recorded numbers" if is_recorded else "What it took"
+    return f'<h2>{title}</h2><div class="charts">{"".join(drawn)}</div>'
 
 
 def _table(rows: Sequence[Row], varying: Sequence[str], pages: Mapping[str, str]) -> str:

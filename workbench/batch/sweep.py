@@ -64,12 +64,15 @@ class Desk(Protocol):
 
     def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]: ...
 
+    def pictures_of(self, record: RunRecord) -> dict[str, Any]: ...
+
     def live_rows(self, rows: Sequence[Row]) -> list[Row]: ...
 
     def notebook_of(self, record: RunRecord) -> Any: ...
 
 
 Listener = Callable[[SweepEvent], None]
+MOST_PICTURED = 200  # points of an algorithm whose outputs a report shows
 
 
 class Sweep:
@@ -244,12 +247,15 @@ class Sweep:
         values = self._desk.values_of(list(runs.values()))
         for number, point in enumerate(record.points):
             run = runs.get(point.run)
+            records = (run.records or values.get(run.id, {})) if run is not None else {}
+            if run is not None and not run.template and number < MOST_PICTURED:
+                records = {**self._desk.pictures_of(run), **records}
             yield {
                 "id": run.id if run is not None else f"point {number}",
                 "parameters": {"input": point.input, **point.parameters} if point.input else point.parameters,
                 "status": str(run.status) if run is not None else "PENDING",
                 "seconds": run.seconds if run is not None else None,
-                "records": (run.records or values.get(run.id, {})) if run is not None else {},
+                "records": records,
                 "error": run.error if run is not None else None,
                 "notebook": self._desk.notebook_of(run) if run is not None else None,
             }

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 COLLECTION = "sweeps"
 CANCEL_WAIT_S = 10.0
+MOST_OUTPUTS = 4  # of one run, in a report
 LOCK_WAIT_S = 60.0  # for another process that gives points away
 
 
@@ -385,6 +386,15 @@ class Sweeps:
     def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
         """Return what came out of runs that fits into cells of a table."""
         return values_of(records, self._datasets)
+
+    def pictures_of(self, record: RunRecord) -> dict[str, Any]:
+        """Return the outputs of a run that can be drawn, as if it had recorded them."""
+        from workbench.batch.record import recorded_dataset
+
+        found = self._datasets.find_many(ref.dataset for ref in record.outputs[:MOST_OUTPUTS] if ref.dataset)
+        kept = [recorded_dataset(dataset)[0] for dataset in found]
+        names = ["output"] if len(kept) == 1 else [f"output {number}" for number in range(len(kept))]
+        return {name: value for name, value in zip(names, kept, strict=True) if "png" in value}
 
     def live_rows(self, rows: Sequence[Row]) -> builtins.list[Row]:
         """Return rows with recorded objects instead of what is kept of them."""
