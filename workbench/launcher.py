@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
 from workbench.execution.devices import choose_device, preferred_device
-from workbench.execution.executor import Executor, Job
+from workbench.execution.executor import Executor, Job, check_limits, check_priority, check_tags
 from workbench.execution.inputs import Inputs
 from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import (
     NEVER,
+    ONLY,
     Reuse,
     checked_mode,
     checked_word,
@@ -64,18 +65,9 @@ class Options:
     part: tuple[str, str] | None = None  # of a pipeline: its run, and the path of the node
 
     def __post_init__(self) -> None:
-        timeout_s, retries, priority, executor = self.timeout_s, self.retries, self.priority, self.executor
-        is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
-        if timeout_s is not None and not (is_number and timeout_s > 0):
-            raise InvalidInputError(
-                f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
-            )
-        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-            raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")
-        if isinstance(priority, bool) or not isinstance(priority, int):
-            raise InvalidInputError(
-                f"priority is {priority!r}, expected a whole number; higher ones start first."
-            )
+        executor = self.executor
+        check_limits(self.timeout_s, self.retries)
+        check_priority(self.priority)
         if executor is not None and (not isinstance(executor, str) or not executor):
             raise InvalidInputError(f"executor is {executor!r}, expected 'kernel' or 'process'.")
 
@@ -88,8 +80,7 @@ class Options:
     @property
     def labels(self) -> tuple[str, ...]:
         """The tags, checked."""
-        tags = (self.tags,) if isinstance(self.tags, str) else self.tags
-        return tuple(check_name(tag, "Tag") for tag in tags)
+        return check_tags(self.tags)
 
     def of_every_record(self) -> dict[str, Any]:
         """Return what every new record begins with: its id, which a sweep has reserved, whose it is, how it is to go."""
@@ -227,6 +218,11 @@ class Launcher:
         if found is not None:
             self._runs.save_notebook(record.id, self._runs.read_notebook(found.id))
             return self._reused(record, found, options)
+        if mode == ONLY:
+            raise NotFoundError(
+                f"reuse='only': no completed run of template {template.name!r} as it is now had the parameters {values!r}. "
+                "Pass reuse='auto' to compute it."
+            )
         notebook = nbformat.writes(template.with_parameters(values))
         job = Job(
             record,

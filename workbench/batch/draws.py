@@ -12,6 +12,8 @@ from workbench.algorithms.parameters import Parameters
 from workbench.batch.given import Axes, Given, axis_values, refuse_too_many
 from workbench.errors import InvalidInputError
 
+_DISTRIBUTIONS = ("log", "normal", "uniform")
+
 
 def draw(axes: Axes, parameters: Parameters, samples: int, seed: int) -> list[Given]:
     """Return so many points, each parameter drawn from what is given for it.
@@ -41,6 +43,8 @@ def _draw(
     is_whole = name in parameters and KINDS[parameters[name].type].item is int
     if isinstance(source, str) and ":" in source:
         kind, numbers = _distribution(name, source)
+    elif isinstance(source, tuple) and len(source) == 3 and source[0] in _DISTRIBUTIONS:
+        kind, numbers = source[0], list(source[1:])
     elif isinstance(source, tuple) and len(source) == 2:
         kind, numbers = "uniform", list(source)
     else:
@@ -67,7 +71,7 @@ def _draw(
 
 def _distribution(name: str, text: str) -> tuple[str, list[Any]]:
     kind, *numbers = text.split(":")
-    if kind not in {"log", "normal", "uniform"}:
+    if kind not in _DISTRIBUTIONS:
         kind, numbers = "uniform", [kind, *numbers]
     if len(numbers) != 2:
         raise _no_range(name, text)

@@ -11,6 +11,7 @@ from typing import Any
 from workbench.algorithms.parameters import Parameters
 from workbench.batch.draws import draw
 from workbench.batch.given import Axes, Given, Values, axis_values, refuse_too_many
+from workbench.batch.options import check_points_options
 from workbench.batch.tables import read_table
 from workbench.errors import InvalidInputError, InvalidParameterError
 
@@ -47,7 +48,7 @@ def make_points(
     zip: Axes | None = None,
     table: Any = None,
     sample: Axes | None = None,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     seed: int = 0,
     fixed: Mapping[str, Any] | None = None,
 ) -> Points:
@@ -66,10 +67,10 @@ def make_points(
         One point for each row. An empty cell, None or NaN leaves a parameter at its default.
     sample : mapping, optional
         Name to what is drawn from: a list (one of them), a tuple ``(low, high)`` (in between, whole numbers for a whole-number
-        parameter), a text such as ``"log:0.001:1"``, ``"uniform:0:1"``, ``"normal:0:1"`` (mean, deviation), or a distribution
+        parameter), ``("log", low, high)``, a text such as ``"log:0.001:1"``, ``"uniform:0:1"``, ``"normal:0:1"`` (mean, deviation), or a distribution
         with a method ``rvs``, such as one of ``scipy.stats``.
-    samples : int
-        How many are drawn.
+    samples : int, optional
+        How many are drawn; default: 10.
     seed : int
         Equal seeds draw equal points.
     fixed : mapping, optional
@@ -84,13 +85,14 @@ def make_points(
     InvalidParameterError
         With every wrong value of every point in ``problems``.
     """
+    check_points_options(grid=grid, zip=zip, sample=sample, samples=samples, seed=seed, fixed=fixed)
     sources: list[tuple[str, list[Given]]] = []
     if table is not None:
         sources.append(("table", read_table(table, parameters)))
     if zip:
         sources.append(("zip", _zipped(zip)))
     if sample:
-        sources.append(("sample", draw(sample, parameters, samples, seed)))
+        sources.append(("sample", draw(sample, parameters, samples or SAMPLES, seed)))
     if grid:
         sources.append(("grid", _grid(grid)))
     _refuse_overlaps([*sources, ("fixed", [Given(dict(fixed or {}))])])

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 
 from workbench.batch.cells import CellError, Outcome, run_cells
 from workbench.batch.fresh import keep_past_end
+from workbench.batch.kernels import why_other_kernel
 from workbench.batch.record import put_by
+from workbench.errors import RunCancelledError, RunTimeoutError
+from workbench.execution.perform import backoff_s
 from workbench.library.reading import watched
 from workbench.library.recorded import records_of
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus
+from workbench.settings import all_environment, restore_environment
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from workbench.library.datasets import Datasets
 
 SAVE_SHARE = 0.05  # of the time may go into saving the notebook while it runs
+_NO_ERRORS = ("KeyboardInterrupt", "SystemExit")  # but the wish to end
 _SAVE_AT_ONCE_S = 0.005  # so much of it before the first cells have taken any time
 
 
@@ -47,11 +54,14 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress
         made.append(datasets.put(data, name=None, run_id=record.id, parents=record.inputs).id)
         return made[-1]
 
-    notebook = nbformat.reads(runs.read_notebook(record.id), as_version=4)
+    original = runs.read_notebook(record.id)
+    notebook = nbformat.reads(original, as_version=4)
     if not (live.advance(RunStatus.STARTED) and live.advance(RunStatus.RUNNING)):
         return
     log = _Lines(live)
     begun, spent = time.monotonic(), 0.0
+    deadline = None if record.timeout_s is None else begun + record.timeout_s
+    read: Iterable[str] = ()
 
     def before_cell(index: int) -> None:
         live.report_progress(index / len(notebook.cells), _at(index, len(notebook.cells)))
@@ -77,21 +87,104 @@ def perform_notebook(live: LiveRun, runs: Runs, datasets: Datasets, say_progress
         settle(outcome)
         os._exit(1)  # the cell cannot be ended; whoever settles the run finds it kept
 
-    keep_past_end()
-    with put_by(put), watched() as read:
-        outcome = run_cells(
+    def here() -> Outcome:
+        nonlocal read
+        keep_past_end()
+        with put_by(put), watched() as read:
+            return run_cells(
+                notebook,
+                timeout_s=record.timeout_s,
+                on_begin=before_cell,
+                on_cell=after_cell,
+                on_output=log.write,
+                on_stuck=give_up,
+            )
+
+    def in_kernel() -> Outcome:
+        nonlocal notebook
+        from workbench.batch.own_kernel import run_in_kernel
+
+        place.enter()
+        made.clear()
+        notebook = nbformat.reads(original, as_version=4)
+        outcome = run_in_kernel(
             notebook,
-            timeout_s=record.timeout_s,
+            deadline=deadline,
+            is_cancelled=lambda: live.cancel_requested,
             on_begin=before_cell,
             on_cell=after_cell,
             on_output=log.write,
-            on_stuck=give_up,
         )
-    if outcome.needs_kernel and not live.cancel_requested:
-        live.write_log("INFO", f"Run again in a kernel: {outcome.needs_kernel}.")
-        fresh = nbformat.reads(runs.read_notebook(record.id), as_version=4)
-        outcome = _in_kernel(fresh, record.timeout_s, log)
+        made.extend(_put_by_kernel(live.record, notebook, datasets))
+        return outcome
+
+    place = _Place()
+    why = why_other_kernel(notebook)
+    if why:
+        live.write_log("INFO", f"Run in a kernel of its own: {why}.")
+        outcome = in_kernel()
+    else:
+        outcome = here()
+        if outcome.needs_kernel and not live.cancel_requested:
+            live.write_log("INFO", f"Run again in a kernel: {outcome.needs_kernel}.")
+            outcome = in_kernel()
+    for attempt in range(1, record.retries + 1):
+        log.finish()
+        if not _is_worth_another(outcome) or not _wait_for_next(live, attempt, outcome):
+            break
+        outcome = in_kernel()  # this process has the names, modules and folder of the first attempt
     settle(outcome)
+
+
+class _Place:
+    """The folder and the environment in which a notebook begins, whatever an attempt before it has made of them."""
+
+    def __init__(self) -> None:
+        self._environment = all_environment()
+        self._folder: Path | None = None
+        with suppress(FileNotFoundError):
+            self._folder = Path.cwd()
+
+    def enter(self) -> None:
+        restore_environment(self._environment)
+        if self._folder is not None:
+            os.chdir(self._folder)
+
+
+def _is_worth_another(outcome: Outcome) -> bool:
+    """Tell whether a cell has raised an error that another attempt may not raise."""
+    error = outcome.error
+    return error is not None and error.kind == "error" and error.ename not in _NO_ERRORS
+
+
+def _wait_for_next(live: LiveRun, attempt: int, outcome: Outcome) -> bool:
+    """Say that an attempt failed, and wait a little; return False if the run was cancelled or its time is over."""
+    error = outcome.error
+    assert error is not None
+    if live.cancel_requested:
+        return False
+    wait_s = backoff_s(attempt)
+    live.write_log(
+        "WARNING",
+        f"Attempt {attempt} of {live.record.retries + 1} failed in cell {error.index + 1}: {error.ename}: {error.evalue}. "
+        f"Trying again from the first cell, in a fresh kernel, in {wait_s:.2g} s.",
+    )
+    try:
+        live.pause(wait_s)
+    except RunCancelledError:
+        return False
+    except RunTimeoutError as late:
+        outcome.error = CellError(error.index, "timeout", type(late).__name__, str(late))
+        return False
+    return True
+
+
+def _put_by_kernel(record: RunRecord, notebook: NotebookNode, datasets: Datasets) -> list[str]:
+    """Return the datasets that a kernel has made of what was recorded; of others that are named there, it made none."""
+    values = records_of(notebook).values()
+    ids = dict.fromkeys(v["dataset"] for v in values if isinstance(v, Mapping) and "dataset" in v)
+    began = record.started or record.created
+    return [dataset.id for dataset in datasets.find_many(ids) if dataset.record.created >= began]
 
 
 def _at(index: int, count: int) -> str:
@@ -157,27 +250,3 @@ def _plain(text: str) -> str:
     import re
 
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def _in_kernel(notebook: NotebookNode, timeout_s: float | None, log: _Lines) -> Outcome:
-    """Run a notebook in a kernel of its own."""
-    from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
-    spec = notebook.metadata.get("kernelspec", {}).get("name") or "python3"
-    client = NotebookClient(notebook, timeout=timeout_s, kernel_name=spec)
-    outcome = Outcome(notebook)
-    try:
-        client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError, NoSuchKernel, RuntimeError) as error:
-        index = max((i for i, c in enumerate(notebook.cells) if c.get("execution_count")), default=0)
-        kind = "timeout" if isinstance(error, CellTimeoutError) else "error"
-        name = getattr(error, "ename", "") or type(error).__name__
-        text = getattr(error, "evalue", "") or str(error)
-        outcome.error = CellError(index, kind, name, text)  # type: ignore[arg-type]
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if output.output_type == "stream":
-                log.write(output.text)
-    return outcome

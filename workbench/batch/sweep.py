@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from workbench.batch.sweep_html import sweep_html, sweep_text
 from workbench.batch.sweep_table import rows_of, to_frame, write_csv, write_parquet
 from workbench.batch.tally import PointState, Tally, state_of
+from workbench.errors import InvalidInputError
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.run import Run
@@ -60,7 +61,7 @@ class Desk(Protocol):
 
     def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None: ...
 
-    def resume(self, sweep: Sweep, *, jobs: int | None, wait: bool, listener: Listener | None) -> None: ...
+    def resume(self, sweep: Sweep, *, jobs: int | None, wait: bool, listener: Listener | None) -> Sweep: ...
 
     def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]: ...
 
@@ -238,6 +239,7 @@ class Sweep:
         """
         from workbench.batch.report import write_report
 
+        _check_path(place)
         title = self._record.name or self._record.label
         return write_report(self._report_rows(), place, title=title, axes=self.axes)
 
@@ -265,6 +267,7 @@ class Sweep:
 
         Lists are JSON in their cells; arrays, frames and figures are a few words and where they are: a dataset's id, or the notebook.
         """
+        _check_path(path)
         return write_csv(self.kept_rows(), Path(path))
 
     def to_parquet(self, path: str | Path) -> Path:
@@ -275,6 +278,7 @@ class Sweep:
         MissingPackageError
             If pandas or pyarrow is not installed.
         """
+        _check_path(path)
         return write_parquet(self.kept_rows(), Path(path))
 
     def wait(self, timeout_s: float | None = None, listener: Listener | None = None) -> Sweep:
@@ -315,8 +319,7 @@ class Sweep:
         on_event : callable, optional
             Called with every `SweepEvent`; in the thread that waits.
         """
-        self._desk.resume(self, jobs=jobs, wait=wait, listener=on_event)
-        return self
+        return self._desk.resume(self, jobs=jobs, wait=wait, listener=on_event)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call the listener for every later event, in the thread where it happens; return a function that ends it."""
@@ -531,6 +534,11 @@ class Sweep:
                     RuntimeWarning,
                     stacklevel=2,
                 )
+
+
+def _check_path(place: Any) -> None:
+    if not isinstance(place, (str, os.PathLike)) or not os.fspath(place):
+        raise InvalidInputError(f"The place to write to is {place!r}, expected a path, such as 'results'.")
 
 
 def _run_row(run: Run) -> Row:

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from workbench.batch.each_input import each_of, names_of
 from workbench.batch.given import Axes, Given, refuse_too_many
-from workbench.batch.grid import SAMPLES, Points, check_points, make_points
+from workbench.batch.grid import Points, check_points, make_points
+from workbench.batch.options import check_flags, check_jobs, check_listener, check_options
 from workbench.batch.places import SCHEME
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_lock import SweepLock
@@ -27,12 +28,13 @@ from workbench.errors import (
     did_you_mean,
 )
 from workbench.execution.active import ActiveRun
-from workbench.execution.executor import Executor, check_limits
+from workbench.execution.executor import Executor
 from workbench.execution.member import Member
 from workbench.execution.process_identity import this_process
+from workbench.execution.reuse import NEVER
 from workbench.execution.run import Run
 from workbench.models import RunRecord, SweepPoint, SweepRecord, now
-from workbench.names import LAST, check_name, is_id, new_id
+from workbench.names import LAST, is_id, new_id
 from workbench.pages import Page, Row
 from workbench.settings import Settings
 from workbench.storage.store import Store
@@ -105,7 +107,7 @@ class Sweeps:
         zip: Axes | None = None,
         table: Any = None,
         sample: Axes | None = None,
-        samples: int = SAMPLES,
+        samples: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Any] | None = None,
         inputs: Any = (),
@@ -143,11 +145,13 @@ class Sweeps:
         executor : str, optional
             Default: ``process``, where other processes can have the workspace; the sweep then goes on when this kernel ends.
         device, timeout_s, retries, tags, priority
-            Of each run, as for `Workspace.run`.
+            Of each run, as for `Workspace.run`. A template has no device; with ``retries``, a notebook in which a cell raises an
+            error is run again from its first cell, in a fresh kernel.
         fail_fast : bool
             End all of it with the first run that fails. Default: the others go on.
         reuse : {"auto", "never", "only"}, optional
-            Whether a completed run that computed the same stands for a point; default: the setting ``sweep_reuse``.
+            Whether a completed run that computed the same stands for a point; default: the setting ``sweep_reuse``,
+            and ``never`` for a template.
         name : str, optional
             To find it by.
         wait : bool
@@ -167,14 +171,26 @@ class Sweeps:
         NotFoundError, InvalidInputError, InvalidDataError, UnsupportedError
             Before anything is stored or started.
         """
+        title, labels = check_options(
+            jobs=jobs,
+            executor=executor,
+            device=device,
+            timeout_s=timeout_s,
+            retries=retries,
+            reuse=reuse,
+            name=name,
+            tags=tags,
+            priority=priority,
+            on_event=on_event,
+            each_input=each_input,
+            fail_fast=fail_fast,
+            wait=wait,
+        )
         target = self.target(what)
         place = executor or ("process" if self._store.is_shared else "kernel")
-        mode = self._settings.sweep_reuse if reuse is None else reuse
-        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-            raise InvalidInputError(f"jobs is {jobs!r}, expected a whole number of 1 or more.")
-        check_limits(timeout_s, retries)
-        labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
-        title = "" if name is None else check_name(name, "Sweep name")
+        # what a notebook does beside its parameters is not known, so it is used again only where that is asked for
+        mode = reuse or (NEVER if target.kind == "template" else self._settings.sweep_reuse)
+        target.check_place(place, device, self._settings.device)
         self._executor(place)  # refused here, if it is
         points = make_points(
             target.parameters,
@@ -228,7 +244,13 @@ class Sweeps:
         ------
         NotFoundError
             If there is none.
+        InvalidInputError
+            If it is no text.
         """
+        if not isinstance(ref, str):
+            raise InvalidInputError(
+                f"The sweep is named by {ref!r}, expected its id or its name as text, or 'last'. See ws.sweeps.list()."
+            )
         record = self._load(ref) if is_id(ref) else None
         if record is None:
             ids = self._ids()
@@ -400,16 +422,30 @@ class Sweeps:
         """Return rows with recorded objects instead of what is kept of them."""
         return live_rows(rows, self._datasets)
 
-    def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None:
-        """End the runs of a sweep that wait or run."""
+    def cancel(self, record: SweepRecord | str, runs: Sequence[str] = ()) -> None:
+        """End the runs of a sweep that wait or run; all of them for its id or name, as `Sweep.cancel` does."""
+        if not isinstance(record, SweepRecord):
+            self.get(getattr(record, "id", record)).cancel()
+            return
         if not self._executor(record.executor).cancel_sweep(record.id):
             for run in self._runs.live(runs).values():
                 run.request_cancel()
 
     def resume(
-        self, sweep: Sweep, *, jobs: int | None = None, wait: bool = True, listener: Listener | None = None
-    ) -> None:
-        """Do the points of a sweep that have no result; see `Sweep.resume`."""
+        self,
+        sweep: Sweep | str,
+        *,
+        jobs: int | None = None,
+        wait: bool = True,
+        listener: Listener | None = None,
+    ) -> Sweep:
+        """Do the points of a sweep, or of the one with that id or name, that have no result; see `Sweep.resume`."""
+        if jobs is not None:
+            check_jobs(jobs)
+        check_listener(listener)
+        check_flags(wait=wait)
+        if not isinstance(sweep, Sweep):
+            sweep = self.get(sweep)
         if wait and self._runs.live([point.run for point in sweep.record.points]):
             sweep.wait(listener=listener)  # it is this kernel that computes them
         with self._lock(sweep.record) as lock:
@@ -417,6 +453,7 @@ class Sweeps:
             if todo:
                 self._save(record)
             self._start(sweep, target, todo, wait, listener, lock, record)
+        return sweep
 
     # -- inside
 

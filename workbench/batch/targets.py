@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from workbench.errors import UnsupportedError
+from workbench.execution.devices import choose_device, preferred_device
 from workbench.execution.events import RunEvent
 from workbench.execution.inputs import Inputs
 from workbench.execution.member import Member
@@ -64,6 +66,23 @@ class Target(ABC):
         """
 
     @abstractmethod
+    def check_place(self, executor: str, device: str | None, setting: str) -> None:
+        """Refuse an executor or a device on which this cannot be run.
+
+        Parameters
+        ----------
+        executor : str
+        device : str, optional
+            As it was asked for.
+        setting : str
+            The setting ``device``.
+
+        Raises
+        ------
+        UnsupportedError
+        """
+
+    @abstractmethod
     def start(self, sweep: SweepRecord, point: SweepPoint, member: Member, listener: Listener) -> Run:
         """Start the run of a point and return at once."""
 
@@ -101,6 +120,11 @@ class AlgorithmTarget(Target):
 
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return self.parameters.validate(values)
+
+    def check_place(self, executor: str, device: str | None, setting: str) -> None:
+        revision = self._chosen.revision
+        wanted = device or preferred_device(setting, revision.supported_devices)
+        choose_device(wanted, revision.supported_devices, revision.default_device, revision.ref)
 
     def store_inputs(self, given: Sequence[Any], reuse: str) -> list[tuple[str, ...]]:
         """Store what is new among the inputs, once for all points that have them, and return the ids of each.
@@ -166,6 +190,18 @@ class TemplateTarget(Target):
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return self._template.check(values)
 
+    def check_place(self, executor: str, device: str | None, setting: str) -> None:
+        if device is not None:
+            raise UnsupportedError(
+                f"device is {device!r}, but template {self.label!r} has none: its cells choose theirs. Leave it out, or declare "
+                "a parameter for it, such as device: str = 'cpu'."
+            )
+        if executor == "kernel":
+            raise UnsupportedError(
+                f"Template {self.label!r} cannot be run in this kernel: a notebook is run in a process of its own. "
+                "Pass executor='process' (-x process), with a workspace that other processes can open: a folder or S3."
+            )
+
     def start(self, sweep: SweepRecord, point: SweepPoint, member: Member, listener: Listener) -> Run:
         return self._run(
             self._template,
@@ -174,6 +210,7 @@ class TemplateTarget(Target):
             wait=False,
             timeout_s=sweep.timeout_s,
             retries=sweep.retries,
+            reuse=sweep.reuse,
             priority=sweep.priority,
             tags=sweep.tags,
             on_event=listener,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError
+from workbench.names import check_name
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -138,9 +139,36 @@ def check_limits(timeout_s: float | None, retries: int) -> None:
     InvalidInputError
         With what may be passed.
     """
-    if timeout_s is not None and not timeout_s > 0:
+    is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+    if timeout_s is not None and not (is_number and timeout_s > 0):
         raise InvalidInputError(
             f"timeout_s is {timeout_s!r}, expected seconds greater than 0, or None for no limit."
         )
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise InvalidInputError(f"retries is {retries!r}, expected a whole number, 0 or larger.")
+
+
+def check_priority(priority: int) -> None:
+    """Refuse a priority that is no whole number.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise InvalidInputError(
+            f"priority is {priority!r}, expected a whole number; higher ones start first."
+        )
+
+
+def check_tags(tags: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the tags, if they are names.
+
+    Raises
+    ------
+    InvalidInputError
+        With the first one that is none.
+    """
+    if not isinstance(tags, Iterable):
+        raise InvalidInputError(f"tags is {tags!r}, expected names, such as ['beamline', 'test'].")
+    return tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
