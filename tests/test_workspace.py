@@ -768,3 +768,12 @@ def test_a_catalog_that_nobody_asked_for_is_closed_with_its_workspace(tmp_path: 
     workbench.open(tmp_path / "ws").close()
     links = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
     assert not any(str(tmp_path) in str(fd.readlink()) for fd in links if fd.is_symlink())
+
+
+def test_a_listener_that_cannot_be_called_is_refused_before_anything_is_recorded(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    folder = write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic")
+    with pytest.raises(InvalidInputError, match="on_event is 3, expected a function"):
+        ws.run(folder, on_event=3)  # type: ignore[arg-type]
+    assert len(ws.runs.list()) == 0

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
 from workbench.execution.devices import choose_device, preferred_device
-from workbench.execution.executor import Executor, Job, check_limits, check_priority, check_tags
+from workbench.execution.executor import (
+    Executor,
+    Job,
+    check_limits,
+    check_listener,
+    check_priority,
+    check_tags,
+)
 from workbench.execution.inputs import Inputs
 from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import (
@@ -68,6 +75,7 @@ class Options:
         executor = self.executor
         check_limits(self.timeout_s, self.retries)
         check_priority(self.priority)
+        check_listener(self.on_event)
         if executor is not None and (not isinstance(executor, str) or not executor):
             raise InvalidInputError(f"executor is {executor!r}, expected 'kernel' or 'process'.")
 

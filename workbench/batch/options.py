@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from workbench.errors import InvalidInputError
-from workbench.execution.executor import check_limits, check_priority, check_tags
+from workbench.execution.executor import check_limits, check_listener, check_priority, check_tags
 from workbench.execution.reuse import checked_word
 from workbench.names import check_name
 
@@ -63,19 +63,6 @@ def check_jobs(jobs: Any) -> None:
     """
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise InvalidInputError(f"jobs is {jobs!r}, expected a whole number of 1 or more.")
-
-
-def check_listener(on_event: Any) -> None:
-    """Refuse what cannot be called with events.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    if on_event is not None and not callable(on_event):
-        raise InvalidInputError(
-            f"on_event is {on_event!r}, expected a function that takes an event, such as print, or None."
-        )
 
 
 def check_flags(**flags: Any) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from workbench.batch.each_input import each_of, names_of
 from workbench.batch.given import Axes, Given, refuse_too_many
 from workbench.batch.grid import Points, check_points, make_points
-from workbench.batch.options import check_flags, check_jobs, check_listener, check_options
+from workbench.batch.options import check_flags, check_jobs, check_options
 from workbench.batch.places import SCHEME
 from workbench.batch.sweep import Listener, Sweep
 from workbench.batch.sweep_lock import SweepLock
@@ -28,7 +28,7 @@ from workbench.errors import (
     did_you_mean,
 )
 from workbench.execution.active import ActiveRun
-from workbench.execution.executor import Executor
+from workbench.execution.executor import Executor, check_listener
 from workbench.execution.member import Member
 from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import NEVER

@@ -172,3 +172,16 @@ def check_tags(tags: str | Iterable[str]) -> tuple[str, ...]:
     if not isinstance(tags, Iterable):
         raise InvalidInputError(f"tags is {tags!r}, expected names, such as ['beamline', 'test'].")
     return tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
+
+
+def check_listener(on_event: Any) -> None:
+    """Refuse what cannot be called with events.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if on_event is not None and not callable(on_event):
+        raise InvalidInputError(
+            f"on_event is {on_event!r}, expected a function that takes an event, such as print, or None."
+        )
