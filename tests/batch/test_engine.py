@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import subprocess
@@ -14,11 +15,15 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
+from algorithm_folders import GAIN, write_algorithm
 from notebook_runs import notebook, save
 from papermill.engines import papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+import workbench
+from workbench.batch import load_template
 from workbench.batch.engine import WorkbenchEngine
+from workbench.errors import InvalidParameterError, InvalidTemplateError, UnsupportedError
 
 pytestmark = pytest.mark.usefixtures("nursery")
 
@@ -233,6 +238,7 @@ def test_a_process_that_dies_leaves_its_cells_and_says_how(tmp_path: Path) -> No
     path = save(notebook("print('kept')", "import os; os.abort()", "3"), tmp_path / "in.ipynb")
     made, error = run(path, tmp_path / "out.ipynb")
     assert "SIGABRT" in error
+    assert "In [2]" in error
     codes = [cell for cell in made.cells if cell.cell_type == "code"]
     assert codes[0].outputs[0].text == "kept\n"
     assert codes[1].outputs[-1].ename == "DeadKernelError"
@@ -262,10 +268,8 @@ def test_a_notebook_with_widgets_is_given_to_a_kernel(
 
 
 def test_a_kernel_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    from jupyter_client.kernelspec import NoSuchKernel
-
     path = save(notebook("1"), tmp_path / "in.ipynb")
-    with pytest.raises(NoSuchKernel, match="nonsense"):
+    with pytest.raises(UnsupportedError, match=r"kernel 'nonsense', .* Installed: .*python3"):
         run(path, tmp_path / "out.ipynb", kernel_name="nonsense")
 
 
@@ -341,9 +345,6 @@ def test_papermills_command_refuses_wrong_parameters_by_name(
 
 
 def test_wrong_parameters_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    pytest.importorskip("workbench.batch.template")
-    from workbench.errors import InvalidParameterError
-
     path = save(
         notebook("sigma: float = 1.0\nname: str = 'x'", "1", tags={0: ["parameters"]}), tmp_path / "in.ipynb"
     )
@@ -353,3 +354,102 @@ def test_wrong_parameters_are_refused_before_anything_is_written(tmp_path: Path)
         )
     assert set(caught.value.problems) == {"sigma", "sigam"}
     assert not (tmp_path / "out.ipynb").exists()
+
+
+MODEL = "from pydantic import BaseModel\nclass P(BaseModel):\n    sigma: float = 2.0\n    n: int = 1\n"
+MODE = (
+    'from enum import Enum\nclass Mode(Enum):\n    FAST = "fast"\n    SLOW = "slow"\nmode: Mode = Mode.FAST\n'
+)
+
+
+def shown(made: Any) -> str:
+    """Return what the last cell shows."""
+    return str(made.cells[-1].outputs[-1].data["text/plain"])
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "cell", "expected"),
+    [
+        (MODEL + "p = P()", {"sigma": 5}, "p, sigma", "(P(sigma=5.0, n=1), 5.0)"),
+        (MODEL, {"sigma": 5}, "sigma, n", "(5.0, 1)"),
+        (MODEL, {}, "sigma, n", "(2.0, 1)"),
+        (MODE, {"mode": "slow"}, "mode is Mode.SLOW", "True"),
+        ("size: tuple[int, int] = (1, 2)\nx: float = 1", {"size": [3, 4]}, "size, x", "((3, 4), 1.0)"),
+    ],
+)
+def test_values_are_set_as_a_sweep_sets_them(
+    declared: str, given: dict[str, Any], cell: str, expected: str, tmp_path: Path
+) -> None:
+    path = save(notebook("'first'", declared, cell, tags={1: ["parameters"]}), tmp_path / "in.ipynb")
+    made, error = run(path, tmp_path / "out.ipynb", parameters=given)
+    assert (error, shown(made)) == ("", expected)
+    template = load_template(path)
+    theirs = template.with_parameters(template.check(given))
+    assert [cell.source for cell in made.cells] == [cell.source for cell in theirs.cells]
+    assert made.cells[2].metadata.tags == ["injected-parameters"]
+    assert made.metadata.papermill.parameters == given
+
+
+def test_what_the_parameters_cell_sets_itself_is_not_set_again(tmp_path: Path) -> None:
+    path = save(notebook("x: float = 1.0", "x", tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    made, _ = run(path, tmp_path / "out.ipynb")
+    assert len(made.cells) == 2
+
+
+def test_an_injected_cell_that_was_edited_stays(tmp_path: Path) -> None:
+    path = save(notebook("x: float = 1.0", "x", tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    made, _ = run(path, tmp_path / "first.ipynb", parameters={"x": 2})
+    made.cells[1].source = "x = 7"
+    again, _ = run(save(made, tmp_path / "edited.ipynb"), tmp_path / "out.ipynb")
+    assert shown(again) == "7"
+
+
+@pytest.mark.parametrize("declared", ["# those of the algorithm", "gain = 2.0", None])
+def test_parameters_of_an_algorithm_are_checked_and_set(
+    declared: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = ("gain",) if declared is None else (declared, "gain")
+    made = notebook(*sources, tags={} if declared is None else {0: ["parameters"]})
+    made.metadata["workbench"] = {"algorithm": "invert@1"}
+    path = save(made, tmp_path / "in.ipynb")
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN), check=False)
+        assert shown(run(path, tmp_path / "out.ipynb", parameters={"gain": 3})[0]) == "3.0"
+        default = shown(run(path, tmp_path / "out.ipynb")[0])
+        assert default == ("2.0" if declared == "gain = 2.0" else "1.0")
+        with pytest.raises(InvalidParameterError, match="'gain' is 99"):
+            run(path, tmp_path / "none.ipynb", parameters={"gain": 99})
+    assert not (tmp_path / "none.ipynb").exists()
+
+
+def test_parameters_that_are_declared_wrong_are_refused(tmp_path: Path) -> None:
+    path = save(notebook("a: int = 1\na: int = 2", "a", tags={0: ["parameters"]}), tmp_path / "in.ipynb")
+    with pytest.raises(InvalidTemplateError, match="'a' is assigned twice"):
+        run(path, tmp_path / "out.ipynb", parameters={"a": 3})
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_parameters_in_another_language_are_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = tmp_path / "jupyter" / "kernels" / "ir"
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "R", "language": "R"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    made = notebook("a = 1", "a", tags={0: ["parameters"]})
+    made.metadata["kernelspec"] = {"name": "ir", "display_name": "R", "language": "R"}
+    made.metadata["language_info"] = {"name": "R"}
+    path = save(made, tmp_path / "in.ipynb")
+    done, error = run(path, tmp_path / "out.ipynb", kernel_name="ir", parameters={"a": 5})
+    assert (error, shown(done)) == ("", "5")
+    assert "Parameters in R are not read" in caplog.text
+    assert load_template(path).check({"a": 5}) == {"a": 5}
+
+
+def test_a_model_of_a_module_beside_the_notebook(tmp_path: Path) -> None:
+    (tmp_path / "blurs.py").write_text(MODEL)
+    made = notebook("from blurs import P\np = P()", "p.sigma", tags={0: ["parameters"]})
+    made.metadata["workbench"] = {"parameters": "P"}
+    path = save(made, tmp_path / "in.ipynb")
+    assert shown(run(path, tmp_path / "out.ipynb", cwd=tmp_path, parameters={"sigma": 5})[0]) == "5.0"

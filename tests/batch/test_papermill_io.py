@@ -85,8 +85,9 @@ def test_papermill_takes_urls_of_fsspec(
 
 
 def test_what_is_not_there_or_no_key_is_said_so(ws: workbench.Workspace, papermill_io: Any) -> None:
-    with pytest.raises(NotFoundError):
-        papermill_io.read("workbench://nothing.ipynb")
+    ws.templates.put(template(), "blur")
+    with pytest.raises(NotFoundError, match=r"no template 'blurr.ipynb' .* Did you mean 'blur.ipynb'"):
+        papermill_io.read("workbench://blurr.ipynb")
     with pytest.raises(InvalidNameError, match="could leave its collection"):
         papermill_io.write(nbformat.writes(template()), "workbench://../x.ipynb")
 

@@ -339,6 +339,51 @@ def test_the_first_of_two_tagged_cells_counts_and_it_must_be_code(
         load_template(tmp_path / "two.ipynb")
 
 
+MODULE = (
+    "import there_is_no_such_module\nclass P(BaseModel):\n    sigma: float = Field(2.0, ge=0)  # Width, px\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("named", "source", "variable", "local"),
+    [
+        ("blurs:P", "", "", "P"),
+        ("pack.blurs:P", "", "", "P"),
+        ("blurs:P", "from blurs import P as Q\nq = Q()", "q", "Q"),
+        ("P", "from blurs import P\np = P()", "p", "P"),
+    ],
+)
+def test_a_model_in_a_module_is_read_and_not_imported(
+    named: str, source: str, variable: str, local: str, template: Callable[..., Template], tmp_path: Path
+) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("raise RuntimeError")
+    (tmp_path / "pack" / "blurs.py").write_text(MODULE)
+    (tmp_path / "blurs.py").write_text(MODULE)
+    made = template(source, parameters=named)
+    assert made.check({}) == {"sigma": 2.0}
+    assert made.parameters["sigma"].unit == "px"
+    assert (made.cell.model_variable, made.cell.model) == (variable, local)
+
+
+def test_a_model_that_is_not_found_is_refused_with_a_way_out(
+    template: Callable[..., Template], tmp_path: Path
+) -> None:
+    (tmp_path / "blurs.py").write_text(MODULE)
+    with pytest.raises(InvalidTemplateError, match=r"'no_such_module'.* Write the class into"):
+        template("", parameters="no_such_module:P")
+    with pytest.raises(InvalidTemplateError, match=r"'blurs', which defines none of that name"):
+        template("", parameters="blurs:Other")
+
+
+def test_a_cell_in_ipythons_own_syntax_is_read() -> None:
+    findings = Findings()
+    cell = read_cell("sigma: float = 1.0  # Width, px\nfiles = !ls\n?print", findings)
+    assert findings.problems == []
+    assert [(spec.name, spec.unit) for spec in cell.specs] == [("sigma", "px"), ("files", "")]
+    assert cell.computed == {"files"}
+
+
 def test_a_template_crosses_processes(template: Callable[..., Template]) -> None:
     made = template(TYPED)
     made.check({})

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from papermill.engines import Engine, NBClientEngine
 from papermill.log import logger
+from papermill.translators import translate_parameters
 
-from workbench.errors import InvalidTemplateError
+from workbench.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -38,9 +39,13 @@ class WorkbenchEngine(Engine):  # type: ignore[misc]
         ------
         InvalidParameterError
             If a parameter is unknown, missing or wrong; ``problems`` has each. Nothing was started or written.
+        InvalidTemplateError
+            If the parameters are declared wrong.
+        UnsupportedError
+            If the kernel is not installed.
         """
-        check_parameters(nb)
-        return super().execute_notebook(nb, kernel_name, *arguments, **options)
+        checked = with_checked_parameters(nb, kernel_name)
+        return super().execute_notebook(checked, kernel_name, *arguments, **options)
 
     @classmethod
     def execute_managed_notebook(
@@ -92,36 +97,70 @@ class WorkbenchEngine(Engine):  # type: ignore[misc]
             )
 
 
-def check_parameters(notebook: NotebookNode) -> None:
-    """Refuse wrong parameters of a notebook into which papermill has put some.
+def with_checked_parameters(notebook: NotebookNode, kernel_name: str) -> NotebookNode:
+    """Refuse wrong parameters of a notebook into which papermill has put some, and set them as a sweep sets them.
 
-    A notebook without a cell tagged ``parameters`` declares none, so any are taken; so are those of a cell that cannot be read, for
-    papermill takes them.
+    papermill's cell stays where any value would do, or where someone has edited it. Otherwise it gets the source that a sweep
+    injects: checked values, the defaults, members of enums, the instance of a model. Without values there is such a cell only
+    where the defaults are a model's or an algorithm's, and not set by the parameters cell.
+
+    A notebook without a cell tagged ``parameters`` declares none, unless its metadata name an algorithm; so any are taken.
 
     Raises
     ------
     InvalidParameterError
         ``problems`` names each parameter.
+    InvalidTemplateError
+        If they are declared wrong.
+    UnsupportedError
+        If the kernel is not installed.
     """
-    tagged = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
-    values = notebook.metadata.get("papermill", {}).get("parameters", {})
-    if "parameters" not in tagged:
-        return
-    from workbench.batch.template import template_of
+    from workbench.batch.kernels import missing_kernel
+
+    source = str(notebook.metadata.get("papermill", {}).get("input_path") or "this notebook")
+    if missing := missing_kernel(kernel_name, source):
+        raise UnsupportedError(missing)
+    tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
+    if "parameters" not in tags and not notebook.metadata.get("workbench", {}).get("algorithm"):
+        return notebook
+    from workbench.batch.surroundings import current
+    from workbench.batch.template import INJECTED, tagged, template_of
 
     declared = copy.deepcopy(notebook)
-    declared.cells = [
-        cell for cell in declared.cells if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
-    if "kernelspec" in declared.metadata:  # which kernel there is and is chosen is asked by papermill itself
-        declared.metadata.kernelspec.name = "python3"
-    source = notebook.metadata.get("papermill", {}).get("input_path") or "this notebook"
-    try:
-        template = template_of(declared, str(source))
-    except InvalidTemplateError as error:
-        logger.warning("Parameters are not checked: %s", error)
-        return
-    template.check(values)
+    declared.cells = [cell for cell in declared.cells if INJECTED not in cell.metadata.get("tags", [])]
+    if "kernelspec" in declared.metadata:  # papermill's may be another one
+        declared.metadata.kernelspec.name = kernel_name
+    template = template_of(declared, source, algorithms=lambda: current().algorithms)
+    if template.cell.is_unread:
+        logger.warning("; ".join(template.warnings))
+    values = notebook.metadata.get("papermill", {}).get("parameters", {})
+    checked = template.check(values)
+    at = tagged(notebook, INJECTED)
+    if template.is_plain or (at is None and template.sets_defaults):
+        return notebook
+    if at is None:
+        return _with_cell(notebook, template.injected_source(checked))
+    if notebook.cells[at].source == translate_parameters(
+        kernel_name, template.language, values, "Parameters"
+    ):
+        notebook.cells[at].source = template.injected_source(checked)
+    return notebook
+
+
+def _with_cell(notebook: NotebookNode, source: str) -> NotebookNode:
+    """Return a notebook with a cell where papermill would inject one."""
+    from nbformat import v4
+
+    from workbench.batch.template import INJECTED, PARAMETERS, tagged
+
+    notebook = v4.upgrade(notebook) or notebook
+    cell = v4.new_code_cell(source=source, metadata={"tags": [INJECTED]})
+    codes = [each for each in notebook.cells if each.cell_type == "code"]
+    if codes and all(each.metadata.get("jupyter", {}).get("source_hidden") for each in codes):  # a report
+        cell.metadata["jupyter"] = {"source_hidden": True}
+    declared = tagged(notebook, PARAMETERS)
+    notebook.cells.insert(0 if declared is None else declared + 1, cell)
+    return notebook
 
 
 class _Execution:
@@ -249,6 +288,9 @@ class _Execution:
         index = max(self._index, 0)
         cell = self._cells[index]
         if cell.cell_type == "code":
+            if cell.execution_count is None:  # papermill names the cell by it
+                counts = [each.get("execution_count") or 0 for each in self._cells[:index]]
+                cell.execution_count = max(counts, default=0) + 1
             add_error(cell, CellError(index, "error", name, text))
         self._man.cell_exception(cell, cell_index=index)
         self._close()

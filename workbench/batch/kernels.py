@@ -7,12 +7,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.batch.cells import why_kernel
+from workbench.errors import did_you_mean
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 #: Names that mean the interpreter of whoever asks.
 _OURS = ("", "python3", "python", "workbench-warm")
+
+
+def missing_kernel(name: str, source: str) -> str:
+    """Return what to say of a notebook whose kernel is not installed here; empty if it is, or if the cells need none."""
+    if name in _OURS:
+        return ""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    known = sorted(KernelSpecManager().find_kernel_specs())
+    if name in known:
+        return ""
+    return (
+        f"{source} is for the kernel {name!r}, which is not installed here."
+        f"{did_you_mean(name, known)} Installed: {', '.join(known) or 'none'}. "
+        "Choose one of them in the notebook, or install that kernel."
+    )
 
 
 def why_other_kernel(notebook: NotebookNode, kernel_name: str = "") -> str:

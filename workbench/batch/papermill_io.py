@@ -23,11 +23,11 @@ class WorkbenchHandler:
         Raises
         ------
         NotFoundError
-            If it is not in the workspace.
+            If it is not in the workspace; with near names.
         """
-        from workbench.batch.places import read_text
+        from workbench.batch.surroundings import current
 
-        return read_text(path, _store())
+        return current().templates.read(path)
 
     @staticmethod
     def write(buf: str, path: str) -> str:

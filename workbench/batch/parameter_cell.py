@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
+import re
+import sys
 import tokenize
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 from pydantic.fields import FieldInfo
@@ -28,7 +33,8 @@ class ParameterCell:
 
     ``computed`` names the parameters whose default only the cell itself knows (``folder = os.getcwd()``): they need no value,
     and without one the cell's own stands. ``model_variable`` is what the cell calls an instance of its pydantic model;
-    ``enums`` names the class of each parameter that is a member of an enum in the cell.
+    ``enums`` names the class of each parameter that is a member of an enum in the cell. ``is_unread``: it may declare more, in
+    a language that is not read here.
     """
 
     specs: list[ParameterSpec] = field(default_factory=list)
@@ -36,9 +42,10 @@ class ParameterCell:
     model: str = ""
     model_variable: str = ""
     enums: dict[str, str] = field(default_factory=dict)
+    is_unread: bool = False
 
 
-def read_cell(source: str, findings: Findings, model: str = "") -> ParameterCell:
+def read_cell(source: str, findings: Findings, model: str = "", folder: str = "") -> ParameterCell:
     """Return what the source of a parameters cell declares; what is wrong goes to ``findings``.
 
     Parameters
@@ -47,10 +54,14 @@ def read_cell(source: str, findings: Findings, model: str = "") -> ParameterCell
         Python: ``sigma: float = 2.0  # Width of the blur, px, 0..10`` on lines of their own, or a pydantic model.
     findings : Findings
     model : str
-        The class that declares the parameters; default: the one class in the cell that derives from ``BaseModel``.
+        The class that declares the parameters; default: the one class in the cell that derives from ``BaseModel``. One that the
+        cell imports, or ``module:Class``, is read in the source of its module.
+    folder : str
+        Where the notebook lies: its modules may lie there too.
     """
     try:
-        tree = ast.parse(_without_magics(source))
+        source = _without_magics(source)
+        tree = ast.parse(source)
     except SyntaxError as error:
         findings.problem(
             f"The parameters cell is not Python: {error.msg}, line {error.lineno}: {(error.text or '').strip()!r}."
@@ -63,12 +74,15 @@ def read_cell(source: str, findings: Findings, model: str = "") -> ParameterCell
         return ParameterCell()
     enums = _enums(tree)
     models = [n for n in tree.body if isinstance(n, ast.ClassDef) and _bases(n) & {"BaseModel", model}]
+    module, name = _imported(tree, model)
+    if module:
+        return _read_imported(module, name, tree, folder, findings)
     if model:
         models = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == model]
         if not models:
             findings.problem(
                 f"The metadata name {model!r} as the class of the parameters, and the parameters cell has none. "
-                "Define it there, or take workbench.parameters out of the notebook's metadata."
+                f"Define it there, import it there (from mymodule import {model}), or take workbench.parameters out of the notebook's metadata."
             )
             return ParameterCell()
     if len(models) > 1:
@@ -85,6 +99,63 @@ def read_cell(source: str, findings: Findings, model: str = "") -> ParameterCell
         return ParameterCell(specs, frozenset(reader.computed), models[0].name, variable)
     specs = reader.read(tree.body, in_model=False)
     return ParameterCell(specs, frozenset(reader.computed), enums=reader.members)
+
+
+def _imported(tree: ast.Module, model: str) -> tuple[str, str]:
+    """Return the module that has the class of the parameters, and its name there; empty for one that is not imported."""
+    if ":" in model:
+        module, _, name = model.partition(":")
+        return module, name
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                if model and model == (alias.asname or alias.name):
+                    return node.module, alias.name
+    return "", ""
+
+
+def _read_imported(
+    module: str, name: str, tree: ast.Module, folder: str, findings: Findings
+) -> ParameterCell:
+    """Return the parameters of a class in a module; the module is read, and not imported."""
+    source = _module_source(module, folder)
+    if source is None:
+        findings.problem(
+            f"The parameters are those of the class {name!r} in the module {module!r}, and no source of that module is beside the "
+            "notebook or among what Python imports here. Write the class into the parameters cell."
+        )
+        return ParameterCell()
+    cell = ParameterCell()
+    if re.search(rf"^class {re.escape(name)}\b", source, re.MULTILINE):
+        cell = read_cell(source, findings, name)
+    else:
+        findings.problem(
+            f"The parameters are those of the class {name!r} in the module {module!r}, which defines none of that name. Name the "
+            "module that does, or write the class into the parameters cell."
+        )
+    names = (
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+        if alias.name == name
+    )
+    local = next(names, name)
+    return replace(cell, model=local, model_variable=_variable_of(tree, local))
+
+
+def _module_source(module: str, folder: str) -> str | None:
+    """Return the source of a module that lies in a folder or where Python looks; packages above it are not executed."""
+    places = [*([folder] if folder else []), str(Path.cwd()), *sys.path]
+    spec = None
+    for part in module.split("."):
+        spec = PathFinder.find_spec(part, places)
+        if spec is None:
+            return None
+        places = list(spec.submodule_search_locations or ())
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin).read_text(encoding="utf-8", errors="replace")
 
 
 class _Reader:
@@ -254,7 +325,7 @@ def _variable_of(tree: ast.Module, model: str) -> str:
 def _comments(source: str) -> dict[int, str]:
     """Return the comment at the end of each line that has one."""
     try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(_without_magics(source)).readline))
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (tokenize.TokenError, SyntaxError):
         return {}
     return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
@@ -263,4 +334,14 @@ def _comments(source: str) -> dict[int, str]:
 def _without_magics(source: str) -> str:
     """Return the source with the lines of magics and shell commands made comments: they keep their line numbers."""
     lines = source.split("\n")
-    return "\n".join(f"# {line}" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+    plain = "\n".join(f"# {line}" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+    try:
+        ast.parse(plain)
+    except SyntaxError:
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        with contextlib.suppress(SyntaxError):  # files = !ls is Python for IPython
+            made = str(TransformerManager().transform_cell(plain))
+            ast.parse(made)
+            return made
+    return plain

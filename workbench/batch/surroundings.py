@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
+    from workbench.algorithms import Algorithms
+    from workbench.batch.templates import Templates
     from workbench.library import Datasets
     from workbench.storage.store import Store
 
@@ -24,6 +26,12 @@ class Surroundings(Protocol):
 
     @property
     def datasets(self) -> Datasets: ...
+
+    @property
+    def algorithms(self) -> Algorithms: ...
+
+    @property
+    def templates(self) -> Templates: ...
 
 
 def current() -> Surroundings:

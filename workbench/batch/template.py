@@ -16,7 +16,7 @@ from workbench.algorithms.parameters import Parameters
 from workbench.batch.parameter_cell import ParameterCell, read_cell
 from workbench.batch.places import is_url, read_text
 from workbench.batch.python_cell import parameters_source, python_literal
-from workbench.errors import InvalidTemplateError, UnsupportedError, WorkbenchError, did_you_mean
+from workbench.errors import InvalidTemplateError, UnsupportedError, WorkbenchError
 from workbench.models import ParameterSpec
 from workbench.storage.store import Store
 
@@ -65,10 +65,21 @@ class Template:
     cell: ParameterCell = field(default_factory=ParameterCell, repr=False)
     has_place: bool = True
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether any value will do for each parameter, as for papermill: no types, no model, no algorithm."""
+        return self.sets_defaults and all(spec.type == "any" for spec in self.parameters.specs)
+
+    @property
+    def sets_defaults(self) -> bool:
+        """Whether the parameters cell itself sets each parameter that has a default; a model's or an algorithm's it does not."""
+        return not self.cell.model and not self.notebook.metadata.get("workbench", {}).get("algorithm")
+
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of a run: checked, in their exact types, with the defaults filled in.
 
-        A parameter whose default the cell computes is left out where no value is given.
+        A parameter whose default the cell computes is left out where no value is given. Where the cell could not be read, what
+        it may declare is taken as it is.
 
         Raises
         ------
@@ -87,7 +98,8 @@ class Template:
             )
         if self._missing_kernel:
             raise UnsupportedError(self._missing_kernel)
-        checked = self.parameters.validate(values)
+        unread = {k: v for k, v in values.items() if self.cell.is_unread and k not in self.parameters}
+        checked = self.parameters.validate({k: v for k, v in values.items() if k not in unread}) | unread
         return {k: v for k, v in checked.items() if v is not None or k not in self.cell.computed}
 
     def with_parameters(self, values: Mapping[str, Any]) -> NotebookNode:
@@ -105,19 +117,18 @@ class Template:
         from nbformat import v4
 
         notebook = with_papermill_metadata(self.notebook)
-        cell = v4.new_code_cell(source=self._injected_source(values), metadata={"tags": [INJECTED]})
-        cells = list(notebook.cells)
-        earlier = _tagged(notebook, INJECTED)
+        cell = v4.new_code_cell(source=self.injected_source(values), metadata={"tags": [INJECTED]})
+        earlier = tagged(notebook, INJECTED)
         if earlier is not None:
-            cells[earlier] = cell
+            notebook.cells[earlier] = cell
         else:
-            declared = _tagged(notebook, PARAMETERS)
-            cells.insert(0 if declared is None else declared + 1, cell)
-        notebook.cells = cells
+            declared = tagged(notebook, PARAMETERS)
+            notebook.cells.insert(0 if declared is None else declared + 1, cell)
         notebook.metadata.papermill["parameters"] = json.loads(json.dumps(dict(values), default=str))
         return notebook
 
-    def _injected_source(self, values: Mapping[str, Any]) -> str:
+    def injected_source(self, values: Mapping[str, Any]) -> str:
+        """Return the source of the cell that sets checked values."""
         if self.language != "python":
             from papermill.translators import translate_parameters
 
@@ -132,18 +143,9 @@ class Template:
     @cached_property
     def _missing_kernel(self) -> str:
         """Return what to say of a kernel that is not installed; empty if it is."""
-        if self.kernel in {"", "python3"}:  # comes with ipykernel, and the cells of such a notebook need none
-            return ""
-        from jupyter_client.kernelspec import KernelSpecManager
+        from workbench.batch.kernels import missing_kernel
 
-        known = sorted(KernelSpecManager().find_kernel_specs())
-        if self.kernel in known:
-            return ""
-        return (
-            f"{self.source} is for the kernel {self.kernel!r}, which is not installed here."
-            f"{did_you_mean(self.kernel, known)} Installed: {', '.join(known) or 'none'}. "
-            "Choose one of them in the notebook, or install that kernel."
-        )
+        return missing_kernel(self.kernel, self.source)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Template) and (self.digest, self.name) == (other.digest, other.name)
@@ -237,11 +239,11 @@ def template_of(notebook: NotebookNode, source: str, *, algorithms: AlgorithmsOf
     ours = notebook.metadata.get("workbench", {})
     findings = Findings()
     cell = ParameterCell()
-    at = _tagged(notebook, PARAMETERS)
+    at = tagged(notebook, PARAMETERS)
     if at is not None:
-        tagged = [i for i, c in enumerate(notebook.cells) if PARAMETERS in c.metadata.get("tags", [])]
-        if len(tagged) > 1:
-            numbers = ", ".join(str(i + 1) for i in tagged)
+        several = [i for i, c in enumerate(notebook.cells) if PARAMETERS in c.metadata.get("tags", [])]
+        if len(several) > 1:
+            numbers = ", ".join(str(i + 1) for i in several)
             findings.warn(
                 f"Cells {numbers} are tagged 'parameters'; the first one declares them, as for papermill."
             )
@@ -250,9 +252,10 @@ def template_of(notebook: NotebookNode, source: str, *, algorithms: AlgorithmsOf
                 f"The cell tagged 'parameters' (cell {at + 1}) is {notebook.cells[at].cell_type}. Make it a code cell."
             )
         elif language == "python":
-            cell = read_cell(notebook.cells[at].source, findings, str(ours.get("parameters", "")))
+            beside = "" if is_url(source) else str(Path(source).parent)
+            cell = read_cell(notebook.cells[at].source, findings, str(ours.get("parameters", "")), beside)
         else:
-            cell = _inspected(notebook, at, spec.get("name", ""), language)
+            cell = _inspected(notebook, at, spec.get("name", ""), language, findings)
     if findings.problems:
         listed = "".join(f"\n- {problem}" for problem in findings.problems)
         raise InvalidTemplateError(
@@ -273,7 +276,7 @@ def template_of(notebook: NotebookNode, source: str, *, algorithms: AlgorithmsOf
         warnings=tuple(findings.warnings),
         description=_description(notebook),
         cell=cell,
-        has_place=at is not None or _tagged(notebook, INJECTED) is not None or bool(ours.get("algorithm")),
+        has_place=at is not None or tagged(notebook, INJECTED) is not None or bool(ours.get("algorithm")),
     )
 
 
@@ -342,20 +345,28 @@ def _with_algorithm(
     return list(own.values())
 
 
-def _inspected(notebook: NotebookNode, at: int, kernel: str, language: str) -> ParameterCell:
+def _inspected(
+    notebook: NotebookNode, at: int, kernel: str, language: str, findings: Findings
+) -> ParameterCell:
     """Return what papermill finds in the cell of another language: names and help, of any type."""
     from papermill.exceptions import PapermillException
     from papermill.translators import papermill_translators
 
     try:
         found = papermill_translators.find_translator(kernel, language).inspect(notebook.cells[at])
-    except (PapermillException, NotImplementedError):
-        found = []
+    except NotImplementedError:
+        findings.warn(
+            f"Parameters in {language} are not read, so names and values are not checked before a run."
+        )
+        return ParameterCell(is_unread=True)
+    except PapermillException:
+        findings.warn(f"papermill writes no parameters in {language}, so there are none.")
+        return ParameterCell()
     specs = [ParameterSpec(name=p.name, type="any", description=p.help, optional=True) for p in found]
     return ParameterCell(specs, frozenset(spec.name for spec in specs))
 
 
-def _tagged(notebook: NotebookNode, tag: str) -> int | None:
+def tagged(notebook: NotebookNode, tag: str) -> int | None:
     """Return the position of the first cell with this tag."""
     return next((i for i, c in enumerate(notebook.cells) if tag in c.metadata.get("tags", [])), None)
 

@@ -73,6 +73,20 @@ class Templates:
         except NotFoundError as error:
             raise self._not_found(name) from error
 
+    def read(self, name: str) -> str:
+        """Return the text of a notebook, be it a template or what became of one.
+
+        Raises
+        ------
+        NotFoundError
+            With near names.
+        """
+        place = SCHEME + key_of(name)
+        try:
+            return read_text(place, self._store)
+        except NotFoundError as error:
+            raise self._not_found(name) from error
+
     def load(self, ref: str | os.PathLike[str] | Template) -> Template:
         """Return the template that a path, a URL, or the name of one in the workspace means."""
         if (
