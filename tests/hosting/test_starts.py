@@ -134,6 +134,21 @@ def test_a_worker_whose_last_word_is_ready_gets_no_run(
             end.close()
 
 
+def test_the_end_of_another_run_does_not_end_the_one_that_a_worker_has(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        host = Host(listener, tmp_path / "none.sock", NoGuard())
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            worker = WorkerHandle(None, ours, time.monotonic(), run_id="has")
+            end = {"event": "done", "run": "other", "failed": False, "unkept": False, "body": b"{}"}
+            host._hear(worker, end)
+            assert worker.run_id == "has"
+            host._hear(worker, {**end, "run": "has"})
+            assert worker.run_id is None
+        for end_of_pipe in (host._loop._wake_in, host._loop._wake_out):
+            end_of_pipe.close()
+
+
 def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_path: Path) -> None:
     noop = write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic")
     hosts = []

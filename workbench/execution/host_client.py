@@ -230,13 +230,21 @@ class HostClient:
         -------
         dict
             ``stopping`` is False if it has runs and was not forced; ``active`` is their number.
+
+        Raises
+        ------
+        StorageError
+            If it was told to end and is still there.
         """
         if not self.connect(start=False):
             return None
         pid, started = self.host_pid, self.host_started
         answer = self.ask("stop", force=force)
-        if answer["stopping"]:
-            wait_gone(pid, started, socket.gethostname(), ANSWER_S)
+        if answer["stopping"] and not wait_gone(pid, started, socket.gethostname(), ANSWER_S):
+            raise StorageError(
+                f"The run host of {self._url}, process {pid}, was told to end and is still there after {ANSWER_S:g} s. "
+                f"End it: kill {pid}. See {self.address.log}."
+            )
         return answer
 
     def close(self) -> None:
