@@ -16,6 +16,7 @@ import pytest
 from algorithm_folders import NOOP, write_algorithm
 
 import workbench
+from workbench.errors import StorageError
 from workbench.execution.slots import Needs
 from workbench.execution.wire import encode
 from workbench.hosting import crew
@@ -160,3 +161,18 @@ def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_pa
             hosts.append(ws.executor("process").client.status()["pid"])
         shutil.rmtree(tmp_path / "again")
     assert hosts[0] != hosts[1]
+
+
+def test_a_kernel_that_is_older_than_what_is_installed_is_to_be_restarted(
+    ws: workbench.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        monkeypatch.context() as old,
+        pytest.raises(StorageError, match=r"kernel has workbench 0\.0\.1 loaded") as caught,
+    ):
+        old.setattr("workbench.execution.host_client.__version__", "0.0.1")
+        ws.run("noop", executor="process")
+    assert f"{workbench.__version__} was installed since" in str(caught.value)
+    assert "Restart the kernel." in str(caught.value)
+    with workbench.open(ws.url) as restarted:
+        assert restarted.run("noop", executor="process").status == "COMPLETED"

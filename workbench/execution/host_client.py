@@ -66,6 +66,7 @@ class HostClient:
         self._reader: threading.Thread | None = None
         self.host_pid: int | None = None
         self.host_started: float | None = None
+        self._refused_by: str | None = None  # the version of a host that took us for one of another version
 
     @property
     def address(self) -> HostAddress:
@@ -80,7 +81,7 @@ class HostClient:
         Raises
         ------
         StorageError
-            If a host cannot be started, with what it said.
+            If a host cannot be started, with what it said; or if it is of another version than what this process has imported.
         """
         with self._lock:
             if self._pid != os.getpid():  # a fork of the process that was connected
@@ -98,6 +99,12 @@ class HostClient:
                 self._start()
                 if self._dial():
                     return True
+            if self._refused_by is not None:
+                found = "a changed one" if self._refused_by == __version__ else self._refused_by
+                raise StorageError(
+                    f"This kernel has workbench {__version__} loaded, and {found} was installed since: the run host of "
+                    f"{self._url}, started from what is installed, takes no runs from it. Restart the kernel."
+                )
             raise StorageError(
                 f"The run host of {self._url} was started and does not answer at {self.address.socket}. "
                 f"See {self.address.log}."
@@ -263,6 +270,8 @@ class HostClient:
     # -- connecting
 
     def _dial(self) -> bool:
+        """Connect to the host that is there; return False if none is, or one of another version."""
+        self._refused_by = None
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(self.address.socket))
@@ -290,6 +299,8 @@ class HostClient:
         if not messages or not messages[0].get("welcome"):
             # a host of another version: it was told to end after its work, and has left the address
             connection.close()
+            if messages:
+                self._refused_by = messages[0]["version"]
             return False
         self.host_pid, self.host_started = messages[0]["pid"], messages[0]["started"]
         self._connection = connection
