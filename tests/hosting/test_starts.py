@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -166,13 +168,52 @@ def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_pa
 def test_a_kernel_that_is_older_than_what_is_installed_is_to_be_restarted(
     ws: workbench.Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (
-        monkeypatch.context() as old,
-        pytest.raises(StorageError, match=r"kernel has workbench 0\.0\.1 loaded") as caught,
-    ):
+    with monkeypatch.context() as old:
         old.setattr("workbench.execution.host_client.__version__", "0.0.1")
-        ws.run("noop", executor="process")
+        with pytest.raises(StorageError, match=r"kernel has workbench 0\.0\.1 loaded") as caught:
+            ws.run("noop", executor="process")
     assert f"{workbench.__version__} was installed since" in str(caught.value)
     assert "Restart the kernel." in str(caught.value)
     with workbench.open(ws.url) as restarted:
         assert restarted.run("noop", executor="process").status == "COMPLETED"
+
+
+RUN = """
+import sys, workbench
+with workbench.open(sys.argv[1]) as ws:
+    assert ws.run("noop", executor="process", reuse="never").status == "COMPLETED"
+    print(ws.executor("process").client.host_pid)
+"""
+
+
+def test_an_environment_has_one_host_by_whatever_name_its_interpreter_is_called(
+    ws: workbench.Workspace,
+) -> None:
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+    other = Path(sys.executable).with_name("python" if Path(sys.executable).name != "python" else "python3")
+    if not other.exists():
+        pytest.skip(f"this environment has no {other.name}")
+    pids = [
+        int(subprocess.run([python, "-c", RUN, ws.url], check=True, capture_output=True).stdout)
+        for python in (sys.executable, other)
+    ]
+    assert pids == [ws.executor("process").client.host_pid] * 2
+
+
+def test_environments_of_one_interpreter_have_hosts_of_their_own(tmp_path: Path) -> None:
+    addresses = set()
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / name)], check=True)
+        code = (
+            f"import sys; sys.path[:0] = {sys.path!r}\n"
+            "from workbench.execution.host_address import address_of\n"
+            "from workbench.settings import Settings\n"
+            "print(address_of(Settings(), '/ws').name)"
+        )
+        for python in ("python", "python3"):
+            done = subprocess.run(
+                [tmp_path / name / "bin" / python, "-c", code], check=True, capture_output=True, text=True
+            )
+            addresses.add((name, done.stdout.strip()))
+    assert len(addresses) == 2
+    assert len({address for _, address in addresses}) == 2

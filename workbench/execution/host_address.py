@@ -1,6 +1,6 @@
 """Where the run host of a workspace is found: a private folder with a socket, a lock and a log.
 
-One host per user, workspace and interpreter, since workers import what this interpreter imports.
+One host per user, workspace and environment of Python, since workers import what this one imports.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class HostAddress:
     folder : Path
         Readable by its owner only.
     name : str
-        Digest of workspace and interpreter.
+        Digest of workspace and environment of Python.
     """
 
     folder: Path
@@ -67,7 +67,9 @@ def address_of(settings: Settings, url: str) -> HostAddress:
     """
     from blake3 import blake3
 
-    identity = "\0".join([url, settings.catalog or "", sys.prefix, sys.executable])
+    # the environment, by whatever name its interpreter is called; several have one interpreter at the end of their links
+    environment = [str(Path(sys.prefix).resolve()), str(Path(sys.executable).resolve())]
+    identity = "\0".join([url, settings.catalog or "", *environment])
     return HostAddress(private_folder(settings.host_folder), blake3(identity.encode()).hexdigest()[:16])
 
 
