@@ -19,6 +19,7 @@ from algorithm_folders import NOOP, write_algorithm
 
 import workbench
 from workbench.errors import StorageError
+from workbench.execution.process_identity import is_gone
 from workbench.execution.slots import Needs
 from workbench.execution.wire import encode
 from workbench.hosting import crew
@@ -217,3 +218,41 @@ def test_environments_of_one_interpreter_have_hosts_of_their_own(tmp_path: Path)
             addresses.add((name, done.stdout.strip()))
     assert len(addresses) == 2
     assert len({address for _, address in addresses}) == 2
+
+
+def test_a_host_that_is_stopped_is_named_and_gets_no_second_one_beside_it(
+    ws: workbench.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+    client = ws.executor("process").client
+    pid = client.host_pid
+    assert pid is not None
+    with monkeypatch.context() as patient, workbench.open(ws.url) as other:
+        patient.setattr("workbench.execution.host_client.ANSWER_S", 1.0)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for ask in (lambda: other.run("noop", executor="process", reuse="never"), client.status):
+                with pytest.raises(StorageError, match=rf"process {pid}, is there .* kill -CONT {pid}"):
+                    ask()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    with workbench.open(ws.url) as other:
+        assert other.run("noop", executor="process", reuse="never").status == "COMPLETED"
+        assert other.executor("process").client.host_pid == pid
+
+
+def test_a_host_that_is_stopped_is_ended_by_force(
+    ws: workbench.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+    pid = ws.executor("process").client.host_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with monkeypatch.context() as patient, workbench.open(ws.url) as other:
+        patient.setattr("workbench.execution.host_client.ANSWER_S", 3.0)
+        with pytest.raises(StorageError, match="workbench host stop --force"):
+            other.executor("process").client.stop()
+        assert other.executor("process").client.stop(force=True) == {"stopping": True, "active": 0}
+        assert is_gone(pid, None, socket.gethostname())
+    with workbench.open(ws.url) as other:
+        assert other.run("noop", executor="process", reuse="never").status == "COMPLETED"
