@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -17,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from algorithm_folders import GAIN, INVERT, NOOP, generic, write_algorithm
-from hosts import processes
+from hosts import processes, stop_hosts
 
 import workbench
 from workbench.errors import (
@@ -413,7 +414,30 @@ def test_a_workspace_in_memory_names_the_folder_to_use(memory_url: str, folders:
         ws.run(folders["noop"], executor="process")
 
 
-def test_a_folder_that_others_can_read_is_closed_or_refused(place: Path, tmp_path: Path) -> None:
+def test_a_folder_that_others_use_stays_as_it_is_and_gets_a_private_one(
+    place: Path, folders: dict[str, Path]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="wb") as name:
+        shared, ours = Path(name), Path(name) / f"workbench-{os.getuid()}"
+        shared.chmod(0o1777)
+        with workbench.open(place / "shared", host_folder=name) as ws:
+            assert ws.executor("process").client.status() is None  # looking changes nothing either
+            assert shared.stat().st_mode & 0o7777 == 0o1777
+            assert ws.run(folders["noop"], executor="process").status == "COMPLETED"
+            assert ws.executor("process").client.address.folder == ours
+        assert shared.stat().st_mode & 0o7777 == 0o1777
+        assert [path.name for path in shared.iterdir()] == [ours.name]
+        assert ours.stat().st_mode & 0o7777 == 0o700
+        stop_hosts(ours)
+        ours.chmod(0o755)
+        with (
+            workbench.open(place / "shared", host_folder=name) as ws,
+            pytest.raises(StorageError, match="not a private folder of yours"),
+        ):
+            ws.run(folders["noop"], executor="process")
+
+
+def test_a_folder_with_too_long_a_path_is_refused(place: Path, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     with (
         workbench.open(place / "ws", host_folder=str(long)) as ws,

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ import pytest
 from algorithm_folders import NOOP, write_algorithm
 
 import workbench
+from workbench.errors import StorageError
+from workbench.execution.process_identity import is_gone
 from workbench.execution.slots import Needs
 from workbench.execution.wire import encode
 from workbench.hosting import crew
@@ -134,6 +138,21 @@ def test_a_worker_whose_last_word_is_ready_gets_no_run(
             end.close()
 
 
+def test_the_end_of_another_run_does_not_end_the_one_that_a_worker_has(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        host = Host(listener, tmp_path / "none.sock", NoGuard())
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            worker = WorkerHandle(None, ours, time.monotonic(), run_id="has")
+            end = {"event": "done", "run": "other", "failed": False, "unkept": False, "body": b"{}"}
+            host._hear(worker, end)
+            assert worker.run_id == "has"
+            host._hear(worker, {**end, "run": "has"})
+            assert worker.run_id is None
+        for end_of_pipe in (host._loop._wake_in, host._loop._wake_out):
+            end_of_pipe.close()
+
+
 def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_path: Path) -> None:
     noop = write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic")
     hosts = []
@@ -145,3 +164,95 @@ def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_pa
             hosts.append(ws.executor("process").client.status()["pid"])
         shutil.rmtree(tmp_path / "again")
     assert hosts[0] != hosts[1]
+
+
+def test_a_kernel_that_is_older_than_what_is_installed_is_to_be_restarted(
+    ws: workbench.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as old:
+        old.setattr("workbench.execution.host_client.__version__", "0.0.1")
+        with pytest.raises(StorageError, match=r"kernel has workbench 0\.0\.1 loaded") as caught:
+            ws.run("noop", executor="process")
+    assert f"{workbench.__version__} was installed since" in str(caught.value)
+    assert "Restart the kernel." in str(caught.value)
+    with workbench.open(ws.url) as restarted:
+        assert restarted.run("noop", executor="process").status == "COMPLETED"
+
+
+RUN = """
+import sys, workbench
+with workbench.open(sys.argv[1]) as ws:
+    assert ws.run("noop", executor="process", reuse="never").status == "COMPLETED"
+    print(ws.executor("process").client.host_pid)
+"""
+
+
+def test_an_environment_has_one_host_by_whatever_name_its_interpreter_is_called(
+    ws: workbench.Workspace,
+) -> None:
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+    other = Path(sys.executable).with_name("python" if Path(sys.executable).name != "python" else "python3")
+    if not other.exists():
+        pytest.skip(f"this environment has no {other.name}")
+    pids = [
+        int(subprocess.run([python, "-c", RUN, ws.url], check=True, capture_output=True).stdout)
+        for python in (sys.executable, other)
+    ]
+    assert pids == [ws.executor("process").client.host_pid] * 2
+
+
+def test_environments_of_one_interpreter_have_hosts_of_their_own(tmp_path: Path) -> None:
+    addresses = set()
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / name)], check=True)
+        code = (
+            f"import sys; sys.path[:0] = {sys.path!r}\n"
+            "from workbench.execution.host_address import address_of\n"
+            "from workbench.settings import Settings\n"
+            "print(address_of(Settings(), '/ws').name)"
+        )
+        for python in ("python", "python3"):
+            done = subprocess.run(
+                [tmp_path / name / "bin" / python, "-c", code], check=True, capture_output=True, text=True
+            )
+            addresses.add((name, done.stdout.strip()))
+    assert len(addresses) == 2
+    assert len({address for _, address in addresses}) == 2
+
+
+def test_a_host_that_is_stopped_is_named_and_gets_no_second_one_beside_it(
+    ws: workbench.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+    client = ws.executor("process").client
+    pid = client.host_pid
+    assert pid is not None
+    with monkeypatch.context() as patient, workbench.open(ws.url) as other:
+        patient.setattr("workbench.execution.host_client.ANSWER_S", 1.0)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for ask in (lambda: other.run("noop", executor="process", reuse="never"), client.status):
+                with pytest.raises(StorageError, match=rf"process {pid}, is there .* kill -CONT {pid}"):
+                    ask()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    with workbench.open(ws.url) as other:
+        assert other.run("noop", executor="process", reuse="never").status == "COMPLETED"
+        assert other.executor("process").client.host_pid == pid
+
+
+def test_a_host_that_is_stopped_is_ended_by_force(
+    ws: workbench.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ws.run("noop", executor="process").status == "COMPLETED"
+    pid = ws.executor("process").client.host_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with monkeypatch.context() as patient, workbench.open(ws.url) as other:
+        patient.setattr("workbench.execution.host_client.ANSWER_S", 3.0)
+        with pytest.raises(StorageError, match="workbench host stop --force"):
+            other.executor("process").client.stop()
+        assert other.executor("process").client.stop(force=True) == {"stopping": True, "active": 0}
+        assert is_gone(pid, None, socket.gethostname())
+    with workbench.open(ws.url) as other:
+        assert other.run("noop", executor="process", reuse="never").status == "COMPLETED"

@@ -1,6 +1,6 @@
 """Where the run host of a workspace is found: a private folder with a socket, a lock and a log.
 
-One host per user, workspace and interpreter, since workers import what this interpreter imports.
+One host per user, workspace and environment of Python, since workers import what this one imports.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class HostAddress:
     folder : Path
         Readable by its owner only.
     name : str
-        Digest of workspace and interpreter.
+        Digest of workspace and environment of Python.
     """
 
     folder: Path
@@ -67,7 +67,9 @@ def address_of(settings: Settings, url: str) -> HostAddress:
     """
     from blake3 import blake3
 
-    identity = "\0".join([url, settings.catalog or "", sys.prefix, sys.executable])
+    # the environment, by whatever name its interpreter is called; several have one interpreter at the end of their links
+    environment = [str(Path(sys.prefix).resolve()), str(Path(sys.executable).resolve())]
+    identity = "\0".join([url, settings.catalog or "", *environment])
     return HostAddress(private_folder(settings.host_folder), blake3(identity.encode()).hexdigest()[:16])
 
 
@@ -82,7 +84,10 @@ def made_at(url: str | None) -> str | None:
 
 
 def private_folder(chosen: str | None = None) -> Path:
-    """Return the folder of this user's hosts, made if need be, with rights for nobody else."""
+    """Return the folder of this user's hosts, made if need be, with rights for nobody else.
+
+    A folder that is there and open to others, as ``/tmp``, stays as it is and gets one of ours in it.
+    """
     runtime = Path(f"/run/user/{os.getuid()}")
     if chosen:
         folder = Path(chosen).expanduser()
@@ -92,16 +97,16 @@ def private_folder(chosen: str | None = None) -> Path:
         folder = Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-        if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode) and found.st_mode & 0o077:
-            folder.chmod(0o700)
-            found = folder.lstat()
+        if not _is_private(folder) and (chosen or folder.lstat().st_uid == os.getuid()):
+            folder = folder / f"workbench-{os.getuid()}"
+            folder.mkdir(mode=0o700, exist_ok=True)
+        is_private = _is_private(folder)
     except OSError as error:
         raise StorageError(
             f"The folder {folder} for the run host cannot be made: {error.strerror}. "
             "Name another one: WORKBENCH_HOST_FOLDER."
         ) from error
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+    if not is_private:
         raise StorageError(
             f"{folder} is not a private folder of yours, so no run host can be reached through it. "
             "Remove it, or name another one: WORKBENCH_HOST_FOLDER."
@@ -112,6 +117,11 @@ def private_folder(chosen: str | None = None) -> Path:
             "Name a shorter one: WORKBENCH_HOST_FOLDER."
         )
     return folder
+
+
+def _is_private(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 def last_signal(folder: Path, pid: int) -> Path:

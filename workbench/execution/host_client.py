@@ -6,7 +6,10 @@ import itertools
 import json
 import os
 import queue
+import select
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -66,6 +69,8 @@ class HostClient:
         self._reader: threading.Thread | None = None
         self.host_pid: int | None = None
         self.host_started: float | None = None
+        self._silent_pid: int | None = None  # of a host that is there and did not answer
+        self._refused_by: str | None = None  # the version of a host that took us for one of another version
 
     @property
     def address(self) -> HostAddress:
@@ -80,7 +85,8 @@ class HostClient:
         Raises
         ------
         StorageError
-            If a host cannot be started, with what it said.
+            If a host cannot be started, with what it said; if it is of another version than what this process has imported;
+            or if one is there and does not answer.
         """
         with self._lock:
             if self._pid != os.getpid():  # a fork of the process that was connected
@@ -98,6 +104,12 @@ class HostClient:
                 self._start()
                 if self._dial():
                     return True
+            if self._refused_by is not None:
+                found = "a changed one" if self._refused_by == __version__ else self._refused_by
+                raise StorageError(
+                    f"This kernel has workbench {__version__} loaded, and {found} was installed since: the run host of "
+                    f"{self._url}, started from what is installed, takes no runs from it. Restart the kernel."
+                )
             raise StorageError(
                 f"The run host of {self._url} was started and does not answer at {self.address.socket}. "
                 f"See {self.address.log}."
@@ -201,9 +213,11 @@ class HostClient:
         try:
             self._send({"op": op, "ask": number, **fields})
             return answers.get(timeout=ANSWER_S)
-        except (OSError, queue.Empty):
+        except queue.Empty:
+            raise self._no_answer(self.host_pid) from None
+        except OSError:
             raise StorageError(
-                f"The run host of {self._url} does not answer. See {self.address.log}."
+                f"The run host of {self._url} has ended in this moment. Try again; see {self.address.log}."
             ) from None
         finally:
             self._answers.pop(number, None)
@@ -230,13 +244,29 @@ class HostClient:
         -------
         dict
             ``stopping`` is False if it has runs and was not forced; ``active`` is their number.
+
+        Raises
+        ------
+        StorageError
+            If it was told to end and is still there.
         """
-        if not self.connect(start=False):
-            return None
-        pid, started = self.host_pid, self.host_started
-        answer = self.ask("stop", force=force)
-        if answer["stopping"]:
-            wait_gone(pid, started, socket.gethostname(), ANSWER_S)
+        try:
+            if not self.connect(start=False):
+                return None
+            pid, started = self.host_pid, self.host_started
+            answer = self.ask("stop", force=force)
+        except StorageError:
+            if not force or self._silent_pid is None:
+                raise
+            pid, started = self._silent_pid, None
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # its guard ends its workers
+            answer = {"stopping": True, "active": 0}
+        if answer["stopping"] and not wait_gone(pid, started, socket.gethostname(), ANSWER_S):
+            raise StorageError(
+                f"The run host of {self._url}, process {pid}, was told to end and is still there after {ANSWER_S:g} s. "
+                f"End it: kill {pid}. See {self.address.log}."
+            )
         return answer
 
     def close(self) -> None:
@@ -255,7 +285,10 @@ class HostClient:
     # -- connecting
 
     def _dial(self) -> bool:
+        """Connect to the host that is there; return False if none is, or one of another version."""
+        self._refused_by = self._silent_pid = None
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(ANSWER_S)
         try:
             connection.connect(str(self.address.socket))
             settings = self._settings.model_dump(mode="json")
@@ -271,17 +304,22 @@ class HostClient:
                 )
             )
             decoder = Decoder()
-            connection.settimeout(ANSWER_S)
             messages: list[Message] | None = []
             while messages == []:
-                messages = receive(connection, decoder)
+                messages = _answered(connection, decoder)
             connection.settimeout(None)
+        except (TimeoutError, BlockingIOError):  # the second: so many wait at its door that no more can
+            pid = _pid_behind(connection)
+            connection.close()
+            raise self._no_answer(pid) from None
         except OSError:
             connection.close()
             return False
         if not messages or not messages[0].get("welcome"):
             # a host of another version: it was told to end after its work, and has left the address
             connection.close()
+            if messages:
+                self._refused_by = messages[0]["version"]
             return False
         self.host_pid, self.host_started = messages[0]["pid"], messages[0]["started"]
         self._connection = connection
@@ -291,6 +329,16 @@ class HostClient:
         )
         self._reader.start()
         return True
+
+    def _no_answer(self, pid: int | None) -> StorageError:
+        """Note that a host is there and silent; return what to say of it."""
+        self._silent_pid = pid
+        who = f"The run host of {self._url}" + (f", process {pid}," if pid else "")
+        resume = f"if something has stopped it, resume it: kill -CONT {pid}. " if pid else ""
+        return StorageError(
+            f"{who} is there and does not answer for {ANSWER_S:g} s. If the machine is busy, wait; {resume}"
+            f"To end it with its runs: workbench host stop --force. See {self.address.log}."
+        )
 
     def _start(self) -> None:
         """Start a host and wait until it listens."""
@@ -422,7 +470,24 @@ class HostClient:
 
 
 def _read_within(descriptor: int, seconds: float) -> bytes:
-    import select
-
     ready, _, _ = select.select([descriptor], [], [], seconds)
     return os.read(descriptor, 16) if ready else b""
+
+
+def _answered(connection: socket.socket, decoder: Decoder) -> list[Message] | None:
+    """Receive, and raise TimeoutError if nothing comes in time."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    if not poll.poll(ANSWER_S * 1000):
+        raise TimeoutError
+    return receive(connection, decoder)
+
+
+def _pid_behind(connection: socket.socket) -> int | None:
+    """Return which process listens at the other end, where the system tells."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    with suppress(OSError):
+        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", found)[0]) or None
+    return None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class ProcessExecutor(Executor):
     """Runs in background processes.
 
-    The run host starts on first use and is shared by all kernels of this user, workspace and interpreter. A run goes on when
+    The run host starts on first use and is shared by all kernels of this user, workspace and environment. A run goes on when
     the kernel ends; cancel and time-out end it even if the algorithm never looks.
     """
 

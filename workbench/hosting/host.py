@@ -486,6 +486,8 @@ class Host:
             return
         run = self._runs.get(message["run"])
         if event == "done":
+            if worker.run_id != message["run"]:
+                return  # of a run that it does not have: what it has goes on
             worker.run_id = None
             worker.idle_since = time.monotonic()
             if run is not None:

@@ -20,6 +20,7 @@ from workbench.execution.host_address import private_folder
 from workbench.execution.wire import Message
 from workbench.hosting.background_run import BackgroundRun
 from workbench.hosting.crash import tell_crashes
+from workbench.hosting.forks import Border, mark_forked
 from workbench.hosting.line import Line
 from workbench.hosting.raw_output import RawOutput, raw_path
 from workbench.hosting.reporter import Reporter
@@ -89,6 +90,11 @@ class Worker:
         if self._workspace is not None:
             self._workspace.close()
 
+    def be_forked(self) -> None:
+        """Note, in a child that a run has forked, that it is no worker."""
+        if self._current is not None:
+            mark_forked(self._current)
+
     def _tell_end(self, final: RunRecord, content: bytes) -> None:
         """Tell how a run has ended, once."""
         if self._is_told:
@@ -154,7 +160,8 @@ class Worker:
         before = all_environment()
         _enter(order)
         try:
-            final = self._run(record, order)
+            with Border():
+                final = self._run(record, order)
             if final.status is RunStatus.CANCELLED or (final.error and final.error.kind == "run_timeout"):
                 _end_children()
             return final
@@ -341,7 +348,9 @@ def serve(connection: socket.socket, settings: dict[str, Any]) -> None:
     keep_installed()
     raw = RawOutput(raw_path(private_folder(settings.get("host_folder")), os.getpid()))
     tell_crashes(raw.fileno())
-    Worker(connection, open_workspace, raw).work()
+    worker = Worker(connection, open_workspace, raw)
+    os.register_at_fork(after_in_child=worker.be_forked)
+    worker.work()
     raw.close()
     os._exit(0)  # threads of algorithms do not keep it
 
