@@ -16,6 +16,7 @@ from nbformat.v4 import new_output
 
 from workbench.batch.fresh import end_quietly, make_fresh, make_random
 from workbench.batch.outputs import Outputs
+from workbench.execution.forks import Border
 
 if TYPE_CHECKING:
     from workbench.batch.memory_kernel import MemoryKernel
@@ -177,6 +178,10 @@ class _Runner:
         from workbench.batch.memory_kernel import start_kernel
 
         kernel = start_kernel(self._outputs.take)
+        border = Border()  # what a cell raises comes no further than its shell
+        kernel.shell.events.register(
+            "post_run_cell", lambda cell: border.check(cell.error_in_exec or cell.error_before_exec)
+        )
         watch = _Watch(self._stuck)
         papermill = self.outcome.notebook.metadata.setdefault("papermill", NotebookNode())
         for cell in self._cells:

@@ -20,6 +20,7 @@ from workbench.errors import (
 from workbench.execution import capture
 from workbench.execution.checkpoints import PHASES, Checkpoints
 from workbench.execution.context import AssetContext, RunContext
+from workbench.execution.forks import Border
 from workbench.execution.live import LiveRun
 from workbench.execution.seeds import Seeded, new_seed, seed_of
 from workbench.models import ErrorRecord, OutputRef, RunStatus
@@ -158,7 +159,8 @@ class _Phases:
         self.current = name
         self._live.check()
         begin = time.perf_counter()
-        value = step()
+        with Border():
+            value = step()
         self.seconds[name] = round(time.perf_counter() - begin, 6)
         self._live.write_log("DEBUG", f"{name} took {self.seconds[name]:.2f} s")
         self._live.check()

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.execution.caches import states
 from workbench.execution.capture import keep_installed
+from workbench.execution.forks import Border
 from workbench.execution.host_address import private_folder
 from workbench.execution.wire import Message
 from workbench.hosting.background_run import BackgroundRun
 from workbench.hosting.crash import tell_crashes
-from workbench.hosting.forks import Border, mark_forked
 from workbench.hosting.line import Line
 from workbench.hosting.raw_output import RawOutput, raw_path
 from workbench.hosting.reporter import Reporter
@@ -89,11 +89,6 @@ class Worker:
         filing.join()
         if self._workspace is not None:
             self._workspace.close()
-
-    def be_forked(self) -> None:
-        """Note, in a child that a run has forked, that it is no worker."""
-        if self._current is not None:
-            mark_forked(self._current)
 
     def _tell_end(self, final: RunRecord, content: bytes) -> None:
         """Tell how a run has ended, once."""
@@ -348,9 +343,7 @@ def serve(connection: socket.socket, settings: dict[str, Any]) -> None:
     keep_installed()
     raw = RawOutput(raw_path(private_folder(settings.get("host_folder")), os.getpid()))
     tell_crashes(raw.fileno())
-    worker = Worker(connection, open_workspace, raw)
-    os.register_at_fork(after_in_child=worker.be_forked)
-    worker.work()
+    Worker(connection, open_workspace, raw).work()
     raw.close()
     os._exit(0)  # threads of algorithms do not keep it
 

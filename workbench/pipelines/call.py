@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidDataError
 from workbench.execution.capture import captured
+from workbench.execution.forks import Border
 from workbench.execution.perform import settle_error
 from workbench.execution.seeds import Seeded
 from workbench.models import OutputRef, RunRecord, RunStatus
@@ -101,7 +102,8 @@ def perform_call(
                 values.load(value, is_shared=shared)
                 for value, shared in zip(call.arguments, call.shared, strict=True)
             ]
-            result = execute(call.what, call.kind, arguments, call.parameters)
+            with Border():
+                result = execute(call.what, call.kind, arguments, call.parameters)
             seconds[PHASE] = round(time.perf_counter() - begin, 6)
             live.check()
             given = tuple(
