@@ -28,6 +28,8 @@ from workbench.errors import (
     UnsupportedError,
     WorkspaceError,
 )
+from workbench.models import RunStatus
+from workbench.names import new_id
 
 
 @pytest.fixture
@@ -777,3 +779,18 @@ def test_a_listener_that_cannot_be_called_is_refused_before_anything_is_recorded
     with pytest.raises(InvalidInputError, match="on_event is 3, expected a function"):
         ws.run(folder, on_event=3)  # type: ignore[arg-type]
     assert len(ws.runs.list()) == 0
+
+
+def test_a_run_of_another_run_host_says_how_to_end_it(ws: workbench.Workspace, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "noop", "noop", NOOP, type="Generic")
+    there = {
+        "executor": "process",
+        "host": "elsewhere",
+        "pid": 41,
+        "worker_pid": 42,
+        "status": RunStatus.RUNNING,
+    }
+    record = ws.run(folder).record.model_copy(update={**there, "id": new_id()})
+    ws.catalog.put_run(record)
+    with pytest.raises(UnsupportedError, match=r"run host 41 on 'elsewhere'.*ends after its runs.*kill 42"):
+        ws.runs.get(record.id).cancel()

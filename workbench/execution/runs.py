@@ -429,6 +429,12 @@ class Runs:
         live = self.active(record)
         if live is not None:
             live.request_cancel()
+        elif not record.status.is_final and record.executor == "process":
+            worker = f"kill {record.worker_pid}" if record.worker_pid else f"kill {record.pid}"
+            raise UnsupportedError(
+                f"Run {id} is with run host {record.pid} on {record.host!r}, which is one of another version, environment or "
+                f"folder, and ends after its runs. To end this run now, on that machine: {worker}."
+            )
         elif not record.status.is_final:
             raise UnsupportedError(
                 f"Run {id} belongs to process {record.pid} on {record.host!r}. Cancel it there: "
