@@ -658,3 +658,38 @@ def test_what_is_written_past_python_is_in_the_log(ws: workbench.Workspace, tmp_
     assert "last log line" in str(lost.error)
     assert "terminate called after throwing" in str(lost.error)
     assert "from a program" in lost.log
+
+
+def test_what_is_written_past_python_is_in_the_log_while_it_is_written(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    code = generic("""
+        import os, time
+        from pathlib import Path
+        os.system("echo first of a shell; printf half")
+        while not Path(args["gate"]).exists():
+            time.sleep(0.02)
+        os.system("echo ' a line'")
+        if args["crash"]:
+            os.write(2, b"last words\\n")
+            os.abort()
+        return []
+    """)
+    table = (
+        '[[tool.workbench.parameters]]\nname = "gate"\ntype = "string"\ndefault = ""\n'
+        '[[tool.workbench.parameters]]\nname = "crash"\ntype = "bool"\ndefault = false\n'
+    )
+    ws.algorithms.deploy(
+        write_algorithm(tmp_path / "slow", "slow", code, type="Generic", extra=table), check=False
+    )
+    for crash in (False, True):
+        gate = tmp_path / f"gate{crash}"
+        values = {"gate": str(gate), "crash": crash}
+        run = ws.run("slow", np.zeros(3), values, executor="process", wait=False)
+        until(lambda run=run: "first of a shell" in run.log, "what the shell says")  # type: ignore[misc]
+        assert "half" not in run.log
+        gate.touch()
+        run.wait(20)
+        said = [line for line in run.log.splitlines() if "STDERR" in line]
+        texts = ["first of a shell", "half a line", *(["last words"] if crash else [])]
+        assert [line.split("STDERR ")[1] for line in said][: len(texts)] == texts

@@ -61,7 +61,7 @@ class Worker:
         self._open_workspace = open_workspace
         self._ended: queue.SimpleQueue[RunRecord | None] = queue.SimpleQueue()
         self._current: BackgroundRun | None = None
-        self._reporter: Reporter = Reporter(self._tell, self._line.listen)
+        self._reporter: Reporter = Reporter(self._tell, self._while_it_lasts)
         self._workspace: Workspace | None = None
         self._known: dict[str, Runnable] = {}
         self._last_order = 0.0
@@ -266,10 +266,15 @@ class Worker:
                 live.end(RunStatus.CANCELLED)  # unless it is settled already
         return live.record
 
-    def _log_raw(self, live: BackgroundRun) -> None:
+    def _while_it_lasts(self) -> None:
+        """Do what is due now and then while a run goes on, in the thread that reports."""
+        self._line.listen()
+        if (live := self._current) is not None and live.is_active:
+            self._log_raw(live, all_of_it=False)
+
+    def _log_raw(self, live: BackgroundRun, *, all_of_it: bool = True) -> None:
         """Bring to the log what was written past Python."""
-        for line in self._raw.lines():
-            live.write_log("STDERR", line)
+        self._raw.take(lambda line: live.write_log("STDERR", line), all_of_it=all_of_it)
 
     def _run_notebook(self, live: BackgroundRun, services: Services) -> RunRecord:
         """Run a notebook; this process has done nothing before and does nothing after it."""
