@@ -18,6 +18,7 @@ from workbench.algorithms.declarations import Findings
 from workbench.batch.new_template import new_template, parameters_cell
 from workbench.batch.parameter_cell import read_cell
 from workbench.cli import main
+from workbench.errors import InvalidParameterError
 from workbench.library.recorded import live, records_of
 from workbench.models import ParameterSpec
 
@@ -91,7 +92,9 @@ def test_templates_of_the_examples_declare_what_they_do(ws: workbench.Workspace,
     algorithm = ws.algorithms.deploy(folder, check=False)
     template = ws.templates.put(new_template(algorithm), folder.name)
     assert template.warnings == ()
-    assert template.check({}) == {"inputs": [], **algorithm.parameters.defaults()}
+    with pytest.raises(InvalidParameterError, match="'inputs' has no value"):
+        template.check({})
+    assert template.check({"inputs": ["a"]}) == {"inputs": ["a"], **algorithm.parameters.defaults()}
     assert set(template.parameters.names) == {"inputs", *algorithm.parameters.names}
 
 

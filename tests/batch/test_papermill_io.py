@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import papermill
 import pytest
 from nbformat import v4
 
@@ -97,3 +99,17 @@ def test_what_papermill_imports_of_ours_is_light() -> None:
     code = f"import {', '.join(modules)}, sys; print(*{{'pydantic', 'nbformat', 'numpy', 'blake3'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.filterwarnings("ignore:The specified file")  # whose URL ends with that of the archive
+@pytest.mark.parametrize("how", ["zip://in.ipynb::{folder}/in.zip", "simplecache::file://{folder}/in.ipynb"])
+def test_papermill_reads_through_chained_urls(tmp_path: Path, how: str) -> None:
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [v4.new_code_cell("print('chained')")]
+    notebook = v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
+    (tmp_path / "in.ipynb").write_text(nbformat.writes(notebook))
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(tmp_path / "in.ipynb", "in.ipynb")
+    out = tmp_path / "out.ipynb"
+    papermill.execute_notebook(how.format(folder=tmp_path), out, engine_name="workbench", progress_bar=False)
+    assert nbformat.read(out, as_version=4).cells[0].outputs[0].text == "chained\n"

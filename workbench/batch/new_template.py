@@ -32,12 +32,13 @@ def new_template(algorithm: Algorithm) -> NotebookNode:
     from nbformat import v4
 
     specs = algorithm.parameters.specs
+    needs_input = algorithm.revision.type.input_key != "data"  # others may do without
     names = {spec.name: _variable(spec.name) for spec in specs}
     values = "".join(f"    {_written(name)}: {variable},\n" for name, variable in names.items())
     given = f"{{\n{values}}}" if values else "{}"
     cells = [
         v4.new_markdown_cell(f"# {algorithm.name}\n\n{algorithm.description}".rstrip()),
-        v4.new_code_cell(parameters_cell(specs), metadata={"tags": ["parameters"]}),
+        v4.new_code_cell(parameters_cell(specs, needs_input=needs_input), metadata={"tags": ["parameters"]}),
         v4.new_markdown_cell("## Run"),
         v4.new_code_cell(
             "import workbench\n\n"
@@ -63,9 +64,10 @@ def new_template(algorithm: Algorithm) -> NotebookNode:
     return v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def parameters_cell(specs: tuple[ParameterSpec, ...]) -> str:
-    """Return the source of a parameters cell that declares the inputs and these parameters."""
-    lines = ["inputs: list[str] = []  # Ids or names of datasets, or files", *map(_line, specs)]
+def parameters_cell(specs: tuple[ParameterSpec, ...], *, needs_input: bool = True) -> str:
+    """Return the source of a parameters cell that declares the inputs, required if the algorithm needs some, and these parameters."""
+    default = "" if needs_input else " = []"
+    lines = [f"inputs: list[str]{default}  # Ids or names of datasets, or files", *map(_line, specs)]
     text = "\n".join(lines)
     typing = [name for name in ("Annotated", "Any", "Literal") if f"{name}[" in text or f": {name} " in text]
     imports = [f"from typing import {', '.join(typing)}"] if typing else []
