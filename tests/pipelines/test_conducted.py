@@ -147,7 +147,8 @@ def test_it_goes_on_when_the_kernel_is_killed(workspace_url: str, tmp_path: Path
     with workbench.open(workspace_url) as ws:
         run = ws.runs.get(run_id)
         assert run.status == "RUNNING"
-        assert [n.status for n in run.nodes] == ["COMPLETED", "RUNNING", "PENDING"]
+        states = ["COMPLETED", "RUNNING", "PENDING"]  # they are told a few times a second
+        until(lambda: [n.status for n in run.nodes] == states, "the first node is not COMPLETED")
         assert run_id in [r.id for r in ws.runs.list(status="RUNNING")]
         (tmp_path / "go").touch()
         assert run.wait(60).status == "COMPLETED", run.error
