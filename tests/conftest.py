@@ -15,6 +15,9 @@ from hosts import stop_hosts
 from pgserver import PostgresServer
 from s3server import S3Server, binary
 
+# IPython would look for its packages in the environment that a shell has activated, whatever interpreter runs the tests
+os.environ.pop("VIRTUAL_ENV", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=25, help="how often test_kills.py kills a process")
