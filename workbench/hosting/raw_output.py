@@ -69,7 +69,10 @@ class RawOutput:
     def _take_to(self, size: int) -> None:
         if size != self._taken:
             self._taken = size
-            os.pwrite(self._mark, b"%20d" % size, 0)
+            with suppress(
+                OSError
+            ):  # on a full disk a crash has lines in the log twice, and nothing else suffers
+                os.pwrite(self._mark, b"%20d" % size, 0)
 
     def close(self) -> None:
         """Let go of the file."""
