@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # frozen, it would take ten times as long to make
 class Options:
     """How a run is to go, checked; what they mean is told by `Workspace.run`."""
 

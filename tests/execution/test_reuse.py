@@ -18,7 +18,7 @@ import workbench
 from workbench.algorithms import Algorithm
 from workbench.algorithms.runnable import resolve
 from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
-from workbench.execution.reuse import checked_mode, counting_assets, kept_key, key_of, key_parts
+from workbench.execution.reuse import checked_mode, counting_assets, kept_key, key_of, of_call, of_revision
 from workbench.models import Revision, now
 
 PARAMETERS = """
@@ -213,7 +213,7 @@ def revision(**settings: Any) -> Revision:
 
 def test_a_device_counts_where_the_algorithm_says_so() -> None:
     def key(device: str, **settings: Any) -> str:
-        return key_of(key_parts(revision(**settings), "code", {}, ["input"], device))
+        return key_of(of_call(revision(**settings), {}, ["input"], device))
 
     assert key("cpu") == key("cuda")
     assert key("cpu", device_matters=False) == key("cuda", device_matters=False)
@@ -224,7 +224,8 @@ def test_a_device_counts_where_the_algorithm_says_so() -> None:
 def test_a_device_that_differs_is_named(ws: workbench.Workspace, image: np.ndarray) -> None:
     scale = deploy(ws, extra="device_matters = true\n")
     first = scale(image)
-    parts = key_parts(scale.revision, ws.algorithms.code(scale.revision).digest, first.parameters, [], "cuda")
+    code = ws.algorithms.code(scale.revision).digest
+    parts = of_revision(scale.revision, code) | of_call(scale.revision, first.parameters, [], "cuda")
     on_card = first.record.model_copy(
         update={
             "id": workbench.names.new_id(),

@@ -123,7 +123,7 @@ def test_a_worker_whose_last_word_is_ready_gets_no_run(
         process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
         process.start()
         host._crew._starting = 1
-        worker = WorkerHandle(process, ours, time.monotonic())
+        worker = WorkerHandle(process, ours, time.monotonic(), {})
         host._take_worker(worker)
         theirs.sendall(encode({"event": "ready", "pid": process.pid}))
         theirs.close()
@@ -143,8 +143,15 @@ def test_the_end_of_another_run_does_not_end_the_one_that_a_worker_has(tmp_path:
         host = Host(listener, tmp_path / "none.sock", NoGuard())
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            worker = WorkerHandle(None, ours, time.monotonic(), run_id="has")
-            end = {"event": "done", "run": "other", "failed": False, "unkept": False, "body": b"{}"}
+            worker = WorkerHandle(None, ours, time.monotonic(), {}, run_id="has")
+            end = {
+                "event": "done",
+                "run": "other",
+                "failed": False,
+                "unkept": False,
+                "leaves": False,
+                "body": b"{}",
+            }
             host._hear(worker, end)
             assert worker.run_id == "has"
             host._hear(worker, {**end, "run": "has"})
@@ -162,8 +169,31 @@ def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_pa
             runs = [ws.run("noop", executor="process", reuse="never") for _ in range(2)]
             assert [ws.runs.get(run.id).status for run in runs] == ["COMPLETED"] * 2
             hosts.append(ws.executor("process").client.status()["pid"])
-        shutil.rmtree(tmp_path / "again")
+        while (tmp_path / "again").exists():  # records may be on their way into it
+            shutil.rmtree(tmp_path / "again", ignore_errors=True)
     assert hosts[0] != hosts[1]
+
+
+def test_the_host_goes_by_what_the_last_kernel_has_chosen(tmp_path: Path) -> None:
+    says = NOOP + "\n        def load_assets(self):\n            self.log_message('loading', 'DEBUG')\n"
+    place = tmp_path / "ws"
+    options = {"executor": "process", "reuse": "never"}
+    with workbench.open(place, workers=1, log_level="INFO") as first:
+        first.algorithms.deploy(write_algorithm(tmp_path / "says", "says", says, type="Generic"), check=False)
+        former = first.run("says", **options)
+        host = first.executor("process").client
+        known = host.status()
+        assert ("loading" in former.log, len(known["workers"])) == (False, 1)
+        with workbench.open(place) as plain:  # has chosen nothing, and changes nothing
+            plain.run("says", **options)
+            assert [w["pid"] for w in host.status()["workers"]] == [w["pid"] for w in known["workers"]]
+        with workbench.open(place, workers=2, log_level="DEBUG") as last:
+            assert "loading" in last.run("says", **options).log, "a worker that goes by the new word"
+            both = [last.run("says", wait=False, **options) for _ in range(8)]
+            assert {run.wait(60).status for run in both} == {"COMPLETED"}
+            now = host.status()
+    assert now["pid"] == known["pid"]
+    assert known["workers"][0]["pid"] not in {worker["pid"] for worker in now["workers"]}
 
 
 def test_a_kernel_that_is_older_than_what_is_installed_is_to_be_restarted(

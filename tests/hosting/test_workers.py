@@ -22,7 +22,7 @@ def killed(number: int) -> WorkerHandle:
     os.kill(process.pid or 0, number)
     process.join(20)
     theirs.close()
-    handle = WorkerHandle(process, ours, time.monotonic())
+    handle = WorkerHandle(process, ours, time.monotonic(), {})
     handle.connection.close()
     return handle
 

@@ -11,8 +11,8 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TextIO
 
 from workbench.execution.progress import TqdmFeed
@@ -43,17 +43,24 @@ def current_sink() -> Sink | None:
     return sink if sink is not None and sink.is_active else None
 
 
-@contextmanager
-def captured(sink: Sink) -> Iterator[None]:
+def captured(sink: Sink) -> AbstractContextManager[None]:
     """Send what the calling thread and its threads print, log, warn and report by tqdm to the sink."""
-    token = _current.set(sink)
-    _capture.enter()
-    try:
-        yield
-    finally:
-        _capture.flush(sink)
+    return _Captured(sink)
+
+
+class _Captured:
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._token: contextvars.Token[Sink | None]
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._sink)
+        _capture.enter()
+
+    def __exit__(self, *args: object) -> None:
+        _capture.flush(self._sink)
         _capture.leave()
-        _current.reset(token)
+        _current.reset(self._token)
 
 
 def keep_installed() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import StorageError, WorkbenchError
 from workbench.execution.host_address import HostAddress, address_of, tail
+from workbench.execution.host_line import HostLine
 from workbench.execution.process_identity import wait_gone
 from workbench.execution.remote_run import RemoteRun
 from workbench.execution.wire import Decoder, Message, encode, receive
@@ -57,16 +58,14 @@ class HostClient:
         self._url = url
         self._runs = runs
         self._address: HostAddress | None = None
-        self._connection: socket.socket | None = None
+        self._line: HostLine | None = None
         self._is_lost = threading.Event()  # the connection was, and is no more
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._sending = threading.Lock()
         self._remote: dict[str, RemoteRun] = {}
         self._answers: dict[int, queue.SimpleQueue[Message]] = {}
         self._numbers = itertools.count(1)
         self._unfiled: dict[str, RunRecord] = {}  # newer than what the catalog says, by id
-        self._reader: threading.Thread | None = None
         self.host_pid: int | None = None
         self.host_started: float | None = None
         self._silent_pid: int | None = None  # of a host that is there and did not answer
@@ -90,9 +89,9 @@ class HostClient:
         """
         with self._lock:
             if self._pid != os.getpid():  # a fork of the process that was connected
-                self._connection, self._pid = None, os.getpid()
+                self._line, self._pid = None, os.getpid()
                 self._remote.clear()
-            if self._connection is not None:
+            if self._line is not None:
                 return True
             if self._dial():
                 return True
@@ -272,11 +271,9 @@ class HostClient:
     def close(self) -> None:
         """Let go of the connection; the runs go on."""
         with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            line, self._line = self._line, None
+        if line is not None:
+            line.close()
         for remote in list(self._remote.values()):
             if remote.is_active:
                 remote.detach()
@@ -300,6 +297,7 @@ class HostClient:
                         "version": __version__,
                         "pid": os.getpid(),
                         "settings": {**settings, "url": self._url},
+                        "chosen": sorted(self._settings.model_fields_set),
                     }
                 )
             )
@@ -322,12 +320,8 @@ class HostClient:
                 self._refused_by = messages[0]["version"]
             return False
         self.host_pid, self.host_started = messages[0]["pid"], messages[0]["started"]
-        self._connection = connection
         self._is_lost.clear()
-        self._reader = threading.Thread(
-            target=self._read, args=(connection, decoder), name="workbench-host-client", daemon=True
-        )
-        self._reader.start()
+        self._line = HostLine(connection, decoder, self._hear, self._lost)
         return True
 
     def _no_answer(self, pid: int | None) -> StorageError:
@@ -367,30 +361,29 @@ class HostClient:
     # -- hearing
 
     def _make(self, record: RunRecord) -> RemoteRun:
-        return RemoteRun(record, self._runs, lambda: self._cancel(record.id))
+        return RemoteRun(record, self._runs, lambda: self._cancel(record.id), self.read_until)
 
     def _cancel(self, run_id: str) -> None:
         with suppress(OSError):
             self._send({"op": "cancel", "run": run_id})
 
     def _send(self, message: Message, body: bytes = b"") -> None:
-        frame = encode(message, body)
-        connection = self._connection
-        if connection is None:
+        line = self._line
+        if line is None:
             raise ConnectionError("not connected")
-        with self._sending:
-            connection.sendall(frame)
+        line.send(message, body)
 
-    def _read(self, connection: socket.socket, decoder: Decoder) -> None:
-        while (messages := receive(connection, decoder)) is not None:
-            for message in messages:
-                self._hear(message)
+    def read_until(self, is_there: Callable[[], bool], timeout_s: float | None = None) -> None:
+        """Hear of runs in the calling thread until something is there; return sooner where that cannot be."""
+        if self._line is not None:
+            self._line.read_until(is_there, timeout_s)
+
+    def _lost(self, line: HostLine) -> None:
         with self._lock:
-            was_ours = self._connection is connection
+            was_ours = self._line is line
             if was_ours:
-                self._connection = None
+                self._line = None
                 self._is_lost.set()
-        connection.close()
         if was_ours:
             self._orphaned([r for r in self._remote.values() if r.is_active])
 

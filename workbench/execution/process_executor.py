@@ -155,6 +155,7 @@ class ProcessExecutor(Executor):
         """Pass events on in the caller's thread until the run has ended: what is shown there lands in its cell."""
         limit = EchoLimit(run_id)
         while True:
+            self.client.read_until(lambda: not events.empty())
             event = events.get()
             if job.listener is not None:
                 job.listener(event)

@@ -55,9 +55,17 @@ class RemoteRun:
     runs : Runs
     cancel : callable
         Asks the host to cancel it.
+    read_until : callable
+        Reads what the host tells in the calling thread, until something is there or a time is over.
     """
 
-    def __init__(self, record: RunRecord, runs: Runs, cancel: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        record: RunRecord,
+        runs: Runs,
+        cancel: Callable[[], None],
+        read_until: Callable[[Callable[[], bool], float | None], None],
+    ) -> None:
         self.record = record
         self.log = RemoteLog(runs, record.id)
         self.exception: BaseException | None = None
@@ -66,6 +74,7 @@ class RemoteRun:
         self.held: dict[str, Any] = {}  # what it gave and is kept nowhere, as this process has it
         self._events = Events()
         self._cancel = cancel
+        self._read_until = read_until
         self._ended = threading.Event()
         self._last_sign = time.monotonic()
         self._fraction = record.progress.fraction
@@ -93,7 +102,12 @@ class RemoteRun:
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait for the end; return False if it did not come in time."""
-        return self._ended.wait(timeout_s)
+        if self._ended.is_set():
+            return True
+        begin = time.monotonic()
+        self._read_until(self._ended.is_set, timeout_s)
+        left = None if timeout_s is None else max(0.0, begin + timeout_s - time.monotonic())
+        return self._ended.wait(left)
 
     def detach(self) -> None:
         """Hear no more of it, for the workspace is closed; the run goes on."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.library.datasets import Datasets
 
 NEVER, AUTO, ONLY = MODES = ("never", "auto", "only")
+MOST_KNOWN = 256  # revisions
 _NO_ASSETS = ("pyproject.toml",)  # what it says is in the parts of the code and the parameters
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _ABOUT = ("readme", "license", "licence", "changelog")  # for people; with any suffix, beside pyproject.toml
@@ -101,28 +102,29 @@ def counting_assets(assets: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def key_parts(
-    revision: Revision, code: str, values: Mapping[str, Any], inputs: Sequence[str], device: str
+def of_revision(revision: Revision, code: str) -> dict[str, str]:
+    """Return the parts that are the same for all runs of a revision."""
+    return {
+        "code": digest_of([code, revision.runner, revision.runner_class, revision.type, revision.compox]),
+        "assets": digest_of(counting_assets(revision.assets)),
+    }
+
+
+def of_call(
+    revision: Revision, values: Mapping[str, Any], inputs: Sequence[str], device: str
 ) -> dict[str, str]:
-    """Return what a result depends on, a digest for each part.
+    """Return the parts that belong to one run.
 
     Parameters
     ----------
     revision : Revision
-    code : str
-        The digest of its code.
     values : mapping
         Every parameter with its value, checked and filled.
     inputs : sequence of str
         The digests of the input datasets, in their order.
     device : str
     """
-    parts = {
-        "code": digest_of([code, revision.runner, revision.runner_class, revision.type, revision.compox]),
-        "assets": digest_of(counting_assets(revision.assets)),
-        "parameters": digest_of(values),
-        "inputs": digest_of(list(inputs)),
-    }
+    parts = {"parameters": digest_of(values), "inputs": digest_of(list(inputs))}
     if device_matters(revision):
         parts["device"] = digest_of(device.partition(":")[0])  # one card of a kind is as good as another
     return parts
@@ -160,6 +162,7 @@ class Reuse:
         self._algorithms = algorithms
         self._datasets = datasets
         self._catalog = catalog
+        self._of_revisions: dict[str, dict[str, str]] = {}  # the parts that all runs of one have
 
     def parts(
         self, chosen: Runnable, values: Mapping[str, Any], inputs: Inputs, device: str
@@ -167,11 +170,17 @@ class Reuse:
         """Return the parts of the key; empty for a folder, whose code belongs to no revision."""
         if not chosen.is_deployed:
             return {}
-        try:
-            code = self._algorithms.code(chosen.revision).digest
-        except (NotFoundError, DamagedError):  # the run itself tells what is wrong with its package
-            return {}
-        return key_parts(chosen.revision, code, values, inputs.digests(), device)
+        revision = chosen.revision
+        known = self._of_revisions.get(revision.id)
+        if known is None:
+            try:
+                known = of_revision(revision, self._algorithms.code(revision).digest)
+            except (NotFoundError, DamagedError):  # the run itself tells what is wrong with its package
+                return {}
+            while len(self._of_revisions) >= MOST_KNOWN:
+                self._of_revisions.pop(next(iter(self._of_revisions)), None)
+            self._of_revisions[revision.id] = known
+        return {**known, **of_call(revision, values, inputs.digests(), device)}
 
     def find(self, parts: Mapping[str, str]) -> RunRecord | None:
         """Return the newest completed run with that key whose outputs are all there."""

@@ -10,18 +10,22 @@ import socket
 import struct
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 Message = dict[str, Any]
 
 _LENGTHS = struct.Struct("!II")  # of the message, and of the body behind it
 _READ = 1 << 16
-_to_json = json.JSONEncoder(separators=(",", ":")).encode  # also where a notebook has replaced json.dumps
 #: A frame beyond this is no message of ours.
 MOST_BYTES = 1 << 28
 
 
 def encode(message: Message, body: bytes = b"") -> bytes:
     """Return a message as a frame; what only the last receiver reads goes as its body, and nobody between looks into it."""
-    head = _to_json(message).encode()
+    try:
+        head = to_json(message)
+    except ValueError:  # a path that is no text, say: names of files may be any bytes
+        head = json.dumps(message).encode()
     return b"".join([_LENGTHS.pack(len(head), len(body)), head, body])
 
 
@@ -49,12 +53,20 @@ class Decoder:
             end = middle + body
             if len(self._bytes) < end:
                 break
-            message = json.loads(self._bytes[_LENGTHS.size : middle])
+            message = _decoded(bytes(self._bytes[_LENGTHS.size : middle]))
             if body:
                 message["body"] = bytes(self._bytes[middle:end])
             messages.append(message)
             del self._bytes[:end]
         return messages
+
+
+def _decoded(head: bytes) -> Message:
+    try:
+        message: Message = from_json(head)
+    except ValueError:
+        message = json.loads(head)
+    return message
 
 
 def receive(connection: socket.socket, decoder: Decoder) -> list[Message] | None:

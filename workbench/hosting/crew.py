@@ -13,6 +13,24 @@ WORKER_IDLE_S = 300.0
 SPARE_FOR_S = 60.0
 CONDUCTORS = 16  # at once: each is a process of its own
 
+#: The settings that a worker goes by; the others are asked by who starts runs, or by the host.
+OF_WORKERS = (
+    "storage_options",
+    "durability",
+    "compression",
+    "log_level",
+    "runner_cache",
+    "data_cache",
+    "session_folder",
+    "session_spill",
+    "session_items",
+    "session_bytes",
+    "session_quota",
+    "session_spill_quota",
+    "session_hours",
+    "threads",
+)
+
 Key = tuple[str, str]
 
 
@@ -38,6 +56,7 @@ class Crew:
         self.most = most
         self.workers: set[WorkerHandle] = set()
         self._starting = 0
+        self._has_outdated = False  # workers that go by former settings
         self._last_fresh = -math.inf  # when a notebook waited last
         self._starter = WorkerStarter(settings, deliver)
 
@@ -45,6 +64,23 @@ class Crew:
     def forks(self) -> bool:
         """Whether new workers are forked by now, and so are there in milliseconds."""
         return self._starter.is_warm
+
+    def adopt(self, most: int, settings: dict[str, Any]) -> None:
+        """Go by other settings from now on; who works on goes by those that it was started with, to the end of its run."""
+        self.most = most
+        if any(settings[name] != self._starter.settings[name] for name in OF_WORKERS):
+            self._starter.settings = settings
+            self._has_outdated = True
+
+    def dismiss_outdated(self) -> None:
+        """Send those away that are free and go by former settings."""
+        if not self._has_outdated:
+            return
+        outdated = [w for w in self.workers if w.settings is not self._starter.settings]
+        for worker in outdated:
+            if worker.run_id is None and worker.is_ready:
+                worker.send_away()
+        self._has_outdated = self._starting > 0 or any(not w.is_leaving for w in outdated)
 
     @property
     def vacancies(self) -> int:
@@ -101,8 +137,7 @@ class Crew:
                 worker.rss = resident_bytes(worker.pid) or worker.rss
         for worker in idle[: max(0, len(self.workers) - 1)]:
             if moment - worker.idle_since > WORKER_IDLE_S:
-                worker.tell({"op": "end"})
-                worker.is_ready, worker.is_leaving = False, True
+                worker.send_away()
 
     def status(self) -> list[dict[str, Any]]:
         """Return what each worker does."""

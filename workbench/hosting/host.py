@@ -173,6 +173,9 @@ class Host:
         client.pid = message["pid"]
         if self._settings is None:
             self._settle_in(message["settings"])
+        elif self._crew is not None and client.pid not in {worker.pid for worker in self._crew.workers}:
+            # a worker that conducts has its settings from here
+            self._adopt({name: message["settings"][name] for name in message.get("chosen", ())})
         self._clients.tell(client, {"welcome": True, "pid": pid, "started": started, "version": __version__})
 
     def _settle_in(self, settings: dict[str, Any]) -> None:
@@ -180,8 +183,7 @@ class Host:
 
         self._settings = Settings(**settings)
         self._made = made_at(self._settings.url)
-        total = self._settings.memory_budget or _machine_memory()
-        self._slots = Slots(total)
+        self._slots = Slots(self._settings.memory_budget or _machine_memory())
         self._crew = Crew(
             self._settings.workers,
             settings,
@@ -189,6 +191,21 @@ class Host:
         )
         self._clerk = Clerk(settings)
         self._clerk.begin()
+
+    def _adopt(self, chosen: dict[str, Any]) -> None:
+        """Go by what the kernel that came last has chosen: nobody would expect to be given what an earlier one chose."""
+        from workbench.settings import Settings
+
+        assert self._crew is not None
+        assert self._settings is not None
+        former = self._settings.model_dump(mode="json")
+        settings = {**former, **chosen, "url": former["url"]}
+        if settings == former:
+            return
+        self._settings = Settings(**settings)
+        self._slots.memory = self._settings.memory_budget or _machine_memory()
+        self._crew.adopt(self._settings.workers, settings)
+        self._dispatch()
 
     def _stop(self, client: Client, message: Message) -> None:
         active = len(self._runs)
@@ -294,20 +311,26 @@ class Host:
         crew = self._crew
         if crew is None:
             return
-
-        def choose(run_id: str) -> WorkerHandle | None:
-            run = self._runs[run_id]
-            return crew.choose(run.key, fresh=run.is_notebook)
-
+        crew.dismiss_outdated()
         while self._waiting.aside and (free := crew.choose_conductor()) is not None:
             self._begin(self._runs[self._waiting.next_aside()], free)
+        chosen: WorkerHandle | None = None
+
+        def choose(run_id: str) -> bool:
+            nonlocal chosen
+            run = self._runs[run_id]
+            chosen = crew.choose(run.key, fresh=run.is_notebook)
+            return chosen is not None
+
         while len(self._waiting) and crew.vacancies > 0:
-            run_id = self._waiting.next(self._slots, lambda run_id: choose(run_id) is not None)
+            run_id = self._waiting.next(self._slots, choose)
             if run_id is None:
                 break
-            worker = choose(run_id)
-            assert worker is not None
-            self._begin(self._runs[run_id], worker)
+            assert chosen is not None
+            self._begin(self._runs[run_id], chosen)
+        if not len(self._waiting) and not self._waiting.aside:
+            crew.want(0, fresh=0)
+            return
         # what is left waits for a worker, for slots that the end of a run gives back, or for its turn
         could = self._waiting.could_begin(self._slots, max(crew.most, 1))
         aside = min(self._waiting.aside, crew.batons)  # each has a node that comes soon
@@ -490,6 +513,8 @@ class Host:
                 return  # of a run that it does not have: what it has goes on
             worker.run_id = None
             worker.idle_since = time.monotonic()
+            if message["leaves"]:
+                worker.is_ready, worker.is_leaving = False, True
             if run is not None:
                 self._finish(run, message["body"], filed=False)
                 if not run.conducts:

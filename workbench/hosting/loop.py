@@ -36,6 +36,7 @@ class Loop:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ, self._woken)
+        self._written: set[socket.socket] = set()  # for which something waits to be sent
         self._has_ended = False
         self._was_ready = False
 
@@ -79,17 +80,21 @@ class Loop:
 
     def remove(self, connection: socket.socket) -> None:
         """Forget a socket and close it."""
+        self._written.discard(connection)
         with suppress(KeyError, ValueError):
             self._selector.unregister(connection)
         connection.close()
 
     def watch_writing(self, peer: Peer) -> None:
         """Be told when a peer's socket takes more, as long as something waits for it."""
-        events = selectors.EVENT_READ | (0 if peer.outbox.is_empty else selectors.EVENT_WRITE)
+        connection, is_due = peer.connection, not peer.outbox.is_empty
+        if is_due == (connection in self._written):
+            return
         with suppress(KeyError, ValueError):
-            key = self._selector.get_key(peer.connection)
-            if key.events != events:
-                self._selector.modify(peer.connection, events, key.data)
+            key = self._selector.get_key(connection)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if is_due else 0)
+            self._selector.modify(connection, events, key.data)
+            (self._written.add if is_due else self._written.discard)(connection)
 
     def _woken(self, mask: int) -> None:
         with suppress(BlockingIOError):

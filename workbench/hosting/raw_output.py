@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 MOST_BYTES = 1 << 20  # of one run
@@ -36,21 +36,24 @@ class RawOutput:
         """Return the descriptor of the file."""
         return self._file
 
-    @contextmanager
-    def of_run(self) -> Iterator[None]:
+    def of_run(self) -> AbstractContextManager[None]:
         """Take what is written meanwhile."""
+        return _OfRun(self)
+
+    def begin(self) -> None:
+        """Be the standard streams, empty."""
         if os.fstat(self._file).st_size:
             os.ftruncate(self._file, 0)
         self._take_to(0)
         os.dup2(self._file, 1)
         os.dup2(self._file, 2)
         self._is_taken_from = True
-        try:
-            yield
-        finally:
-            self._is_taken_from = False
-            os.dup2(self._former[0], 1)
-            os.dup2(self._former[1], 2)
+
+    def end(self) -> None:
+        """Be them no more."""
+        self._is_taken_from = False
+        os.dup2(self._former[0], 1)
+        os.dup2(self._former[1], 2)
 
     def take(self, use: Callable[[str], None], *, all_of_it: bool) -> None:
         """Pass on the lines that have been written in this run since the last time; without ``all_of_it`` whole ones, and not too many."""
@@ -80,6 +83,17 @@ class RawOutput:
             os.close(descriptor)
         for path in (self._path, _mark_of(self._path)):
             path.unlink(missing_ok=True)
+
+
+class _OfRun:
+    def __init__(self, raw: RawOutput) -> None:
+        self._raw = raw
+
+    def __enter__(self) -> None:
+        self._raw.begin()
+
+    def __exit__(self, *args: object) -> None:
+        self._raw.end()
 
 
 def raw_path(folder: Path, pid: int) -> Path:

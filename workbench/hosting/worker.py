@@ -82,7 +82,8 @@ class Worker:
             self._last_order = time.monotonic()
             final = self._perform(order)
             self._current = None
-            self._tell_end(final, final.model_dump_json().encode())
+            if not self._is_told:
+                self._tell_end(final, final.model_dump_json().encode())
             if self._is_last:
                 break
         self._ended.put(None)
@@ -91,13 +92,11 @@ class Worker:
             self._workspace.close()
 
     def _tell_end(self, final: RunRecord, content: bytes) -> None:
-        """Tell how a run has ended, once."""
-        if self._is_told:
-            return
+        """Tell how a run has ended; once."""
         self._is_told = True
         self._reporter.finish()
-        failed = final.status is RunStatus.FAILED
-        self._tell({"event": "done", "run": final.id, "failed": failed, "unkept": self._unkept}, content)
+        end = {"failed": final.status is RunStatus.FAILED, "unkept": self._unkept, "leaves": self._is_last}
+        self._tell({"event": "done", "run": final.id, **end}, content)
         self._ended.put(final)
 
     def _file(self) -> None:

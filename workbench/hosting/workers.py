@@ -29,6 +29,7 @@ class WorkerHandle:
     process: Any  # multiprocessing.Process of some context
     connection: socket.socket
     started: float
+    settings: dict[str, Any]  # of the workspace, as it was started with
     decoder: Decoder = field(default_factory=Decoder)
     run_id: str | None = None
     loaded: set[tuple[str, str]] = field(default_factory=set)
@@ -54,6 +55,11 @@ class WorkerHandle:
     def tell(self, message: Message, body: bytes = b"") -> None:
         """Send a message; a worker that is gone is noticed by its end."""
         self.outbox.put(encode(message, body))
+
+    def send_away(self) -> None:
+        """Let it end by itself, when it has filed its runs."""
+        self.tell({"op": "end"})
+        self.is_ready, self.is_leaving = False, True
 
     def kill(self) -> None:
         """End the process now, with all that it has started."""
@@ -132,7 +138,7 @@ class WorkerStarter:
     """
 
     def __init__(self, settings: dict[str, Any], deliver: Callable[[WorkerHandle | Exception], None]) -> None:
-        self._settings = settings
+        self.settings = settings
         self._deliver = deliver
         self._forking = multiprocessing.get_context("forkserver")
         self._forking.set_forkserver_preload(["workbench.hosting.preload"])
@@ -169,9 +175,10 @@ class WorkerStarter:
         import time
 
         ours, theirs = socket.socketpair()
+        settings = self.settings
         try:
             process = context.Process(  # type: ignore[attr-defined]
-                target=serve, args=(theirs, self._settings), name="workbench-worker", daemon=False
+                target=serve, args=(theirs, settings), name="workbench-worker", daemon=False
             )
             process.start()
         except BaseException:
@@ -179,7 +186,7 @@ class WorkerStarter:
             raise
         finally:
             theirs.close()
-        return WorkerHandle(process, ours, time.monotonic())
+        return WorkerHandle(process, ours, time.monotonic(), settings)
 
 
 def _nothing() -> None:

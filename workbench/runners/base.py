@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from workbench.errors import InvalidInputError
 from workbench.runners.context import RunnerContext
 from workbench.runners.lifecycle import (
+    Phase,
     Stage,
     State,
     call_init,
@@ -17,7 +18,6 @@ from workbench.runners.lifecycle import (
     drop,
     load_context,
     own_values,
-    phase,
     run_context,
 )
 from workbench.versions import Versioned
@@ -116,17 +116,17 @@ class BaseRunner(Versioned, ABC):
 
     def preprocess_base(self, input_data: dict[str, Any], args: dict[str, Any] = NO_ARGS) -> Any:
         """Call ``preprocess`` as a phase of this run."""
-        with phase(self):
+        with Phase(self):
             return self.preprocess(input_data, args)
 
     def inference_base(self, data: Any, args: dict[str, Any] = NO_ARGS) -> Any:
         """Call ``inference`` as a phase of this run; data and args are passed by position."""
-        with phase(self):
+        with Phase(self):
             return self.inference(data, args)
 
     def postprocess_base(self, data: Any, args: dict[str, Any] = NO_ARGS) -> list[str]:
         """Call ``postprocess`` as a phase of this run."""
-        with phase(self):
+        with Phase(self):
             return self.postprocess(data, args)
 
     def run(self, input_data: dict[str, Any], args: dict[str, Any] = NO_ARGS) -> list[str]:

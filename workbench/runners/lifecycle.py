@@ -12,12 +12,13 @@ run, it stands for that run: the one of the calling context, else the only one u
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from enum import Enum
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from workbench.errors import InvalidInputError
 from workbench.versions import fields_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from workbench.runners.context import LoadContext, RunnerContext
 
 AnyRunner = TypeVar("AnyRunner", bound="BaseRunner")
+_slots: WeakKeyDictionary[type, tuple[tuple[str, MemberDescriptorType], ...]] = WeakKeyDictionary()
 _in_phase: ContextVar[BaseRunner | None] = ContextVar("workbench_runner_in_phase", default=None)
 
 
@@ -65,14 +67,22 @@ class State:
 def own_values(runner: BaseRunner) -> dict[str, Any]:
     """Return the attributes that an instance holds itself: in its ``__dict__`` and in slots."""
     values = dict(vars(runner))
-    for cls in type(runner).__mro__:
-        for name, member in vars(cls).items():
-            if isinstance(member, MemberDescriptorType) and name != "_workbench_state":
-                try:
-                    values[name] = member.__get__(runner)
-                except AttributeError:
-                    continue  # an empty slot
+    for name, member in _slots_of(type(runner)):
+        with suppress(AttributeError):  # an empty slot
+            values[name] = member.__get__(runner)
     return values
+
+
+def _slots_of(cls: type[BaseRunner]) -> tuple[tuple[str, MemberDescriptorType], ...]:
+    """Return the slots of a class, those of its bases too; which they are is settled when it is made."""
+    if cls not in _slots:
+        _slots[cls] = tuple(
+            (name, member)
+            for each in cls.__mro__
+            for name, member in vars(each).items()
+            if isinstance(member, MemberDescriptorType) and name != "_workbench_state"
+        )
+    return _slots[cls]
 
 
 def _in_slot(runner: BaseRunner, name: str) -> bool:
@@ -162,22 +172,28 @@ def call_init(runner: BaseRunner) -> None:
     runner.__init__()  # type: ignore[misc]  # by design: __init__ runs once per run
 
 
-@contextmanager
-def phase(runner: BaseRunner) -> Iterator[None]:
-    shared = runner._workbench_state.shared
-    if shared is None:
-        yield
-        return
-    state = shared._workbench_state
-    token = _in_phase.set(runner)
-    with state.lock:
-        state.under_way.append(runner)
-    try:
-        yield
-    finally:
-        _in_phase.reset(token)
-        with state.lock:  # by identity: a runner may define == (dataclasses)
-            state.under_way[:] = [other for other in state.under_way if other is not runner]
+class Phase:
+    """While a phase of a run is under way, the shared instance stands for that run."""
+
+    def __init__(self, runner: BaseRunner) -> None:
+        self._runner = runner
+        shared = runner._workbench_state.shared
+        self._state = None if shared is None else shared._workbench_state
+        self._token: Token[BaseRunner | None]
+
+    def __enter__(self) -> None:
+        if self._state is None:
+            return
+        self._token = _in_phase.set(self._runner)
+        with self._state.lock:
+            self._state.under_way.append(self._runner)
+
+    def __exit__(self, *args: object) -> None:
+        if self._state is None:
+            return
+        _in_phase.reset(self._token)
+        with self._state.lock:  # by identity: a runner may define == (dataclasses)
+            self._state.under_way[:] = [o for o in self._state.under_way if o is not self._runner]
 
 
 def current_run(runner: BaseRunner) -> BaseRunner | None:
