@@ -123,6 +123,35 @@ def test_what_is_done_leaves_no_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_that_stays_open_does_not_make_the_others_stay(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.keep("long", line("long", state=1))
+    for i in range(5000):  # more than one file would take
+        journal.keep(f"r{i}", line(f"r{i}", text="x" * 1000))
+        journal.done([f"r{i}"])
+    journal.keep("long", line("long", state=2))
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < journals.MOST_IDLE + 10_000
+    both = [journal.all(), Journal(tmp_path).all()]  # from memory, and as another process reads it
+    assert [[json.loads(record) for record in found] for found in both] == [[{"id": "long", "state": 2}]] * 2
+    assert both[0] == both[1]
+
+
+def test_a_file_that_is_moved_while_others_look_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reader = Journal(tmp_path), Journal(tmp_path)
+    writer.keep("long", line("long"))
+    read = journals._records
+
+    def moved_before(path: Path) -> list[bytes]:
+        monkeypatch.setattr(journals, "_records", read)
+        writer._move(writer._files[0])
+        return read(path)
+
+    monkeypatch.setattr(journals, "_records", moved_before)
+    assert [json.loads(record)["id"] for record in reader.all()] == ["long"]
+
+
 def test_what_is_open_at_the_close_is_brought_to_its_place(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.keep("a", line("a", state=1))

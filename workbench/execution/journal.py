@@ -22,6 +22,8 @@ from workbench.execution.process_identity import is_gone, this_process
 from workbench.storage.store import Store
 
 LARGEST = 4 << 20  # bytes of a file: the next line begins another one
+MOST_IDLE = 1 << 18  # bytes of a file that need no keeping any more: whoever looks would read them all
+LOOKS = 3
 UNSIGNED_S = 60.0  # a file without its first line is not being made any more
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
@@ -32,7 +34,7 @@ class _File:
     def __init__(self, folder: Path, mode: int) -> None:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
         self.path = folder / f"{uuid.uuid4().hex}.jsonl"
-        self.open: set[str] = set()
+        self.open: dict[str, bytes] = {}  # the lines that need keeping, by id
         self.size = 0
         self.descriptor = os.open(self.path, _CREATE, mode & 0o666)
         pid, started, host, _ = this_process()
@@ -54,6 +56,11 @@ class _File:
                 os.ftruncate(self.descriptor, self.size)  # half a line would swallow the next one
             raise
         self.size += len(data)
+
+    @property
+    def idle(self) -> int:
+        """Bytes that need no keeping any more."""
+        return self.size - self._first - sum(map(len, self.open.values()))
 
     def empty(self) -> None:
         os.ftruncate(self.descriptor, self._first)
@@ -102,26 +109,49 @@ class Journal:
             file.write(record)
             if self._fsync:
                 os.fsync(file.descriptor)
-            file.open.add(id)
+            file.open[id] = record + b"\n"
 
     def done(self, ids: Iterable[str]) -> None:
         """Forget records that lie in their places now."""
+        ids = set(ids)
         with self._lock:
             if self._pid != os.getpid():
                 return
             for file in self._files[:]:
-                done = file.open.intersection(ids)
-                if not done:
-                    continue
-                file.open -= done
+                done = file.open.keys() & ids
+                for id in done:
+                    del file.open[id]
                 with suppress(OSError):  # on a full disk they are taken up once more, which changes nothing
-                    if file.open:
-                        file.write(json.dumps(sorted(done)).encode())
-                    elif file is self._files[-1]:
-                        file.empty()
+                    if not done:
+                        continue
+                    if not file.open:
+                        self._drop(file)
+                    elif file.idle > MOST_IDLE:
+                        self._move(file)
                     else:
-                        self._files.remove(file)
-                        file.remove()
+                        file.write(json.dumps(sorted(done)).encode())
+
+    def _drop(self, file: _File) -> None:
+        """Let go of a file of which nothing needs keeping."""
+        if file is self._files[-1]:
+            file.empty()
+        else:
+            self._files.remove(file)
+            file.remove()
+
+    def _move(self, file: _File) -> None:
+        """Bring what needs keeping of a file to a new one."""
+        new = _File(self._folder, self._mode)
+        try:
+            new.write(b"".join(file.open.values()).removesuffix(b"\n"))
+            if self._fsync:
+                os.fsync(new.descriptor)
+        except BaseException:
+            new.remove()
+            raise
+        new.open = file.open
+        self._files[self._files.index(file)] = new
+        file.remove()
 
     def find(self, id: str) -> list[bytes]:
         """Return what processes keep of a record, also those that live."""
@@ -129,10 +159,27 @@ class Journal:
 
     def all(self) -> list[bytes]:
         """Return all records that processes keep, also those that live."""
-        found = []
-        for path in self._paths():
-            with suppress(OSError):
-                found += _records(path)
+        with self._lock:
+            ours = self._files if self._pid == os.getpid() else []
+            found = [line for file in ours for line in file.open.values()]
+            known = {file.path for file in ours}
+        return found + self._of_others(known)
+
+    def _of_others(self, known: set[Path]) -> list[bytes]:
+        """Return what lies in the files of other processes; one that went while it was looked for may have been moved."""
+        for _ in range(LOOKS):
+            found: list[bytes] = []
+            has_gone = False
+            for path in self._paths():
+                if path not in known:
+                    try:
+                        found += _records(path)
+                    except FileNotFoundError:
+                        has_gone = True
+                    except OSError:
+                        continue
+            if not has_gone:
+                break
         return found
 
     def take_up(self, use: Callable[[list[bytes]], None]) -> None:

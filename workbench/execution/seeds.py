@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from contextvars import ContextVar, Token
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +31,40 @@ def seed_of(digest: str) -> int:
     return int(digest[:8] or "0", 16)
 
 
+class UserState:
+    """The random state that the user of this process had, which comes back at the end of the block.
+
+    Runs in it take the state without keeping it each time: to keep numpy's takes longer than to begin from a seed.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._back = ExitStack()
+        self._token: Token[UserState | None]
+
+    def take(self, name: str, keep: Callable[[], Callable[[], object]]) -> None:
+        """Keep the state of a library, unless it is kept already."""
+        if name not in self._names:
+            self._names.add(name)
+            self._back.callback(keep())
+
+    def give_back(self) -> None:
+        """Bring back what was kept."""
+        self._back.close()
+
+    def __enter__(self) -> Self:
+        self._token = _KEPT.set(self)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        _KEPT.reset(self._token)
+        self.give_back()
+
+
+#: Of the block that this thread is in.
+_KEPT: ContextVar[UserState | None] = ContextVar("workbench_user_state", default=None)
+
+
 class Seeded:
     """The random state of this process while a run has it.
 
@@ -48,7 +83,7 @@ class Seeded:
         self._is_alone = self._takes
         self._gives_back = gives_back
         self._names: list[str] = []
-        self._back = ExitStack()
+        self._state = UserState()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +113,7 @@ class Seeded:
         if name not in self._names:
             self._names.append(name)
             if self._gives_back:
-                self._back.callback(keep())
+                (_KEPT.get() or self._state).take(name, keep)
 
     def __enter__(self) -> Self:
         with _LOCK:
@@ -93,7 +128,7 @@ class Seeded:
     ) -> None:
         with _LOCK:
             _RUNNING.remove(self)
-        self._back.close()
+        self._state.give_back()
 
 
 def _keep_numpy() -> Callable[[], object]:

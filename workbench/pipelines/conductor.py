@@ -13,6 +13,7 @@ from workbench.execution.nodes import SKIPPED
 from workbench.execution.perform import settle_error
 from workbench.execution.reuse import NEVER
 from workbench.execution.run import Run
+from workbench.execution.seeds import UserState
 from workbench.models import RunRecord, RunStatus
 from workbench.pipelines.board import Board
 from workbench.pipelines.call_records import CallRecords
@@ -105,7 +106,7 @@ class Conductor:
         try:
             self._filing.finish()  # what earlier pipelines have computed can be found then,
             self._services.runs.take_in()  # and what those of other processes have
-            with captured(live):
+            with captured(live), UserState():
                 self._board.inputs = [given.value(self._values) for given in self._plan.given]
                 live.change(inputs=sources_of(self._board.inputs))
                 live.advance(RunStatus.RUNNING, save=False)
