@@ -24,7 +24,8 @@ from workbench.execution.slots import Needs
 from workbench.execution.wire import encode
 from workbench.hosting import crew
 from workbench.hosting.guard import Guard
-from workbench.hosting.host import FAILED_STARTS, Host, HostedRun
+from workbench.hosting.host import FAILED_STARTS, Host
+from workbench.hosting.hosted_run import HostedRun
 from workbench.hosting.workers import WorkerHandle
 
 # What every interpreter of the host imports first: new workers end here as often as a file has lines, the server never comes up
@@ -86,6 +87,13 @@ def test_workers_that_fail_by_themselves_give_up_what_waits_with_the_reason(
     assert "it never began" in run.record.error.message
     assert "ended itself with exit code 3" in run.record.error.message
     assert ws.run("noop", executor="process").status == "COMPLETED"  # mended since
+
+
+HOLDS = NOOP.replace(
+    "def inference(self, data, args={}):\n            return None",
+    "def inference(self, data, args={}):\n            import ctypes\n            ctypes.PyDLL(None).sleep(4)\n"
+    "            import time\n            time.sleep(0.5)",
+)
 
 
 class NoStarter:
@@ -207,6 +215,32 @@ def test_a_kernel_that_is_older_than_what_is_installed_is_to_be_restarted(
     assert "Restart the kernel." in str(caught.value)
     with workbench.open(ws.url) as restarted:
         assert restarted.run("noop", executor="process").status == "COMPLETED"
+
+
+def test_a_kernel_that_is_older_leaves_the_host_to_the_others(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "holds", "holds", HOLDS, type="Generic"), check=False)
+    run = ws.run("holds", executor="process", wait=False)
+    host = ws.executor("process").client.status()["pid"]
+    with workbench.open(ws.url) as other, monkeypatch.context() as old:
+        old.setattr("workbench.execution.host_client.__version__", "0.0.1")
+        with pytest.raises(StorageError, match="Restart the kernel"):
+            other.run("noop", executor="process")
+    with workbench.open(ws.url) as restarted:
+        assert restarted.executor("process").client.status()["pid"] == host
+    assert run.wait(60).status == "COMPLETED"
+
+
+def test_a_run_that_holds_the_interpreter_is_said_to_have_begun(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    ws.algorithms.deploy(write_algorithm(tmp_path / "holds", "holds", HOLDS, type="Generic"), check=False)
+    said: list[str] = []
+    run = ws.run("holds", executor="process", wait=False, on_event=lambda event: said.append(event.status))
+    assert run.wait(60).status == "COMPLETED"
+    assert list(dict.fromkeys(said)) == ["STARTED", "RUNNING", "COMPLETED"]
+    assert run.record.worker_pid is not None
 
 
 RUN = """

@@ -69,6 +69,7 @@ class HostClient:
         self.host_pid: int | None = None
         self.host_started: float | None = None
         self._silent_pid: int | None = None  # of a host that is there and did not answer
+        self._is_outdated = False  # the host that is there is of a newer version
         self._refused_by: str | None = None  # the version of a host that took us for one of another version
 
     @property
@@ -97,12 +98,13 @@ class HostClient:
                 return True
             if not start:
                 return False
-            with self.address.starting():
-                if self._dial():
-                    return True
-                self._start()
-                if self._dial():
-                    return True
+            if not self._is_outdated:
+                with self.address.starting():
+                    if self._dial():
+                        return True
+                    self._start()
+                    if self._dial():
+                        return True
             if self._refused_by is not None:
                 found = "a changed one" if self._refused_by == __version__ else self._refused_by
                 raise StorageError(
@@ -283,7 +285,7 @@ class HostClient:
 
     def _dial(self) -> bool:
         """Connect to the host that is there; return False if none is, or one of another version."""
-        self._refused_by = self._silent_pid = None
+        self._refused_by, self._silent_pid, self._is_outdated = None, None, False
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(ANSWER_S)
         try:
@@ -314,10 +316,11 @@ class HostClient:
             connection.close()
             return False
         if not messages or not messages[0].get("welcome"):
-            # a host of another version: it was told to end after its work, and has left the address
+            # a host of another version; if it is older, it ends after its work and has left the address
             connection.close()
             if messages:
                 self._refused_by = messages[0]["version"]
+                self._is_outdated = messages[0].get("stays", False)
             return False
         self.host_pid, self.host_started = messages[0]["pid"], messages[0]["started"]
         self._is_lost.clear()

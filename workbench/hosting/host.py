@@ -6,7 +6,6 @@ processes happens in threads of their own, which hand their results back through
 
 from __future__ import annotations
 
-import math
 import os
 import selectors
 import socket
@@ -15,24 +14,23 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.execution.host_address import made_at
 from workbench.execution.host_client import PROTOCOL
 from workbench.execution.process_identity import this_process
-from workbench.execution.slots import Needs
 from workbench.execution.wire import Message
 from workbench.hosting.clerk import Clerk, Ending
 from workbench.hosting.clients import Client, Clients
 from workbench.hosting.crew import Crew
 from workbench.hosting.guard import Guard
+from workbench.hosting.hosted_run import HostedRun
 from workbench.hosting.loop import Loop
 from workbench.hosting.waiting import Slots, Waiting
 from workbench.hosting.workers import WorkerHandle, oom_kills, resident_bytes
 from workbench.models import RunStatus
-from workbench.version import __version__
+from workbench.version import __version__, release
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
@@ -46,33 +44,6 @@ KEPT_ENDED = 256
 FAILED_STARTS = 3  # of workers, in a row: what waits is then given up
 PAUSE_S = 0.1  # before the next start after one that was killed; doubled each time
 LONGEST_PAUSE_S = 10.0
-#: what of an order the worker needs, beside the record
-FOR_THE_WORKER = ("folder", "notebook", "call", "pipeline", "cwd", "env")
-
-
-@dataclass(eq=False)
-class HostedRun:
-    """A run that the host has taken."""
-
-    id: str
-    order: Message
-    needs: Needs
-    key: tuple[str, str]
-    timeout_s: float | None
-    deadline: float = math.inf
-    group: str | None = None
-    fail_fast: bool = False  # its group ends when it fails
-    watchers: set[Client] = field(default_factory=set)
-    worker: WorkerHandle | None = None
-    record: bytes = b""  # the newest one, as JSON
-    log_size: int = 0
-    progress: tuple[float, str] | None = None
-    cancelled: bool = False
-    ending: Ending | None = None  # what the host has decided, when it kills the worker
-    is_settling: bool = False
-    is_notebook: bool = False
-    conducts: bool = False  # a pipeline, whose nodes are runs of their own
-    part_of: str | None = None  # the pipeline's run that it is a node of
 
 
 class Host:
@@ -162,13 +133,16 @@ class Host:
 
     def _greet(self, client: Client, message: Message) -> None:
         pid, started, _, _ = this_process()
-        is_other = message["protocol"] != PROTOCOL or message["version"] != __version__
-        if is_other or (self._settings is not None and made_at(self._settings.url) != self._made):
-            # a package of another version is asking, or a new workspace has come to the place of the one that this host is for:
-            # leave the address to its host and end after what is left
-            self._clients.tell(client, {"welcome": False, "pid": pid, "version": __version__})
-            self._leave_address()
-            self._end_if_idle(0.0)
+        theirs, ours = (message["protocol"], message["version"]), (PROTOCOL, __version__)
+        is_new_place = self._settings is not None and made_at(self._settings.url) != self._made
+        if theirs != ours or is_new_place:
+            stays = not is_new_place and (theirs[0], release(theirs[1])) < (ours[0], release(ours[1]))
+            refusal = {"welcome": False, "pid": pid, "version": __version__, "stays": stays}
+            self._clients.tell(client, refusal)
+            if not stays:  # a newer package is asking, or a new workspace has come to the place of the one that this host is for:
+                # leave the address to its host and end after what is left
+                self._leave_address()
+                self._end_if_idle(0.0)
             return
         client.pid = message["pid"]
         if self._settings is None:
@@ -236,21 +210,7 @@ class Host:
     # -- runs
 
     def _submit(self, client: Client, message: Message) -> None:
-        record = message.pop("body")
-        needs = Needs(message["memory"], message["gpu"])
-        run = HostedRun(
-            id=message["run"],
-            order={"op": "run", **{name: message.get(name) for name in FOR_THE_WORKER}},
-            needs=needs,
-            key=(message["key"][0], message["key"][1]),
-            timeout_s=message["timeout_s"],
-            group=message.get("group"),
-            fail_fast=message.get("fail_fast", False),
-            record=record,
-            is_notebook=message.get("notebook", False),
-            conducts=bool(message.get("pipeline")),
-            part_of=message.get("part_of"),
-        )
+        run = HostedRun.submitted(message)
         run.watchers.add(client)
         client.watches.add(run.id)
         self._runs[run.id] = run
@@ -261,7 +221,7 @@ class Host:
         if run.conducts:
             self._waiting.add_aside(run.id)
         else:
-            self._waiting.add(run.id, message["priority"], needs, run.group, message.get("jobs", 1))
+            self._waiting.add(run.id, message["priority"], run.needs, run.group, message.get("jobs", 1))
         self._last_work = time.monotonic()
         self._dispatch()
 
@@ -400,6 +360,16 @@ class Host:
                 run.ending = Ending.timed_out(run.timeout_s or 0.0, _doing(run))
                 run.worker.kill()
 
+    def _announce_silent(self) -> None:
+        """Say of runs that a worker has and says nothing of that they have begun: one that holds the interpreter cannot."""
+        for run in [run for run in self._runs.values() if run.is_silent]:
+            if run.is_new:  # in most cases it says so itself in a moment
+                run.is_new = False
+                continue
+            run.begin()
+            for client in run.watchers.copy():
+                self._clients.tell(client, {"event": "state", "run": run.id}, run.record)
+
     def _settle(self, run: HostedRun, ending: Ending) -> None:
         """Let the clerk write the end of a run whose worker cannot."""
         assert self._clerk is not None
@@ -532,7 +502,7 @@ class Host:
             return
         body = message.pop("body", b"")
         if event == "state":
-            run.record = body
+            run.record, run.is_told = body, True
         elif event == "progress":
             run.progress = (message["fraction"], message["message"])
         elif event == "log":
@@ -596,6 +566,7 @@ class Host:
         moment = time.monotonic()
         self._oom_kills.append(oom_kills())
         self._look_for_overdue()
+        self._announce_silent()
         if self._crew is not None:
             self._crew.look(self._oom_kills[0])  # before what may have happened in the last second
         if self._clerk is not None:
