@@ -421,6 +421,9 @@ class BundleFile(Record):
     digest: str
     size: int
     mtime_ns: int  # nanoseconds since 1970, when it was last changed where it came from
+    executable: bool | None = (
+        None  # by its owner; None: from a disk or a version of workbench that does not know
+    )
 
 
 class BundleRecord(Record):
@@ -431,6 +434,7 @@ class BundleRecord(Record):
     name: str
     version: int
     files: dict[str, BundleFile] = Field(default_factory=dict)  # by path
+    folders: tuple[str, ...] = ()  # paths of those that are empty
     count: int = 0  # of files
     size: int = 0  # of all files, bytes
     what: str = "all"  # what of the folder was pushed

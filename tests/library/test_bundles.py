@@ -25,7 +25,8 @@ from workbench.errors import (
     ReadOnlyError,
     StorageFullError,
 )
-from workbench.library.bundle_folder import MEMORY
+from workbench.library.bundle_diff import State
+from workbench.library.bundle_folder import MEMORY, BundleFolder, Scope
 
 PLACES = [
     "sqlite",
@@ -252,8 +253,198 @@ def test_deletions_travel_only_when_said(ws: workbench.Workspace, tmp_path: Path
     assert list(ws.bundles.pull("x", copy)) == []
     done = ws.bundles.pull("x", copy, delete=True)
     assert done.removed == ["sub/b.txt"]
+    assert list((copy / "sub").iterdir()) == []  # as it is in the other folder
+
+    (mine / "sub").rmdir()
+    assert ws.bundles.push("x", mine, delete=True).removed == ["sub/"]
+    assert ws.bundles.pull("x", copy, delete=True).removed == ["sub/"]
     assert not (copy / "sub").exists()
     assert list(ws.bundles.pull("x@1", copy)) == ["c.txt", "sub/b.txt"]  # every version stays
+
+
+def executables(folder: Path) -> list[str]:
+    return sorted(
+        path.name for path in folder.rglob("[!.]*") if path.is_file() and path.stat().st_mode & 0o100
+    )
+
+
+def test_whether_a_file_is_executable_travels_and_nothing_else_of_its_mode(
+    anywhere: workbench.Workspace, tmp_path: Path
+) -> None:
+    ws, mine, copy = anywhere, fill(tmp_path / "ml", run_sh="echo", a_txt="1"), tmp_path / "copy"
+    (mine / "run.sh").chmod(0o750)
+    (mine / "a.txt").chmod(0o600)
+    ws.bundles.push("x", mine)
+    ws.bundles.pull("x", copy)
+    assert executables(copy) == ["run.sh"]
+    (copy / "run.sh").chmod(0o700)
+    (copy / "a.txt").chmod(0o664)
+    assert list(ws.bundles.diff("x", copy)) == []  # another umask is no difference
+
+    (copy / "a.txt").chmod(0o744)
+    (copy / "run.sh").chmod(0o600)
+    before = (mine / "a.txt").stat()
+    said = ws.bundles.push("x", copy, dry_run=True)
+    assert [(row["file"], row["here"], row["there"]) for row in said.rows()] == [
+        ("a.txt", "1 B, executable", "1 B"),
+        ("run.sh", "4 B", "4 B, executable"),
+    ]
+    assert "2 files (0 B) would move" in repr(said)
+    assert ws.bundles.push("x", copy).version == 2
+    assert len(objects(ws)) == 2
+    assert list(ws.bundles.pull("x", mine)) == ["a.txt", "run.sh"]
+    assert executables(mine) == ["a.txt"]
+    after = (mine / "a.txt").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # nothing was fetched
+    assert list(ws.bundles.diff("x", mine)) == []
+    ws.bundles.restore("x@1")
+    ws.bundles.pull("x", mine)
+    assert executables(mine) == ["run.sh"]
+    ws.catalog.clear()
+    ws.bundles.reindex()
+    ws.bundles.pull("x@2", tmp_path / "again")
+    assert executables(tmp_path / "again") == ["a.txt"]
+
+
+def test_a_mode_that_both_sides_changed_is_a_conflict_and_equal_contents_have_modes_of_their_own(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    mine, copy = fill(tmp_path / "ml", a_sh="same", b_sh="same", c_sh="same"), tmp_path / "copy"
+    (mine / "b.sh").chmod(0o755)
+    ws.bundles.push("x", mine)
+    ws.bundles.pull("x", copy)
+    assert executables(copy) == ["b.sh"]
+    (mine / "c.sh").chmod(0o755)
+    ws.bundles.push("x", mine)
+    (copy / "c.sh").write_text("changed")
+    with pytest.raises(ConflictError, match=r"c\.sh changed both"):
+        ws.bundles.pull("x", copy)
+    assert executables(copy) == ["b.sh"]
+    ws.bundles.push("x", copy, prefer="mine")
+    ws.bundles.pull("x", mine)
+    assert executables(mine) == ["b.sh"]
+
+
+def test_a_mode_that_changes_while_a_folder_is_pushed_stops_it(tmp_path: Path) -> None:
+    mine = fill(tmp_path / "ml", a_sh="1")
+    local = BundleFolder(mine)
+    local.scan(Scope())
+    (mine / "a.sh").chmod(0o755)
+    with pytest.raises(DamagedError, match=r"a\.sh of .* changed meanwhile"):
+        local.check_unchanged(Scope())
+
+
+def test_bundles_that_know_no_modes_or_folders_go_on(ws: workbench.Workspace, tmp_path: Path) -> None:
+    """What was pushed before there were modes: the record and the folder's memory are as they were then."""
+    mine, copy = fill(tmp_path / "ml", a_sh="1", b_txt="2"), tmp_path / "copy"
+    ws.bundles.push("x", mine)
+    record = json.loads(ws.store.get("bundles", "x/1.json"))
+    for file in record["files"].values():
+        del file["executable"]
+    del record["folders"]
+    ws.store.put("bundles", "x/1.json", json.dumps(record).encode(), overwrite=True)
+    digests = {path: file.digest for path, file in ws.bundles.get("x").files.items()}
+    (mine / "a.sh").chmod(0o755)
+    (mine / "empty").mkdir()
+    never = shutil.copytree(mine, tmp_path / "never", ignore=shutil.ignore_patterns(MEMORY))
+    ws.bundles.pull("x", copy)
+    assert list(ws.bundles.diff("x", copy)) == []
+    assert ws.bundles.diff("x", never).paths(State.CHANGED_HERE, State.NEW_HERE) == ["a.sh", "empty/"]
+    assert list(ws.bundles.pull("x", mine)) == []
+    assert list(ws.bundles.push("x", mine)) == ["a.sh", "empty/"]
+    assert {path: file.digest for path, file in ws.bundles.get("x").files.items()} == digests
+    assert list(ws.bundles.pull("x", copy)) == ["a.sh", "empty/"]
+    assert executables(copy) == ["a.sh"]
+
+
+def test_a_disk_without_modes_neither_sends_nor_loses_any(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a disk cannot be mounted here, so its answer to the question is what is given."""
+    mine, stick = fill(tmp_path / "ml", a_sh="1", b_txt="2"), tmp_path / "stick"
+    (mine / "a.sh").chmod(0o755)
+    ws.bundles.push("x", mine)
+    ws.bundles.pull("x", stick)
+    for path in stick.glob("[!.]*"):
+        path.chmod(0o777)
+    knows = BundleFolder.knows_modes
+    monkeypatch.setattr(BundleFolder, "knows_modes", lambda self: self.path != stick and knows(self))
+    assert list(ws.bundles.diff("x", stick)) == []
+    fill(stick, a_sh="1 and more", b_txt="2 and more")
+    assert list(ws.bundles.push("x", stick)) == ["a.sh", "b.txt"]
+    assert list(ws.bundles.pull("x", mine)) == ["a.sh", "b.txt"]
+    assert executables(mine) == ["a.sh"]
+
+
+def test_empty_folders_travel_and_are_part_of_the_diff(anywhere: workbench.Workspace, tmp_path: Path) -> None:
+    ws, mine, copy = anywhere, fill(tmp_path / "ml", a_txt="1", full__b_txt="2"), tmp_path / "copy"
+    for name in ("logs/today", "data", "pkg/__pycache__", "kept", ".hidden/x"):
+        (mine / name).mkdir(parents=True)
+    (mine / "kept" / ".gitkeep").touch()
+    said = ws.bundles.push("x", mine, dry_run=True)
+    assert list(said) == ["a.txt", "data/", "full/b.txt", "kept/", "logs/today/", "pkg/"]
+    assert said.rows()[1] == {
+        "file": "data/",
+        "state": "new here",
+        "here": "empty folder",
+        "there": "",
+        "done": "would be sent",
+    }
+    assert "2 files (2 B) and 4 empty folders would move" in repr(said)
+    ws.bundles.push("x", mine)
+    assert (sorted(ws.bundles.get("x").files), ws.bundles.get("x").folders) == (
+        ["a.txt", "full/b.txt"],
+        ("data", "kept", "logs/today", "pkg"),
+    )
+    ws.bundles.pull("x", copy)
+    assert sorted(p.name for p in copy.rglob("[!.]*") if p.is_dir()) == [
+        "data",
+        "full",
+        "kept",
+        "logs",
+        "pkg",
+        "today",
+    ]
+    assert list(ws.bundles.diff("x", copy)) == []
+
+    fill(copy, data__c_txt="3")  # no longer empty; a folder that got a file is no deletion
+    (copy / "kept").rmdir()
+    assert list(ws.bundles.push("x", copy)) == ["data/c.txt"]
+    assert ws.bundles.get("x").folders == ("kept", "logs/today", "pkg")
+    assert list(ws.bundles.pull("x", mine, "data")) == ["data/c.txt"]
+    assert ws.bundles.push("x", copy, delete=True).removed == ["kept/"]
+    assert ws.bundles.pull("x", mine, delete=True).removed == ["kept/"]
+    assert (mine / "kept" / ".gitkeep").exists()  # what is no part of a bundle is not touched
+    assert list(ws.bundles.push("x", mine, exclude=["kept/", "logs/"])) == []
+
+
+def test_a_folder_that_has_become_empty_is_one_on_both_sides(ws: workbench.Workspace, tmp_path: Path) -> None:
+    mine, copy = fill(tmp_path / "ml", a_txt="1", logs__b_txt="2"), tmp_path / "copy"
+    ws.bundles.push("x", mine)
+    ws.bundles.pull("x", copy)
+    (mine / "logs" / "b.txt").unlink()
+    assert ws.bundles.push("x", mine, delete=True).removed == ["logs/b.txt"]
+    assert ws.bundles.get("x").folders == ("logs",)
+    assert ws.bundles.pull("x", copy, delete=True).removed == ["logs/b.txt"]
+    assert (copy / "logs").is_dir()
+    for folder in (mine, copy):
+        assert list(ws.bundles.diff("x", folder)) == []
+    assert list(ws.bundles.push("x", copy)) == []
+
+
+def test_a_file_where_the_bundle_has_an_empty_folder_is_left_alone(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    mine = fill(tmp_path / "ml", a_txt="1")
+    (mine / "logs").mkdir()
+    ws.bundles.push("x", mine)
+    other = fill(tmp_path / "other", a_txt="1")
+    (other / "logs").write_text("a file")
+    with pytest.raises(InvalidInputError, match=r"logs is a file where the bundle has a folder"):
+        ws.bundles.pull("x", other)
+    with pytest.raises(InvalidInputError, match=r"'logs' would be a file and"):
+        ws.bundles.push("x", other)
+    assert (other / "logs").read_text() == "a file"
 
 
 def test_several_writers_merge_and_no_version_is_lost(tmp_path: Path) -> None:

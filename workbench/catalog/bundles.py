@@ -41,7 +41,7 @@ class BundleChange:
             name=record.name,
             version=record.version,
             deleted=int(record.deleted is not None),
-            record=record.model_copy(update={"files": {}}).model_dump_json(),
+            record=record.model_copy(update={"files": {}, "folders": ()}).model_dump_json(),
         )
         number = self._connection.execute(made).inserted_primary_key[0]  # type: ignore[index]
         digests = sorted({file.digest for file in record.files.values()})

@@ -43,8 +43,13 @@ class Bundle:
 
     @property
     def files(self) -> dict[str, BundleFile]:
-        """Path to file, with digest, size in bytes and time."""
+        """Path to file, with digest, size in bytes, time, and whether it is executable."""
         return dict(self._bundles.files_of(self.record))
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The paths of its folders that are empty."""
+        return self._bundles.folders_of(self.record)
 
     def open(self, path: str) -> BinaryIO:
         """Return a file of it, open for reading; on S3 nothing is read that is not asked for."""

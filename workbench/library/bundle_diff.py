@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal, overload
 
 from workbench.errors import ConflictError
+from workbench.library.bundle_contents import FOLDER, is_as, is_same, with_folders
 from workbench.models import BundleFile
 from workbench.pages import html_table, text_table
 from workbench.theme import MUTED
@@ -41,28 +42,40 @@ class Change:
     here: BundleFile | None
     there: BundleFile | None
 
+    @property
+    def same_content(self) -> bool:
+        """Whether both sides have the file with the same bytes; then at most its mode differs."""
+        return self.here is not None and self.there is not None and self.here.digest == self.there.digest
+
     def row(self) -> dict[str, Any]:
         """Return it as a row of a table."""
         return {
             "file": self.path,
             "state": str(self.state),
-            "here": size_text(self.here.size) if self.here else "",
-            "there": size_text(self.there.size) if self.there else "",
+            "here": self._text(self.here),
+            "there": self._text(self.there),
         }
+
+    @staticmethod
+    def _text(file: BundleFile | None) -> str:
+        if file is None or file is FOLDER:
+            return "" if file is None else "empty folder"
+        return size_text(file.size) + (", executable" if file.executable else "")
 
 
 def compare(
     here: Mapping[str, BundleFile], there: Mapping[str, BundleFile], base: Mapping[str, str]
 ) -> list[Change]:
-    """Return all files, in the order of their paths.
+    """Return all files and empty folders, in the order of their paths.
 
     Parameters
     ----------
     here, there : mapping
-        Path to file.
+        Path to file; paths of empty folders end with a slash.
     base : mapping
-        Path to digest, as it was when both sides were last the same. Where it knows nothing, a file that differs is a conflict.
+        Path to what `mark_of` gave when both sides were last the same. Where it knows nothing, a file that differs is a conflict.
     """
+    here, there = with_folders(here, there), with_folders(there, here)
     return [
         Change(path, _state(here.get(path), there.get(path), base.get(path)), here.get(path), there.get(path))
         for path in sorted(here.keys() | there.keys())
@@ -70,16 +83,19 @@ def compare(
 
 
 def _state(here: BundleFile | None, there: BundleFile | None, base: str | None) -> State:
-    mine, theirs = (file.digest if file else None for file in (here, there))
-    if mine == theirs:
+    if here is None or there is None:
+        if here is not None:
+            unchanged = is_as(here, base)
+            return State.DELETED_THERE if unchanged else State.CHANGED_HERE if base else State.NEW_HERE
+        unchanged = there is not None and is_as(there, base)
+        return State.DELETED_HERE if unchanged else State.CHANGED_THERE if base else State.NEW_THERE
+    if is_same(here, there):
         return State.SAME
-    if mine is None:
-        return State.DELETED_HERE if theirs == base else State.CHANGED_THERE if base else State.NEW_THERE
-    if theirs is None:
-        return State.DELETED_THERE if mine == base else State.CHANGED_HERE if base else State.NEW_HERE
-    if base == mine:
+    if there.executable is None and here.digest == there.digest:  # nobody has said that it is not executable
+        return State.CHANGED_HERE
+    if is_as(here, base):
         return State.CHANGED_THERE
-    return State.CHANGED_HERE if base == theirs else State.CONFLICT
+    return State.CHANGED_HERE if is_as(there, base) else State.CONFLICT
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,7 @@ class BundleDiff(Sequence[Change]):
         return [change.path for change in self.changes if change.state in states]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each file that differs."""
+        """Return a row for each file or empty folder that differs."""
         return [change.row() for change in self.different]
 
     @overload
@@ -139,7 +155,7 @@ class BundleDiff(Sequence[Change]):
 
     def _head(self) -> str:
         there = "not pushed yet" if self.version is None else f"version {self.version}"
-        same = len(self.changes) - len(self.different)
+        same = sum(c.state is State.SAME and c.here is not FOLDER for c in self.changes)
         counts = ", ".join(f"{len(self.paths(state))} {state}" for state in State if self.paths(state))
         if not self.different and same:
             counts = f"nothing differs, {same} file{'s' if same > 1 else ''}"
@@ -156,7 +172,7 @@ class BundleSync(Sequence[str]):
     diff : BundleDiff
         How both sides stood before.
     moved, removed : sequence of str
-        Files that were, or in a dry run would be, transferred and deleted.
+        Files that were, or in a dry run would be, transferred and deleted; a path that ends with a slash is an empty folder.
     version : int or None
         Of the bundle, now.
     dry_run : bool
@@ -212,9 +228,12 @@ class BundleSync(Sequence[str]):
 
     def _head(self) -> str:
         moved = set(self.moved)
-        sizes = [c.here if self.action == "push" else c.there for c in self.diff if c.path in moved]
+        going = [c for c in self.diff if c.path in moved and not c.same_content]
+        sizes = [c.here if self.action == "push" else c.there for c in going]
         size = size_text(sum(file.size for file in sizes if file))
-        files = f"{len(self.moved)} file{'' if len(self.moved) == 1 else 's'} ({size})"
+        folders = sum(path.endswith("/") for path in self.moved)
+        files = f"{_counted(len(self.moved) - folders, 'file')} ({size})"
+        files += f" and {_counted(folders, 'empty folder')}" if folders else ""
         removed = f", {len(self.removed)} removed" if self.removed else ""
         where = f"{self.diff.name}@{self.version}" if self.version else self.diff.name
         arrow = "->" if self.action == "push" else "<-"
@@ -246,6 +265,10 @@ def rest(changes: Sequence[Change]) -> str:
     """Return how many files a table does not show; empty if it shows all."""
     more = len(changes) - MOST_ROWS
     return f"{more:,} more: .rows() has all." if more > 0 else ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _muted(text: str) -> str:

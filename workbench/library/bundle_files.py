@@ -18,6 +18,7 @@ from workbench.errors import (
     StorageError,
     StorageFullError,
 )
+from workbench.library.bundle_contents import FOLDER
 from workbench.library.bundle_folder import (
     BundleFolder,
     Progress,
@@ -56,7 +57,7 @@ def send(
     DamagedError
         If a file is no longer what it was when it was scanned.
     """
-    by_digest = {file.digest: path for path, file in files.items()}
+    by_digest = {file.digest: path for path, file in files.items() if file is not FOLDER}
     digests = sorted(by_digest)
     there = set(_there(store, digests, mend))
 
@@ -82,9 +83,9 @@ def fetch(
     remove: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> None:
-    """Put files of a bundle into a folder, and take others away.
+    """Put files and empty folders of a bundle into a folder, and take others away.
 
-    All are fetched and checked before the first one takes its place, by rename: a kill leaves each file the old or the new one.
+    A file that has the right content already only gets its mode. All others are fetched and checked before the first one takes its place, by rename: a kill leaves each file the old or the new one.
 
     Raises
     ------
@@ -96,21 +97,28 @@ def fetch(
         If the folder does not take them.
     """
     for path in files:
-        check_path(path)
+        check_path(path.rstrip("/"))
     check_tree(files)
     _check_places(folder.path, [*files, *remove])
     incoming = folder.path / INCOMING
+    folders = [path for path, file in files.items() if file is FOLDER]
+    modes = {path: file for path, file in files.items() if folder.has(path, file.digest)}
+    files = {path: file for path, file in files.items() if file is not FOLDER and path not in modes}
     last = {file.digest: path for path, file in files.items()}
 
     def fetch_one(digest: str) -> None:
         _fetch_one(store, incoming, digest, last[digest], progress)
 
     with _writing(folder.path):
-        if not files and not remove and folder.path.exists():
+        if not (files or modes or folders or remove) and folder.path.exists():
             return
         incoming.mkdir(parents=True, exist_ok=True)
         in_batches(_at_once(store), fetch_one, sorted(last))
-        changed = [path for path in [*files, *remove] if not folder.is_as_scanned(path)]
+        changed = [
+            path
+            for path in [*files, *modes, *remove]
+            if not path.endswith("/") and not folder.is_as_scanned(path)
+        ]
         if changed:
             raise folder.changing(changed)
         for path, file in files.items():
@@ -122,10 +130,16 @@ def fetch(
             if last[file.digest] != path:  # the content of several files
                 source = Path(shutil.copyfile(source, incoming / f"{file.digest}.{os.urandom(6).hex()}"))
             os.utime(source, ns=(file.mtime_ns, file.mtime_ns))
+            _set_mode(source, file, folder)
             source.replace(target)
+        for path, file in modes.items():
+            _set_mode(folder.path / path, file, folder)
         for path in remove:
-            (folder.path / path).unlink(missing_ok=True)
-            _prune(folder.path / path, folder.path)
+            if not path.endswith("/"):
+                (folder.path / path).unlink(missing_ok=True)
+            _prune(folder.path / path / "x" if path.endswith("/") else folder.path / path, folder.path)
+        for path in folders:  # after the removals: one may have become empty only now
+            (folder.path / path).mkdir(parents=True, exist_ok=True)
         _tidy(incoming)
 
 
@@ -176,6 +190,14 @@ def _fetch_one(store: Store, incoming: Path, digest: str, path: str, progress: P
         part.unlink(missing_ok=True)
 
 
+def _set_mode(path: Path, file: BundleFile, folder: BundleFolder) -> None:
+    """Let a file be executed by all who may read it, or by nobody."""
+    mode = path.stat().st_mode & 0o777
+    wanted = mode | (mode & 0o444) >> 2 if file.executable else mode & ~0o111
+    if mode != wanted and folder.knows_modes():
+        path.chmod(wanted)
+
+
 def _at_once(store: Store) -> int:
     return 1 if store.is_local else _REMOTE_AT_ONCE
 
@@ -193,7 +215,8 @@ def _damaged(what: str, store: Store, digest: str) -> DamagedError:
 def _check_places(root: Path, paths: Iterable[str]) -> None:
     """Raise if a file would not land in the folder, or in the place of something that is no file."""
     inside = root.resolve()
-    parents = {(root / path).parent for path in paths}
+    paths = list(paths)
+    parents = {root / path if path.endswith("/") else (root / path).parent for path in paths}
     for parent in sorted(parents):
         if not parent.resolve().is_relative_to(inside):
             raise InvalidInputError(
@@ -207,7 +230,7 @@ def _check_places(root: Path, paths: Iterable[str]) -> None:
                 )
             above = above.parent
     for path in paths:
-        if (root / path).is_dir():
+        if not path.endswith("/") and (root / path).is_dir():
             raise InvalidInputError(
                 f"{root / path} is a folder where the bundle has a file. Move it away first."
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from workbench.errors import DamagedError, InvalidInputError, InvalidNameError, NotFoundError, did_you_mean
+from workbench.library.bundle_contents import FOLDER
 from workbench.models import BundleFile
 from workbench.names import check_key
 from workbench.storage.threads import in_threads
@@ -29,6 +30,8 @@ _IGNORED = frozenset({"__pycache__"})
 T = TypeVar("T")
 _BLOCK = 4 << 20
 _SETTLED_NS = 2_000_000_000  # a file written later could be written again under the same time stamp
+_FileState = tuple[int, int, int, bool]  # size in bytes, time in ns, inode, executable
+_FOLDER_STATE: _FileState = (0, 0, 0, False)
 Progress = Callable[[int], Any]
 Patterns = str | Iterable[str]
 
@@ -68,9 +71,10 @@ class Scope:
 
 
 class BundleFolder:
-    """The files of a folder.
+    """The files and empty folders of a folder.
 
-    Hidden files and folders (``.git``, ``.cache``) and ``__pycache__`` are no part of a bundle.
+    A link to a file in the folder counts as that file; other links are refused. Hidden files and folders (``.git``, ``.cache``) and
+    ``__pycache__`` are no part of a bundle.
 
     Parameters
     ----------
@@ -86,15 +90,18 @@ class BundleFolder:
             above = self.path.parent
             near = did_you_mean(self.path.name, [p.name for p in above.iterdir()]) if above.is_dir() else ""
             raise NotFoundError(f"There is no folder {self.path}.{near}")
-        self._states: dict[str, tuple[int, int, int]] = {}
+        self._states: dict[str, _FileState] = {}
+        self._scanned: dict[str, BundleFile] = {}
         self._memory = self._remembered()
+        self._knows_modes: bool | None = None
 
     def scan(
         self, scope: Scope, *, rehash: bool = False, progress: Progress | None = None
     ) -> dict[str, BundleFile]:
-        """Return the files that a scope covers, by path.
+        """Return the files and empty folders that a scope covers, by path; those of folders end with a slash.
 
-        A file whose size, time and inode are those of the last time is not read again.
+        A file whose size, time and inode are those of the last time is not read again. Whether it is executable is what
+        git asks too, the bit of its owner: what a umask gives or takes is no difference.
 
         Parameters
         ----------
@@ -114,24 +121,29 @@ class BundleFolder:
         """
         found = self._walk(scope)
         known: dict[str, Any] = {} if rehash else self._memory["digests"]
-        fresh = [path for path, state in found.items() if known.get(path, [])[:3] != list(state)]
+        files = {path: state for path, state in found.items() if state != _FOLDER_STATE}
+        fresh = [path for path, state in files.items() if known.get(path, [])[:3] != list(state[:3])]
         begun = time.time_ns()
         hashed = in_batches(
             os.cpu_count() or 1, lambda path: self._digest(path, found[path], progress), fresh
         )
         digests = dict(zip(fresh, hashed, strict=True))
         cached = {}
-        for path, (size, mtime, inode) in found.items():
+        for path, (size, mtime, inode, _) in files.items():
             digests.setdefault(path, known.get(path, ["", "", "", ""])[3])
             if begun - mtime > _SETTLED_NS:
                 cached[path] = [size, mtime, inode, digests[path]]
         self._states |= found
         others = {p: entry for p, entry in self._memory["digests"].items() if not scope.covers(p)}
         self._memory["digests"] = {**others, **cached}
-        return {
-            path: BundleFile(digest=digests[path], size=size, mtime_ns=mtime)
-            for path, (size, mtime, _) in sorted(found.items())
+        knows = self.knows_modes()
+        self._scanned |= {
+            path: BundleFile(
+                digest=digests[path], size=size, mtime_ns=mtime, executable=executable if knows else None
+            )
+            for path, (size, mtime, _, executable) in files.items()
         }
+        return {path: self._scanned.get(path, FOLDER) for path in sorted(found)}
 
     def check_unchanged(self, scope: Scope) -> None:
         """Raise if a file has come, gone or changed since the scan."""
@@ -140,6 +152,28 @@ class BundleFolder:
         changed = sorted(p for p in found.keys() | before.keys() if found.get(p) != before.get(p))
         if changed:
             raise self.changing(changed)
+
+    def has(self, path: str, digest: str) -> bool:
+        """Tell whether a file of its own, no link, had this content when it was scanned."""
+        known = self._scanned.get(path)
+        return known is not None and known.digest == digest and not (self.path / path).is_symlink()
+
+    def knows_modes(self) -> bool:
+        """Tell whether the disk keeps for each file whether it is executable; that of many a camera or stick does not."""
+        if self._knows_modes is None and self.path.exists():
+            probe = self.path / f"{MEMORY}.{os.urandom(6).hex()}"
+            try:
+                probe.touch(mode=0o700)
+                probe.chmod(0o700)
+                set_by_us = is_executable(probe.stat())
+                probe.chmod(0o600)
+                self._knows_modes = set_by_us and not is_executable(probe.stat())
+            except OSError:  # nothing can be tried here, so what it says is believed
+                self._knows_modes = True
+            finally:
+                with suppress(OSError):
+                    probe.unlink()
+        return self._knows_modes is not False
 
     def is_as_scanned(self, path: str) -> bool:
         """Tell whether a file is what the scan has seen, or as absent as then."""
@@ -187,26 +221,35 @@ class BundleFolder:
 
     # -- inside
 
-    def _walk(self, scope: Scope) -> dict[str, tuple[int, int, int]]:
-        found: dict[str, tuple[int, int, int]] = {}
+    def _walk(self, scope: Scope) -> dict[str, _FileState]:
+        found: dict[str, _FileState] = {}
         if self.path.exists():
             for path, entry in self._entries(str(self.path), "", scope):
                 if scope.covers(path):
-                    found[path] = self._checked(path, entry)
+                    found[path] = _FOLDER_STATE if entry is None else self._checked(path, entry)
+                    if entry is None:
+                        check_path(path.rstrip("/"))
         return found
 
-    def _entries(self, folder: str, prefix: str, scope: Scope) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _entries(
+        self, folder: str, prefix: str, scope: Scope
+    ) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
+        """Yield paths with their entries, and None for a folder in which there is nothing that could be pushed."""
+        empty = True
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name in _IGNORED:
                     continue
+                empty = False
                 path = f"{prefix}{entry.name}"
                 if not entry.is_dir(follow_symlinks=False):
                     yield path, entry
                 elif prefix or scope.enters(entry.name):
                     yield from self._entries(entry.path, f"{path}/", scope)
+        if empty and prefix:
+            yield prefix, None
 
-    def _checked(self, path: str, entry: os.DirEntry[str]) -> tuple[int, int, int]:
+    def _checked(self, path: str, entry: os.DirEntry[str]) -> _FileState:
         if path not in self._memory["digests"]:
             check_path(path)
         if entry.is_symlink():
@@ -225,7 +268,7 @@ class BundleFolder:
             raise InvalidInputError(f"{path} is a link to {target}, which is no file. {_LEAVE}")
         return target
 
-    def _digest(self, path: str, state: tuple[int, int, int], progress: Progress | None) -> str:
+    def _digest(self, path: str, state: _FileState, progress: Progress | None) -> str:
         try:
             with (self.path / path).open("rb", buffering=0) as source:
                 digest = copy_and_hash(source, None, progress)
@@ -297,8 +340,13 @@ def _names(paths: list[str]) -> str:
     return ", ".join(paths[:5]) + more
 
 
-def _state(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_ino
+def _state(found: os.stat_result) -> _FileState:
+    return found.st_size, found.st_mtime_ns, found.st_ino, is_executable(found)
+
+
+def is_executable(found: os.stat_result) -> bool:
+    """Tell whether the owner of a file may execute it."""
+    return bool(found.st_mode & stat.S_IXUSR)
 
 
 def _patterns(patterns: Patterns) -> GitIgnoreSpec | None:

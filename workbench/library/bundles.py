@@ -8,6 +8,7 @@ from typing import BinaryIO
 from workbench.errors import InvalidInputError, NotFoundError, did_you_mean, nearest
 from workbench.library import bundle_files
 from workbench.library.bundle import Bundle, row_of
+from workbench.library.bundle_contents import contents
 from workbench.library.bundle_files import FILES
 from workbench.library.folders_in_step import FoldersInStep, parsed_name, progress_bar
 from workbench.models import BundleFile, BundleRecord
@@ -60,6 +61,10 @@ class Bundles(FoldersInStep):
         """Return the files of a version, by path."""
         return record.files or self._stored.with_files(record).files
 
+    def folders_of(self, record: BundleRecord) -> tuple[str, ...]:
+        """Return the paths of the empty folders of a version."""
+        return self._stored.with_files(record).folders
+
     def open_file(self, record: BundleRecord, path: str) -> BinaryIO:
         """Open a file of a version for reading."""
         files = self.files_of(record)
@@ -106,7 +111,7 @@ class Bundles(FoldersInStep):
             old = None if known is None else self._stored.with_files(known)
             if old is not None:
                 text = message or f"version {version} again"
-                made = self._stored.publish(change, name, dict(old.files), old.what, text, old.parents)
+                made = self._stored.publish(change, name, contents(old), old.what, text, old.parents)
         if old is None:
             raise self._stored.absent(name, version)
         return Bundle(made, self)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError
 from workbench.library import bundle_files
+from workbench.library.bundle_contents import FOLDER, contents, is_same, mark_of, with_folders
 from workbench.library.bundle_diff import (
     BundleDiff,
     BundleSync,
     Prefer,
+    State,
     compare,
     refuse_conflicts,
     to_pull,
@@ -61,7 +63,7 @@ class FoldersInStep:
     ) -> BundleSync:
         """Send what is new or changed in a folder: a new version of the bundle, or nothing if nothing differs.
 
-        What others have changed meanwhile stays as they left it.
+        What others have changed meanwhile stays as they left it. Empty folders travel too, and whether a file is executable.
 
         Parameters
         ----------
@@ -140,9 +142,7 @@ class FoldersInStep:
                 if move or remove:
                     # deleted with another bundle meanwhile, or only now to be sent
                     bundle_files.send(self._store, local, {path: here[path] for path in move})
-                    files = {**(there.files if there else {}), **{path: here[path] for path in move}}
-                    gone = set(remove)
-                    files = {path: file for path, file in sorted(files.items()) if path not in gone}
+                    files = _merged(diff, contents(there) if there else {}, move, remove)
                     there = self._stored.publish(change, name, files, what, message, parents)
         if there is None:  # deleted meanwhile
             raise self._stored.absent(name, None)
@@ -209,10 +209,14 @@ class FoldersInStep:
                 local.keep()
                 return BundleSync("pull", diff, move, remove, there.version, dry_run=True)
             refuse_conflicts("pull", diff, prefer)
-            bundle_files.fetch(self._store, local, {path: there.files[path] for path in move}, remove, tick)
+            theirs, left = contents(there), {*diff.paths(State.DELETED_HERE)} - {*move}
+            fetched = {path: theirs[path] for path in move}
+            empty = {path: file for path, file in theirs.items() if file is FOLDER and path not in left}
+            kept = {path: empty[path] for path in empty if remove and scope.covers(path)}
+            bundle_files.fetch(self._store, local, {**fetched, **kept}, remove, tick)
         gone = set(remove)
         here = {path: file for path, file in here.items() if path not in gone}
-        self._remember(local, there, {**here, **{path: there.files[path] for path in move}}, scope)
+        self._remember(local, there, {**here, **fetched, **kept}, scope)
         return BundleSync("pull", diff, move, remove, there.version)
 
     def diff(
@@ -249,7 +253,7 @@ class FoldersInStep:
         there: BundleRecord | None,
         scope: Scope,
     ) -> BundleDiff:
-        theirs = {path: file for path, file in there.files.items() if scope.covers(path)} if there else {}
+        theirs = {path: file for path, file in contents(there).items() if scope.covers(path)} if there else {}
         base = local.base(there.bundle) if there else {}
         changes = compare(here, theirs, base)
         return BundleDiff(name, str(local.path), there.version if there else None, changes)
@@ -259,11 +263,13 @@ class FoldersInStep:
     ) -> None:
         """Note for each file how both sides are the same, where they are."""
         base = local.base(there.bundle)
-        for path in {*here, *base, *there.files}:
+        all_theirs = contents(there)
+        all_mine, all_theirs = with_folders(here, all_theirs), with_folders(all_theirs, here)
+        for path in {*all_mine, *base, *all_theirs}:
             if scope.covers(path):
-                mine, theirs = here.get(path), there.files.get(path)
-                if mine and theirs and mine.digest == theirs.digest:
-                    base[path] = mine.digest
+                mine, theirs = all_mine.get(path), all_theirs.get(path)
+                if mine and theirs and is_same(mine, theirs):
+                    base[path] = mark_of(theirs)
                 elif mine is None and theirs is None:
                     base.pop(path, None)
         local.remember(there.bundle, base)
@@ -276,6 +282,24 @@ class FoldersInStep:
                 raise InvalidInputError(
                     f"{local.path} and the workspace {root} lie in each other, so a bundle would hold itself. Name another folder."
                 )
+
+
+def _merged(
+    diff: BundleDiff, theirs: Mapping[str, BundleFile], move: Iterable[str], remove: Iterable[str]
+) -> dict[str, BundleFile]:
+    """Return the files and empty folders of the version that a push makes."""
+    moving, gone = set(move), set(remove)
+    found = dict(theirs)
+    for change in diff.changes:
+        here, there = change.here, change.there
+        if here is FOLDER and (change.path in moving or change.state is State.SAME):
+            found[change.path] = FOLDER  # also where it becomes empty by this push
+        elif here is not None and change.path in moving:
+            unknown = here.executable is None and there is not None
+            found[change.path] = (
+                here.model_copy(update={"executable": there.executable}) if unknown and there else here
+            )
+    return {path: file for path, file in sorted(found.items()) if path not in gone}
 
 
 def parsed_name(name: str, version: int | None) -> tuple[str, int | None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.catalog.family import chunks
 from workbench.errors import DamagedError, NotFoundError, did_you_mean, nearest
+from workbench.library.bundle_contents import divided
 from workbench.library.bundle_files import FILES
 from workbench.library.bundle_folder import check_tree
 from workbench.models import BundleFile, BundleRecord, now
@@ -98,8 +99,9 @@ class StoredBundles:
         message: str,
         parents: Iterable[Any],
     ) -> BundleRecord:
-        """Make the next version of a bundle of these files, whose contents are stored."""
+        """Make the next version of a bundle of these files and empty folders, whose contents are stored."""
         check_tree(files)
+        files, folders = divided(files)
         last = change.newest(name, deleted=True)
         id_ = new_id()
         record = BundleRecord(
@@ -108,6 +110,7 @@ class StoredBundles:
             name=name,
             version=last.version + 1 if last else 1,
             files=files,
+            folders=folders,
             count=len(files),
             size=sum(file.size for file in files.values()),
             what=what,
@@ -130,7 +133,7 @@ class StoredBundles:
             for record in doomed:
                 with suppress(NotFoundError):  # of a deletion that was killed
                     digests |= {file.digest for file in self.with_files(record).files.values()}
-                gone = record.model_copy(update={"deleted": time, "files": {}})
+                gone = record.model_copy(update={"deleted": time, "files": {}, "folders": ()})
                 change.put(gone)
                 self._store.put(RECORDS, _key(gone), gone.to_json())
         for some in chunks(sorted(digests)):  # not all at once: whoever pushes waits meanwhile
