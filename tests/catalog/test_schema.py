@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 
 from workbench.catalog import Catalog, is_current, schema, version
 from workbench.errors import StorageError, WorkspaceError
-from workbench.models import StepRecord, now
+from workbench.models import BundleRecord, DatasetRecord, StepRecord, now
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -53,6 +53,37 @@ def description(url: str) -> dict[str, Any]:
                 connection.scalars(sa.text("SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%'"))
             )
     return found
+
+
+def test_what_was_made_from_what_is_read_from_the_records_of_before(new_url: Callable[[], str]) -> None:
+    url, new = new_url(), new_url()
+    base: dict[str, Any] = {"digest": "d", "schema_name": "S", "keys": {}, "nbytes": 1, "created": now()}
+    given = [DatasetRecord(id=f"{i:020d}", parents=("a", "b") if i % 3 else (), **base) for i in range(4500)]
+    pushed = BundleRecord(id="v1", bundle="b1", name="x", version=1, parents=("a", "a"), created=now())
+    gone = pushed.model_copy(update={"id": "v2", "version": 2, "deleted": now()})
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0008")
+        connection.execute(
+            sa.text("INSERT INTO datasets VALUES (:id, '', 'S', 'd', '', 1, :record)"),
+            [{"id": record.id, "record": record.model_dump_json()} for record in given],
+        )
+        connection.execute(
+            sa.text("INSERT INTO bundles VALUES (:number, 'x', :number, :deleted, :record)"),
+            [
+                {"number": r.version, "deleted": int(r.deleted is not None), "record": r.model_dump_json()}
+                for r in (pushed, gone)
+            ],
+        )
+    with Catalog.open(url) as catalog:
+        found = catalog.referrers("a", 10_000)
+        assert [user.id for user in found if user.kind == "dataset"] == [
+            r.id for r in reversed(given) if r.parents
+        ]
+        assert [(user.kind, user.label) for user in found[-1:]] == [("bundle", "x@1")]
+        assert len(catalog.referrers("b", 10_000)) == 3000
+    Catalog.open(new).close()
+    assert description(url) == description(new)
 
 
 def test_head_is_the_newest_migration() -> None:

@@ -29,7 +29,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
         catalog.put_datasets(
             [
                 DatasetRecord(
-                    id=ids[i], digest=f"d{i}", name=f"n{i:05d}", tags=tags[i], created=times[i], **base
+                    id=ids[i],
+                    digest=f"d{i}",
+                    name=f"n{i:05d}",
+                    tags=tags[i],
+                    created=times[i],
+                    parents=("parent",),
+                    **base,
                 )
                 for i in range(MANY)
             ]
@@ -223,6 +229,8 @@ def test_no_look_up_scans_or_sorts(filled: Catalog) -> None:
         "runs_of_revision": lambda: filled.runs_of_revision("r"),
         "producer": lambda: filled.producer("o1"),
         "consumers": lambda: filled.consumers("common"),
+        "referrers": lambda: [filled.referrers("common", 4), filled.referrers("parent", 4)],
+        "reusing": lambda: filled.reusing("r", "o1", 4),
     }
     for name, ask in asked.items():
         for statement, plan in plans(filled, ask):

@@ -537,7 +537,7 @@ def test_why_of_runs_whose_revision_or_original_was_deleted(
     changed = ws.run(deploy(ws, version="2.0", filters=FILTERS.replace("10", "20")), image)
     ws.algorithms.delete("scale@1.0", force=True)
     assert "a revision was deleted" in repr(ws.why(changed.id))
-    ws.runs.delete(first.id)
+    ws.runs.delete(first.id, force=True)
     assert "that run was deleted since" in ws.why(reused.id).reason
     with pytest.raises(NotFoundError):
         ws.why(first.id)

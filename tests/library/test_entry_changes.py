@@ -182,7 +182,9 @@ def test_purging_what_others_were_made_from_is_refused(ws: workbench.Workspace, 
     model = ws.entries.add_model("eos", weights, val_error=0.1, parents=[data], check=False)
     assert model.parents == (data.id,)
     ws.entries.remove(data)
-    with pytest.raises(InUseError, match=rf"made from it: {model.id}\).*force=True") as caught:
+    with pytest.raises(
+        InUseError, match=rf"needed by entry eos/models@1/net.pt \({model.id}\).*force=True"
+    ) as caught:
         ws.entries.purge(data)
     assert caught.value.users == (model.id,)
     ws.entries.purge([data, model])
@@ -195,12 +197,12 @@ def test_purging_what_a_run_read_or_something_else_names_is_refused(
     (data,) = ws.entries.add("eos", hdf5(tmp_path / "a.h5"))
     run = RunRecord(id=new_id(), algorithm="fit@1.0", algorithm_name="fit", inputs=(data.id,), created=now())
     ws.catalog.put_run(run)
-    with pytest.raises(InUseError, match=rf"run with it: {run.id}\)") as caught:
+    with pytest.raises(InUseError, match=rf"needed by run fit@1.0 \({run.id}\)") as caught:
         ws.entries.purge(data)
     assert caught.value.users == (run.id,)
     ws.catalog.delete_runs([run.id])
-    ws.entries.referrers["a link to it"] = lambda id_: ["link-1"] if id_ == data.id else []
-    with pytest.raises(InUseError, match=r"a link to it: link-1"):
+    ws.entries.referrers["a link"] = lambda id_: ["link-1"] if id_ == data.id else []
+    with pytest.raises(InUseError, match=r"needed by a link link-1"):
         ws.entries.of("workspace").purge(data.id)
     assert ws.entries.find(data.id).path.exists()  # nothing has changed
     ws.entries.purge(data, force=True)

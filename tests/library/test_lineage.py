@@ -17,6 +17,7 @@ import workbench
 from workbench.cli import main
 from workbench.errors import (
     AlreadyExistsError,
+    InUseError,
     InvalidInputError,
     MissingPackageError,
     NotFoundError,
@@ -91,7 +92,9 @@ def test_a_width_costs_no_statement_of_its_own(ws) -> None:
 
 def test_what_was_deleted_is_drawn_as_such_and_passed(ws) -> None:
     made = chain(ws, 2)
-    ws.runs.delete(made[1].run_id)
+    with pytest.raises(InUseError, match=f"is still needed by run invert.*{made[2].run_id}"):
+        ws.runs.delete(made[1].run_id)
+    ws.runs.delete(made[1].run_id, force=True)
     found = made[2].lineage()
     assert found.nodes[made[1].run_id].record is None
     assert made[0].id in found.nodes

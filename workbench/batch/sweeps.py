@@ -285,13 +285,15 @@ class Sweeps:
         more = (lambda: self.list(limit=size, before=ids[size - 1])) if len(ids) > size else None
         return Page(found, _row, more, "sweeps", "Start one with ws.sweeps.run(...) or %algobatch.")
 
-    def delete(self, id: str, *, runs: bool = False) -> None:
+    def delete(self, id: str, *, runs: bool = False, force: bool = False) -> None:
         """Delete a sweep; with ``runs`` also the records and logs of its runs. What they put out stays.
 
         Raises
         ------
         ConflictError
             If it goes on.
+        InUseError
+            If something else needs one of the runs; nothing was deleted. ``force=True`` deletes them nevertheless.
         """
         from workbench.errors import ConflictError
 
@@ -300,8 +302,7 @@ class Sweeps:
             raise ConflictError(
                 f"Sweep {sweep.id} goes on. Cancel it first: ws.sweeps.get({sweep.id!r}).cancel()."
             )
-        for run in sweep.runs if runs else ():
-            self._runs.delete(run.id)
+        self._runs.delete(*(run.id for run in sweep.runs if runs), force=force)
         self._store.delete(COLLECTION, [f"{sweep.id}.json"])
 
     def names(self, limit: int = 20) -> builtins.list[str]:

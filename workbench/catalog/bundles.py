@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from workbench.catalog.engine import Database
 from workbench.catalog.family import chunks, count
-from workbench.catalog.tables import bundle_files, bundles
+from workbench.catalog.tables import bundle_files, bundle_parents, bundles
 from workbench.models import BundleRecord
 
 _B = bundles.c
@@ -48,6 +48,9 @@ class BundleChange:
         for some in chunks(digests):
             rows = [{"bundle": number, "digest": digest} for digest in some]
             self._connection.execute(sa.insert(bundle_files), rows)
+        if record.parents and record.deleted is None:
+            parents = [{"bundle": number, "parent": parent} for parent in dict.fromkeys(record.parents)]
+            self._connection.execute(sa.insert(bundle_parents), parents)
 
     def users_of(self, digests: Iterable[str]) -> dict[str, int]:
         """Return for each content how many versions have it."""

@@ -18,12 +18,15 @@ from workbench.catalog.bundles import BundleCatalog
 from workbench.catalog.datasets import DatasetCatalog
 from workbench.catalog.engine import Database, Durability, parse_url
 from workbench.catalog.entries import EntryCatalog
+from workbench.catalog.referrers import ReferrerCatalog
 from workbench.catalog.revisions import RevisionCatalog
 from workbench.catalog.runs import RunCatalog
 from workbench.catalog.steps import StepCatalog
 
 
-class Catalog(DatasetCatalog, RevisionCatalog, RunCatalog, EntryCatalog, BundleCatalog, StepCatalog):
+class Catalog(
+    DatasetCatalog, RevisionCatalog, RunCatalog, EntryCatalog, BundleCatalog, StepCatalog, ReferrerCatalog
+):
     """The facts of a workspace in SQLite or PostgreSQL.
 
     All threads of a process may use one catalog. Each call is one short transaction. Lists are paged: a call

@@ -20,7 +20,7 @@ from workbench.catalog.search import (
     micros,
     tags_of,
 )
-from workbench.catalog.tables import dataset_tags, datasets
+from workbench.catalog.tables import dataset_parents, dataset_tags, datasets
 from workbench.models import DatasetRecord
 
 
@@ -41,7 +41,7 @@ FAMILY = Family(
     table=datasets,
     row=_row,
     tags=dataset_tags,
-    links={dataset_tags: lambda record: record.tags},
+    links={dataset_tags: lambda record: record.tags, dataset_parents: lambda record: record.parents},
     orders={"created": ("created", "id"), "name": ("name", "created", "id")},
 )
 

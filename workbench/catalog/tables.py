@@ -76,6 +76,8 @@ datasets = Table(
     Index("ix_datasets_run", "run_id", "created", "id"),
 )
 dataset_tags = _link("dataset_tags", "datasets", "dataset_id", "tag")
+# referrers
+dataset_parents = _link("dataset_parents", "datasets", "dataset_id", "parent")
 
 revisions = Table(
     "revisions",
@@ -145,9 +147,9 @@ runs = Table(
     Index("ix_runs_sweep", "sweep", "created", "id"),
 )
 run_tags = _link("run_tags", "runs", "run_id", "tag")
-# consumers, list_runs(dataset=...)
+# consumers, referrers, list_runs(dataset=...)
 run_inputs = _link("run_inputs", "runs", "run_id", "dataset_id")
-# producer, list_runs(dataset=...)
+# producer, reusing, list_runs(dataset=...)
 run_outputs = _link("run_outputs", "runs", "run_id", "dataset_id")
 
 # An application's domain and kind, and the highest version it ever had: who allocates one changes this row.
@@ -206,7 +208,7 @@ entry_parents = Table(
     metadata,
     Column("entry", Number, ForeignKey("entries.number", ondelete="CASCADE"), primary_key=True),
     Column("parent", Word, primary_key=True),
-    # children_of_entry
+    # children_of_entry, referrers
     Index("ix_entry_parents_parent", "parent", "entry"),
     sqlite_with_rowid=False,
 )
@@ -231,6 +233,16 @@ bundle_files = Table(
     Column("digest", Word, primary_key=True),
     # users_of
     Index("ix_bundle_files_digest", "digest", "bundle"),
+    sqlite_with_rowid=False,
+)
+
+bundle_parents = Table(
+    "bundle_parents",
+    metadata,
+    Column("bundle", Number, ForeignKey("bundles.number", ondelete="CASCADE"), primary_key=True),
+    Column("parent", Word, primary_key=True),
+    # referrers
+    Index("ix_bundle_parents_parent", "parent", "bundle"),
     sqlite_with_rowid=False,
 )
 

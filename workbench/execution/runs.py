@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from workbench.catalog import Catalog
 from workbench.errors import (
-    ConflictError,
     NotFoundError,
     StorageError,
     UnsupportedError,
@@ -25,6 +24,7 @@ from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
 from workbench.execution.journal import Journal, journal_folder
 from workbench.execution.log_file import LogFile, log_key, log_path, read_log
+from workbench.execution.needed_runs import refuse_needed_runs
 from workbench.execution.nodes import left_over
 from workbench.execution.pace import LEARNED_FROM, Pace
 from workbench.execution.reuse import origin
@@ -151,19 +151,22 @@ class Runs:
             id = newest[0]
         return self._handle(self.record(id))
 
-    def delete(self, id: str) -> None:
-        """Delete a run's record and log. What it made stays; its lineage is gone.
+    def delete(self, *ids: str, force: bool = False) -> None:
+        """Delete the records and logs of runs. What they made stays; its lineage is gone.
 
         Raises
         ------
         ConflictError
-            If it has not ended.
+            If one has not ended. Nothing was deleted.
+        InUseError
+            If others were made from what one made, or took its results over: it alone tells how. ``force=True`` deletes it
+            nevertheless.
         """
-        record = self.record(id)
-        if not record.status.is_final:
-            raise ConflictError(
-                f"Run {id} is {record.status}. Cancel it first: ws.runs.get({id!r}).cancel()."
-            )
+        refuse_needed_runs(self._catalog, [self.record(id) for id in ids], force=force)
+        for id in ids:
+            self._delete(id)
+
+    def _delete(self, id: str) -> None:
         self.take_up()  # what a killed process kept of it would bring it back, too
         end = time.monotonic() + FILED_S
         while self._journal.find(id) and time.monotonic() < end:  # who keeps it would bring it back

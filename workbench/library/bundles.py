@@ -116,15 +116,22 @@ class Bundles(FoldersInStep):
             raise self._stored.absent(name, version)
         return Bundle(made, self)
 
-    def delete(self, name: str, version: int | None = None) -> int:
+    def delete(self, name: str, version: int | None = None, *, force: bool = False) -> int:
         """Delete a bundle with all its versions, or one version (``name@version``), and contents that no other one has.
 
         Returns
         -------
         int
             How many versions were deleted.
+
+        Raises
+        ------
+        NotFoundError
+            With near names, or the versions that there are.
+        InUseError
+            If entries, datasets or other bundles were made from it, or a run read it. ``force=True`` deletes it nevertheless.
         """
-        return self._stored.delete(*parsed_name(name, version))
+        return self._stored.delete(*parsed_name(name, version), force=force)
 
     def reindex(self) -> int:
         """Record in the catalog what the store holds; return how many versions there are."""

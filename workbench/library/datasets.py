@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.errors import (
-    InUseError,
     InvalidDataError,
     InvalidInputError,
     NotFoundError,
@@ -20,6 +19,7 @@ from workbench.errors import (
 from workbench.library.contents import Contents, what
 from workbench.library.dataset import Dataset, shape_text
 from workbench.library.facts import checked_facts, without_tensors
+from workbench.library.in_use import refuse_if_used, users_of
 from workbench.library.reading import note
 from workbench.models import DatasetRecord, now
 from workbench.names import is_id, new_id
@@ -443,17 +443,13 @@ class Datasets:
         Raises
         ------
         InUseError
-            If runs read it: without it they cannot be replayed. ``force=True`` deletes it nevertheless.
+            If runs read it, which could not be replayed without it, or if datasets, entries or bundles name it as their parent.
+            ``force=True`` deletes it nevertheless.
         """
         record = self._record(ref.id if isinstance(ref, Dataset) else ref)
-        users = [] if force else self._catalog.consumers(record.id)
-        if users:
-            raise InUseError(
-                f"{what(record)} was read by {len(users)} run{'s' * (len(users) > 1)} ({', '.join(users[:3])}"
-                f"{', …' * (len(users) > 3)}), which could not be replayed without it. "
-                f"To delete it nevertheless: ws.datasets.delete({record.id!r}, force=True).",
-                users=tuple(users),
-            )
+        if not force:
+            remedy = f"ws.datasets.delete({record.id!r}, force=True)"
+            refuse_if_used(what(record), users_of(self._catalog, [record.id]), remedy)
         self._catalog.delete_datasets([record.id])
         self._store.delete(RECORDS, [f"{record.id}.json"])
         self._contents.drop(record.digest)

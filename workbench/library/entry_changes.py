@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.catalog.entries import Key, key_of
-from workbench.errors import AlreadyExistsError, InUseError, InvalidInputError, NotFoundError
+from workbench.catalog.referrers import Referrer
+from workbench.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from workbench.library import entry_files
 from workbench.library.entry import Entry
 from workbench.library.entry_facts import checked_version
 from workbench.library.entry_versions import VersionChange, changing
+from workbench.library.in_use import refuse_if_used, users_of
 from workbench.models import EntryRecord, Promotion, now
 from workbench.names import check_name
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store
 
 FILES = "files"
-_SHOWN = 3  # ids of users that a message names
 Ref = str | Entry
 Refs = Ref | Iterable[Ref]
 Handles = list[Entry]
@@ -39,7 +40,7 @@ class EntryChanges(ABC):
 
     @property
     def referrers(self) -> Referrers:
-        """What else may refer to an entry, for `purge`: words such as "a link to it" to a function from an id to those of the users."""
+        """What else may refer to an entry, for `purge`: a word such as "link" to a function from an id to those of the users."""
         return self._referrers
 
     @abstractmethod
@@ -202,20 +203,18 @@ class EntryChanges(ABC):
         Raises
         ------
         InUseError
-            If something else refers to one: entries that were made from it, runs that read it, or what `referrers` name.
+            If something else refers to one: entries, datasets or bundles that name it as their parent, runs that read it, or what
+            `referrers` name.
             ``force=True`` purges it nevertheless.
         """
         records = self._records(entries)
         ids = {record.id for record in records}
         for record in [] if force else records:
-            users = {
-                "made from it": [c for c in self._catalog.children_of_entry(record.id) if c not in ids],
-                "run with it": self._catalog.consumers(record.id, limit=_SHOWN + 1),
-            }
-            for what, look in self.referrers.items():
-                users[what] = [user for user in look(record.id) if user not in ids]
-            if any(users.values()):
-                raise _in_use(record, users)
+            users = users_of(self._catalog, [record.id], apart_from=ids)
+            for kind, look in self.referrers.items():
+                users += [Referrer(kind, user, "") for user in look(record.id) if user not in ids]
+            what = f"{record.domain}/{record.kind}@{record.version}/{record.name}"
+            refuse_if_used(what, users, f"ws.entries.purge({record.id!r}, force=True)")
         self._change(records, lambda record: None)
         files = sorted({record.file_key for record in records if not record.path})
         with self._catalog.change_entries([], files) as change:  # nobody adds one of these meanwhile
@@ -318,15 +317,3 @@ class EntryChanges(ABC):
             for path in made:
                 path.unlink(missing_ok=True)
             raise
-
-
-def _in_use(record: EntryRecord, users: Mapping[str, Sequence[str]]) -> InUseError:
-    words = []
-    for what, ids in users.items():
-        shown = ", ".join(ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
-        words += [f"{what}: {shown}"] if ids else []
-    return InUseError(
-        f"{record.domain}/{record.kind}@{record.version}/{record.name} is in use ({'; '.join(words)}). "
-        f"To purge it nevertheless: ws.entries.purge({record.id!r}, force=True).",
-        users=tuple(id_ for ids in users.values() for id_ in ids),
-    )

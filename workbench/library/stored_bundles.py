@@ -13,6 +13,7 @@ from workbench.errors import DamagedError, NotFoundError, did_you_mean, nearest
 from workbench.library.bundle_contents import divided
 from workbench.library.bundle_files import FILES
 from workbench.library.bundle_folder import check_tree
+from workbench.library.in_use import refuse_if_used, users_of
 from workbench.models import BundleFile, BundleRecord, now
 from workbench.names import new_id
 
@@ -123,9 +124,15 @@ class StoredBundles:
         self._store.put(RECORDS, _key(record), record.to_json())
         return record
 
-    def delete(self, name: str, version: int | None) -> int:
+    def delete(self, name: str, version: int | None, *, force: bool = False) -> int:
         """Delete a version, or all of them, and contents that no other one has; return how many versions."""
-        self.known(name, version)
+        known = self.known(name, version)
+        if not force:
+            doomed = [r for r in self._catalog.bundle_versions(name) if version in (None, r.version)]
+            ids = [record.id for record in doomed] + ([known.bundle] if version is None else [])
+            called = f"{name}@{version}" if version else name
+            remedy = f"ws.bundles.delete({called!r}, force=True)"
+            refuse_if_used(f"Bundle {called}", users_of(self._catalog, ids), remedy)
         time = now()
         digests: set[str] = set()
         with self._catalog.change_bundles() as change:
