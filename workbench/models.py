@@ -385,6 +385,26 @@ class Promotion(Record):
     moved: datetime
 
 
+class MadeBy(Record):
+    """What made the file of an entry: a version of a step or pipeline, or a run."""
+
+    kind: Literal["step", "pipeline", "run"]
+    name: str  # of the step or pipeline; the algorithm of a run
+    id: str = ""  # of a run
+    number: str = ""  # of a version: 1.2.0
+    major: str = ""  # its digests
+    minor: str = ""
+    patch: str = ""
+
+    @property
+    def parent(self) -> str:
+        """Return what stands for it among the parents of the entry."""
+        return self.id or f"{self.kind}:{self.name}@{self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})" if self.id else f"{self.name}@{self.number}"
+
+
 class EntryRecord(Record):
     """A catalogued file, one of those in ``entries/<application>/<domain>/<kind>/<version>.json``."""
 
@@ -399,6 +419,7 @@ class EntryRecord(Record):
     path: str = ""  # of a file by reference, relative to the workspace where it lies near it; a copy has none
     metadata: dict[str, Any] = Field(default_factory=dict)
     parents: tuple[str, ...] = ()  # ids of what it was made from
+    made_by: MadeBy | None = None
     promotions: tuple[Promotion, ...] = ()
     created: datetime
     trashed: datetime | None = None

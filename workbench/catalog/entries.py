@@ -145,7 +145,7 @@ class EntryChange:
             {"entry": number, "key": key, "scope": self._ids[key_of(record)], **_columns(value)}
             for number, record in records.items()
             if record.trashed is None
-            for key, value in record.metadata.items()
+            for key, value in {**_made_by(record), **record.metadata}.items()
             if isinstance(value, (int, float, str))
         ]
         if values:
@@ -266,6 +266,12 @@ class EntryCatalog:
         """
         with self._database.reader() as reader:
             return page(reader, question)
+
+
+def _made_by(record: EntryRecord) -> dict[str, str]:
+    """Return what is searched for beside the metadata: ``step@1.2.0``, or the id of a run."""
+    maker = record.made_by
+    return {} if maker is None else {"made_by": maker.id or str(maker)}
 
 
 @cache

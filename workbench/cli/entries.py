@@ -52,6 +52,7 @@ def entries_ls(open_entries: Callable[..., Entries], /, words: tuple[str, ...], 
 @click.option("--extend", is_flag=True, help="Add to a version that is there.")
 @click.option("--reference", is_flag=True, help="Only note where the files lie.")
 @click.option("--no-check", is_flag=True, help="Take files that are not what their kind says.")
+@click.option("--made-by", metavar="REF", help="What made them: STEP@1.2.0, or the id of a run.")
 @click.option("--dry-run", is_flag=True, help="Say which version it would be; add nothing.")
 @click.pass_obj
 def entries_add(

@@ -83,13 +83,14 @@ def add_words(
     reference: bool = False,
     extend: bool = False,
     check: bool = True,
+    made_by: str | None = None,
     dry_run: bool = False,
 ) -> list[Entry] | str:
     """Add files as written on a line: paths, and ``key=value`` for the metadata; or say what that would do."""
     files, assignments = split_words(words)
     if not dry_run:
         facts = read_metadata(assignments)
-        options: dict[str, Any] = {"version": version, "extend": extend, "check": check}
+        options: dict[str, Any] = {"version": version, "extend": extend, "check": check, "made_by": made_by}
         return entries.add(domain, files, kind, metadata=facts, copy=not reference, **options)
     number = entries.next_version(domain, kind) if version is None else version
     how = "by reference" if reference else "copied"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from workbench.library.entries import Entries
-    from workbench.models import EntryKind, EntryRecord, Promotion
+    from workbench.models import EntryKind, EntryRecord, MadeBy, Promotion
     from workbench.pages import Page
 
 
@@ -89,6 +89,11 @@ class Entry:
         return self.record.parents
 
     @property
+    def made_by(self) -> MadeBy | None:
+        """The version of a step or pipeline, with its digests, or the run that made the file; None where nobody has said so."""
+        return self.record.made_by
+
+    @property
     def promotions(self) -> Sequence[Promotion]:
         """Where it was before, oldest first."""
         return self.record.promotions
@@ -149,6 +154,7 @@ class Entry:
             "kind": str(self.kind),
             "version": self.version,
             "name": self.name,
+            **({"made_by": str(self.made_by)} if self.made_by else {}),
             **self.metadata,
             "size": self.size,
             "created": self.created,

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import AlreadyExistsError, InvalidInputError
-from workbench.library import entry_files
+from workbench.library import entry_files, entry_makers
 from workbench.library.entry import Entry
 from workbench.library.entry_changes import FILES, Handles
 from workbench.library.entry_facts import checked_metadata, checked_version, model_metadata
+from workbench.library.entry_makers import StateOfStep
 from workbench.library.entry_versions import changing
 from workbench.models import EntryKind, EntryRecord, now
 from workbench.names import check_name, new_id
@@ -53,6 +54,7 @@ class EntryAdditions(ABC):
         version: int | None = None,
         metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         parents: Iterable[Any] = (),
+        made_by: Any = None,
         copy: bool = True,
         check: bool = True,
         extend: bool = False,
@@ -70,6 +72,9 @@ class EntryAdditions(ABC):
             Numbers, texts and truth values can be searched for; whatever else JSON can hold is kept.
         parents : iterable, optional
             Entries or datasets that they were made from, or their ids.
+        made_by : StepVersion, Step, Run or str, optional
+            What made them: a saved version of a step or pipeline (``ws.links.get("reduce")``, ``"reduce@1.2.0"``), a step that is
+            as it was saved, or a run. It is searched for as ``made_by``, and needed as long as the entry is there.
         copy : bool
             Keep a copy in the workspace. False only notes where the file lies, relative to the workspace if it is in or beside
             its folder.
@@ -105,7 +110,9 @@ class EntryAdditions(ABC):
         if check:
             for path in paths:
                 entry_files.check_content(path, EntryKind(kind))
+        maker = None if made_by is None else entry_makers.made_by(self._catalog, made_by)
         made_from = tuple(str(getattr(parent, "id", parent)) for parent in _several(parents))
+        made_from += (maker.parent,) if maker and maker.parent not in made_from else ()
         created = now()
         records = [
             EntryRecord(
@@ -120,6 +127,7 @@ class EntryAdditions(ABC):
                 path="" if copy else entry_files.stored_path(path, self._root),
                 metadata=facts[i] if several else facts[0],
                 parents=made_from,
+                made_by=maker,
                 created=created + timedelta(microseconds=i),  # a reindex keeps their order
             )
             for i, path in enumerate(paths)
@@ -146,7 +154,7 @@ class EntryAdditions(ABC):
     def add_model(
         self,
         domain: str,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | StateOfStep,
         *,
         val_error: float | None = None,
         test_error: float | None = None,
@@ -160,6 +168,9 @@ class EntryAdditions(ABC):
 
         Parameters
         ----------
+        domain : str
+        path : path or StepVersion
+            The file; or a saved version of a trained step, whose state becomes the file, for ``step.load(...)``.
         val_error, test_error : float, optional
         threshold : float, optional
             Of the uncertainty, above which its prediction is not used.
@@ -182,7 +193,11 @@ class EntryAdditions(ABC):
             uq_type=uq_type,
             uq_aggregate=uq_aggregate,
         )
-        return self.add(domain, path, "models", metadata=facts, **options)[0]
+        if isinstance(path, (str, os.PathLike)):
+            return self.add(domain, path, "models", metadata=facts, **options)[0]
+        with entry_makers.state_as_file(path) as file:
+            given = {"made_by": path, "check": False, **options, "copy": True}
+            return self.add(domain, file, "models", metadata=facts, **given)[0]
 
     def suggest_name(self, kind: str, domain: str | None = None) -> str:
         """Return a file name for a new file of a kind, which no other one has."""

@@ -26,6 +26,7 @@ RESERVED = frozenset(
         "size",
         "created",
         "parents",
+        "made_by",
         "metadata",
     ]
 )

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError
+from workbench.models import DatasetRecord, EntryRecord, RunRecord
 from workbench.pages import Page
 
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
-    from workbench.models import EntryRecord
 
-Found = dict[str, "EntryRecord | None"]
+Found = EntryRecord | DatasetRecord | RunRecord
 
 
 def lineage(catalog: Catalog, record: EntryRecord, generations: int = 10) -> Page[dict[str, Any]]:
     """Return a row for each entry that this one was made from (step below 0), itself, and what was made from it (above 0).
 
-    What is no entry, such as a dataset, or was purged since, has its id only.
+    Runs, datasets, and versions of steps are on the way: a run was made from what it read. What was deleted since has its id only.
 
     Raises
     ------
@@ -28,12 +28,13 @@ def lineage(catalog: Catalog, record: EntryRecord, generations: int = 10) -> Pag
     if isinstance(generations, bool) or not isinstance(generations, int) or generations < 1:
         raise InvalidInputError(f"generations is {generations!r}, expected a whole number, 1 or larger.")
     rows = [_row(0, record.id, record)]
+    front: list[Found]
     for sign in (-1, 1):
         seen, front = {record.id}, [record]
         for step in range(1, generations + 1):
             ids = [id_ for one in front for id_ in _next(catalog, one, sign)]
             new = [id_ for id_ in dict.fromkeys(ids) if id_ not in seen]
-            known = catalog.get_entries(new)
+            known = _known(catalog, new)
             rows += [_row(sign * step, id_, known.get(id_)) for id_ in new]
             seen.update(new)
             front = [known[id_] for id_ in new if id_ in known]
@@ -43,13 +44,37 @@ def lineage(catalog: Catalog, record: EntryRecord, generations: int = 10) -> Pag
     return Page(rows, lambda row: row, None, "entries")
 
 
-def _next(catalog: Catalog, record: EntryRecord, sign: int) -> Iterable[str]:
-    return record.parents if sign < 0 else catalog.children_of_entry(record.id)
+def _known(catalog: Catalog, ids: Sequence[str]) -> dict[str, Found]:
+    """Return what there is of these ids, by one question for each kind."""
+    found: dict[str, Found] = dict(catalog.get_entries(ids))
+    rest = [id_ for id_ in ids if id_ not in found]
+    if rest:
+        found |= catalog.get_datasets(rest)
+        found |= catalog.get_runs(rest)
+    return found
 
 
-def _row(step: int, id: str, record: EntryRecord | None) -> dict[str, Any]:
-    where = "" if record is None else f"{record.domain}/{record.kind}@{record.version}/{record.name}"
-    gone = (
-        "in the trash" if record is not None and record.trashed else "" if record else "no entry, or purged"
-    )
-    return {"step": step, "entry": where, "note": gone, "id": id}
+def _next(catalog: Catalog, record: Found, sign: int) -> Iterable[str]:
+    if sign > 0:
+        return catalog.children_of_entry(record.id)
+    if isinstance(record, RunRecord):
+        return record.inputs
+    if isinstance(record, DatasetRecord) and record.run_id is not None:
+        return (record.run_id,)
+    return record.parents
+
+
+def _row(step: int, id: str, record: Found | None) -> dict[str, Any]:
+    where = note = ""
+    if isinstance(record, EntryRecord):
+        where = f"{record.domain}/{record.kind}@{record.version}/{record.name}"
+        note = "in the trash" if record.trashed else ""
+    elif isinstance(record, RunRecord):
+        where, note = f"run {record.algorithm}", str(record.status).lower()
+    elif record is not None:
+        where = f"dataset {record.name or ''}".rstrip()
+    elif ":" in id:  # a version of a step or pipeline
+        where = id.replace(":", " ", 1)
+    else:
+        note = "no entry, or purged"
+    return {"step": step, "entry": where, "note": note, "id": id}

@@ -19,6 +19,8 @@ from workbench.versions import Version, VersionKind, changes, is_compatible
 if TYPE_CHECKING:
     from workbench.steps import Step
 
+_ENTRIES = 5  # that a message names
+
 
 class Links(RegisteredSteps):
     """What is known of steps: ``ws.links``.
@@ -227,13 +229,13 @@ class Links(RegisteredSteps):
         NotFoundError
             If it is not there.
         InUseError
-            If links or saved pipelines name it. ``force=True`` deletes it with its links.
+            If links or saved pipelines name it, or an entry says that it made it. ``force=True`` deletes it with its links.
         """
         name = name_of(step)
         number = None if version is None else self._found(name, version).number
         if number is None and name not in self.steps():
             raise self._unknown(name)
-        pipelines = self._pipelines_with(name, number)
+        pipelines = (*self._pipelines_with(name, number), *self._entries_of(name, number))
         with changing(self._catalog, self._store, [("step", name)]) as change:
             links = change.catalog.links(upstream=name, number=number)
             users = sorted({*(link.downstream for link in links), *pipelines})
@@ -266,6 +268,12 @@ class Links(RegisteredSteps):
 
     def _working(self, name: str, version: str | Version | StepVersion | None) -> StepVersionRecord | None:
         return None if version is None else self._found(name, version)
+
+    def _entries_of(self, name: str, number: tuple[int, int, int] | None) -> tuple[str, ...]:
+        """Return the entries that a version of a step has made, or any of its versions."""
+        numbers = [number] if number else [r.number for r in self._catalog.step_versions("step", name)]
+        found = (self._catalog.referrers(f"step:{name}@{shown(n)}", _ENTRIES) for n in numbers)
+        return tuple(f"{user.kind} {user.label}" for users in found for user in users)
 
     def _pipelines_with(self, name: str, number: tuple[int, int, int] | None) -> tuple[str, ...]:
         """Return the saved pipelines that have a step, or a version of it."""

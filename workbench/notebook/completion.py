@@ -154,7 +154,7 @@ def _candidates(
 def _entries(workspace: Workspace, magic: str, positional: list[str], word: str) -> Iterable[str]:
     options = {
         "entries": ("kind", "version", "where", "order", "trash", "app", "limit", "browse"),
-        "entryadd": ("kind", "version", "extend", "reference", "no-check", "dry-run", "app"),
+        "entryadd": ("kind", "version", "extend", "reference", "no-check", "made-by", "dry-run", "app"),
         "entrymove": ("kind", "domain", "version", "folder", "back", "dry-run", "app"),
         "entrypromote": ("kind", "domain", "version", "folder", "app"),
         "modelform": ("app",),

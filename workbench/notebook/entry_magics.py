@@ -60,6 +60,9 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @argument("--extend", action="store_true", help="Add to a version that is there.")
     @argument("--reference", action="store_true", help="Only note where the files lie.")
     @argument("--no-check", action="store_true", help="Take files that are not what their kind says.")
+    @argument(
+        "--made-by", default=None, metavar="REF", help="What made them: STEP@1.2.0, or the id of a run."
+    )
     @argument("--dry-run", action="store_true", help="Say which version it would be; add nothing.")
     @argument("--app", default=None, metavar="NAME", help="For another application.")
     @output_can_be_silenced
@@ -79,6 +82,7 @@ class EntryMagics(Magics):  # type: ignore[misc]
             reference=args.reference,
             extend=args.extend,
             check=not args.no_check,
+            made_by=args.made_by,
             dry_run=args.dry_run,
         )
         return added if isinstance(added, str) else _page(added)
