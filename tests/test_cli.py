@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from click.testing import CliRunner, Result
 
 import workbench
 from workbench.cli import main
+from workbench.models import RunRecord, now
+from workbench.names import new_id
 
 
 @pytest.fixture
@@ -111,6 +114,28 @@ def test_the_doctor_finds_a_catalog_that_lags_behind(call, tmp_path: Path) -> No
     assert "!!  catalog: 0 datasets indexed, 1 stored; run: workbench reindex" in sick.output
     call("reindex")
     assert call("doctor").exit_code == 0
+
+
+def test_the_doctor_points_at_runs_that_were_lost_lately(call, tmp_path: Path) -> None:
+    def lost(days: float) -> RunRecord:
+        then = now() - timedelta(days=days)
+        return RunRecord(
+            id=new_id(), algorithm="fit@1.0", algorithm_name="fit", status="LOST", created=then, finished=then
+        )
+
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.catalog.put_runs([lost(30), lost(8)])
+        assert "ok  lost runs: none in the last 7 days" in call("doctor").output
+        new = [lost(days) for days in (4, 3, 2, 1)]
+        ws.catalog.put_runs(new)
+    found = call("doctor")
+    assert found.exit_code == 0  # nothing is wrong with the workspace
+    line = next(line for line in found.output.splitlines() if "lost runs" in line)
+    assert line.startswith(
+        f"--  lost runs: 4 in the last 7 days, whose process vanished: {new[3].id} (fit@1.0), {new[2].id}"
+    )
+    assert "and 1 more" in line
+    assert f"workbench jobs {new[3].id}" in line
 
 
 def test_the_doctor_names_a_folder_that_is_no_workspace(tmp_path: Path) -> None:

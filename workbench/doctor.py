@@ -8,22 +8,33 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
+from workbench.models import now
 
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
 
+_RECENT_DAYS = 7  # an older lost run was seen, or nobody waits for it
+_MOST = 100
+_SHOWN = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at. ``ok`` is None for what is worth a look and no fault of the installation."""
 
     what: str
-    ok: bool
+    ok: bool | None
     text: str
+
+    @property
+    def mark(self) -> str:
+        """What stands before it in a terminal."""
+        return "-- " if self.ok is None else "ok " if self.ok else "!! "
 
 
 def examine(url: str | None = None) -> Iterator[Finding]:
@@ -73,10 +84,8 @@ def examine(url: str | None = None) -> Iterator[Finding]:
         yield _sessions(workspace)
         if workspace.store.is_shared:
             yield _host(workspace)
-        lost = workspace.runs.list(status="LOST", limit=100)
-        yield Finding(
-            "lost runs", True, f"{len(lost)}{'+' if lost.has_more else ''} runs whose process vanished"
-        )
+        yield _lost(workspace)
+        yield _orphans(workspace)
         keys = (info.key for info in workspace.store.list("datasets"))
         stored = [key.removesuffix(".json") for key in keys if key.endswith(".json")]
         indexed = len(workspace.catalog.get_datasets(stored))
@@ -86,6 +95,33 @@ def examine(url: str | None = None) -> Iterator[Finding]:
             indexed == len(stored),
             text + ("" if indexed == len(stored) else "; run: workbench reindex"),
         )
+
+
+def _lost(workspace: Workspace) -> Finding:
+    """Lost runs are no fault of the workspace, and stay lost; but somebody waits for what they would have made."""
+    recent = now() - timedelta(days=_RECENT_DAYS)
+    lost = workspace.runs.list(status="LOST", limit=_MOST)
+    new = [run.record for run in lost if (run.record.finished or run.record.created) >= recent]
+    if not new:
+        return Finding("lost runs", True, f"none in the last {_RECENT_DAYS} days")
+    more = "+" if len(new) == _MOST else ""
+    shown = ", ".join(f"{record.id} ({record.algorithm})" for record in new[:_SHOWN])
+    rest = f" and {len(new) - _SHOWN}{more} more" if len(new) > _SHOWN else ""
+    return Finding(
+        "lost runs",
+        None,
+        f"{len(new)}{more} in the last {_RECENT_DAYS} days, whose process vanished: {shown}{rest}. They made nothing: see why "
+        f"(workbench jobs {new[0].id}) and start them again; all: workbench jobs --status LOST",
+    )
+
+
+def _orphans(workspace: Workspace) -> Finding:
+    found = workspace.links.orphans()
+    if not found:
+        return Finding("unused states", True, "none")
+    size = sum(info.size for info in found) / 1e6
+    text = f"{len(found)} ({size:.1f} MB) were left by killed processes; remove: workbench gc --delete"
+    return Finding("unused states", None, text)
 
 
 def _sessions(workspace: Workspace) -> Finding:

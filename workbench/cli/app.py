@@ -459,6 +459,26 @@ def reindex(ctx: click.Context) -> None:
 
 
 @main.command()
+@click.option("--delete", is_flag=True, help="Delete them; without it they are only listed.")
+@click.option(
+    "--older-than",
+    "hours",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    metavar="HOURS",
+    help="Only what was written so many hours ago; default: 24. What is younger may just be being saved.",
+)
+@click.pass_context
+def gc(ctx: click.Context, delete: bool, hours: float) -> None:
+    """List, or delete, states of steps that no version names: what a killed process left behind."""
+    found = _open(ctx, looks=True).links.orphans(hours * 3600, delete=delete)
+    click.echo(repr(found))
+    if found:
+        size = sum(info.size for info in found)
+        click.echo(f"deleted {size:,} bytes" if delete else f"{size:,} bytes; --delete removes them")
+
+
+@main.command()
 @click.pass_context
 def settings(ctx: click.Context) -> None:
     """Show every setting, its value and where it came from."""
@@ -506,8 +526,8 @@ def doctor(ctx: click.Context) -> None:
 
     worst = True
     for finding in examine(ctx.obj):
-        click.echo(f"{'ok ' if finding.ok else '!! '} {finding.what}: {finding.text}")
-        worst = worst and finding.ok
+        click.echo(f"{finding.mark} {finding.what}: {finding.text}")
+        worst = worst and finding.ok is not False
     ctx.exit(0 if worst else 1)
 
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workbench.catalog.steps import digest_of
-from workbench.errors import InUseError, NotFoundError, VersionError
+from workbench.errors import InUseError, InvalidInputError, NotFoundError, VersionError
 from workbench.links.allocation import LATEST
 from workbench.links.files import LINKS, MODELS, STEPS, StepFiles, changing, place_of, reindex
 from workbench.links.numbers import shown
+from workbench.links.orphans import orphans
 from workbench.links.registered import RegisteredSteps, name_of, version_made
 from workbench.links.step_version import StepVersion
-from workbench.models import LinkRecord, StepVersionRecord, now
+from workbench.models import LinkRecord, ObjectInfo, StepVersionRecord, now
 from workbench.pages import Page
+from workbench.storage.folder import STALE_S
 from workbench.versions import Version, VersionKind, changes, is_compatible
 
 if TYPE_CHECKING:
@@ -259,6 +261,30 @@ class Links(RegisteredSteps):
             if record is not None and record.deleted is None:
                 change.put(record.model_copy(update={"deleted": now(), "data": "", "size": 0}))
                 self._states.forget(change, record)
+
+    def orphans(self, older_than_s: float = STALE_S, *, delete: bool = False) -> Page[ObjectInfo]:
+        """Return the states in the store that no version names, because a process was killed while it saved; delete them if said.
+
+        Parameters
+        ----------
+        older_than_s : float
+            Seconds since they were written; default: a day. What is younger may belong to a save that is under way.
+        delete : bool
+
+        Raises
+        ------
+        InvalidInputError
+            If the age is negative or no number.
+        """
+        is_number = isinstance(older_than_s, (int, float)) and not isinstance(older_than_s, bool)
+        if not is_number or not older_than_s >= 0:
+            raise InvalidInputError(f"older_than_s is {older_than_s!r}, expected seconds, 0 or more.")
+        return Page(
+            list(orphans(self._catalog, self._store, older_than_s, delete=delete)),
+            lambda info: {"state": f"{MODELS}/{info.key}", "size": info.size, "written": info.modified},
+            None,
+            "states that nobody names",
+        )
 
     def reindex(self) -> int:
         """Record all that the store holds of steps; return how many versions."""
