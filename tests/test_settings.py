@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import InvalidInputError
-from workbench.settings import Settings, load
+from workbench.settings import Settings, accepted, load
 
 
 def test_arguments_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
@@ -69,6 +69,50 @@ def test_sizes_may_have_units_and_are_shown_with_them(tmp_path: Path) -> None:
     for wrong in ("0", "5 parsecs", "-1"):
         with pytest.raises(InvalidInputError, match="'memory_budget' is"):
             load({"memory_budget": wrong}, environ={}, start=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        (
+            "workers",
+            "many",
+            "'many' (from argument), expected a whole number from 1 to 1000. It means: Background",
+        ),
+        ("threads", 1.5, "1.5 (from argument), expected a whole number, 1 or more."),
+        ("host_idle_s", "soon", "'soon' (from argument), expected a number larger than 0."),
+        ("share_gpu", "perhaps", "expected true or false."),
+        ("durability", "disk", "expected process or fsync."),
+        ("log_level", "debug", "expected DEBUG, INFO, WARNING or ERROR. Did you mean 'DEBUG'?"),
+        ("reuse", "autos", "expected never, auto or only. Did you mean 'auto'?"),
+        ("device", "tpu", "expected auto, cpu, gpu, cuda, cuda:1 or mps."),
+        ("data_cache", "lots", "expected a number of bytes, or a text such as '8 GiB' or '500 MB'."),
+        ("memory_budget", "0", "or a text such as '8 GiB' or '500 MB', 1 or more."),
+        ("notebook_preload", 3, "expected a list of names; in the environment with commas between them."),
+        ("executor", 3, "expected text."),
+        (
+            "storage_options",
+            "key=secret",
+            "is str (from argument), expected a table; in the environment JSON",
+        ),
+    ],
+)
+def test_a_wrong_setting_says_what_is_accepted(
+    name: str, value: object, expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        load({name: value}, environ={}, start=tmp_path)
+    assert expected in str(caught.value)
+    assert str(caught.value).startswith(f"Setting {name!r} is ")
+    for word in ("Input should", "Value error", "could not", "secret"):
+        assert word not in str(caught.value)
+
+
+def test_for_every_setting_there_are_words_of_what_is_accepted() -> None:
+    words = {name: accepted(name) for name in Settings.model_fields}
+    assert {name for name, text in words.items() if text == "text"} == {
+        *("url", "catalog", "executor", "host_folder", "session_folder", "session_spill")
+    }
 
 
 def test_a_variable_that_is_no_setting_is_warned_of_once(tmp_path: Path) -> None:

@@ -133,6 +133,9 @@ def parse_size(value: object, what: str) -> int:
         return value
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise InvalidInputError(f'{what} is {value!r}, expected bytes or a text such as "4 GB".')
+        raise InvalidInputError(
+            f'{what} is {value!r}, expected bytes or a text such as "4 GB": a number, then B, kB, MB, GB or TB (thousands), or '
+            "KiB, MiB, GiB or TiB (1024)."
+        )
     number, prefix, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** _POWERS[prefix.lower()])

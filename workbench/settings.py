@@ -10,7 +10,7 @@ import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
@@ -18,6 +18,7 @@ from workbench.errors import InvalidInputError, did_you_mean
 
 FILE_NAME = "workbench.toml"
 PREFIX = "WORKBENCH_"
+_SECRET = "storage_options"  # may hold a password, and is shown nowhere
 DEVICE = re.compile(r"auto|cpu|mps|(cuda|gpu)(:\d+)?")
 
 
@@ -187,11 +188,11 @@ def load(
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
+        key = str(error.errors()[0]["loc"][0])
+        value = type(values[key]).__name__ if key == _SECRET else repr(values[key])
         raise InvalidInputError(
-            f"Setting {key!r} is {values[key]!r} (from {origins[key]}): {first['msg']}. "
-            f"{Settings.model_fields[key].description}."
+            f"Setting {key!r} is {value} (from {origins[key]}), expected {accepted(key)}.{_near(key, values[key])} "
+            f"It means: {Settings.model_fields[key].description}."
         ) from error
     sources = {
         key: Source(
@@ -202,6 +203,55 @@ def load(
         for key, field in Settings.model_fields.items()
     }
     return settings, sources
+
+
+def accepted(key: str) -> str:
+    """Return what a setting may be, for people.
+
+    >>> accepted("workers"), accepted("durability"), accepted("share_gpu")
+    ('a whole number from 1 to 1000', 'process or fsync', 'true or false')
+    """
+    field = Settings.model_fields[key]
+    if key == "device":
+        return "auto, cpu, gpu, cuda, cuda:1 or mps"
+    words = _choices(key)
+    if words:
+        return f"{', '.join(words[:-1])} or {words[-1]}"
+    annotation = next((a for a in (ByteSize, bool, int, float, dict, tuple) if a in _types(key)), str)
+    kind = {
+        ByteSize: "a number of bytes, or a text such as '8 GiB' or '500 MB'",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        dict: 'a table; in the environment JSON such as \'{"key": "..."}\'',
+        tuple: "a list of names; in the environment with commas between them",
+        str: "text",
+    }[annotation]
+    limits = {type(limit).__name__.lower(): limit for limit in field.metadata}
+    least, more, most = (getattr(limits.get(name), name, None) for name in ("ge", "gt", "le"))
+    if (least, more, most) == (None, None, None) or (annotation is ByteSize and not least):
+        return kind
+    if most is not None:
+        return f"{kind} from {least} to {most}"
+    return f"{kind}, {least} or more" if more is None else f"{kind} larger than {more}"
+
+
+def _types(key: str) -> set[Any]:
+    """Return what the type of a setting is made of, without what the elements of containers are."""
+    annotation = Settings.model_fields[key].annotation
+    return {get_origin(one) or one for one in (annotation, *get_args(annotation))} - {type(None)}
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    annotation = Settings.model_fields[key].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _near(key: str, value: Any) -> str:
+    """Return a hint where a word was nearly right."""
+    words = _choices(key)
+    same = next((word for word in words if word.casefold() == str(value).casefold()), None)
+    return f" Did you mean {same!r}?" if same else did_you_mean(str(value), words) if words else ""
 
 
 _warned: set[str] = set()
@@ -237,12 +287,14 @@ def find_file(start: Path) -> Path | None:
 def _parse(key: str, text: str) -> Any:
     if key in ("host_environment", "notebook_preload"):
         return tuple(name.strip() for name in text.split(",") if name.strip())
-    if key != "storage_options":
+    if key != _SECRET:
         return text
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise InvalidInputError(f"${PREFIX}{key.upper()} is not valid JSON: {error}.") from error
+        raise InvalidInputError(
+            f"${PREFIX}{key.upper()} is not valid JSON: {error}. Expected {accepted(key)}."
+        ) from error
 
 
 def default_url() -> str:

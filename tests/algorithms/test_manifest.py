@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.algorithms.manifest import Manifest, read_manifest
+from workbench.algorithms.declarations import Findings
+from workbench.algorithms.manifest import Manifest, find_manifest, read_manifest
 from workbench.errors import InvalidAlgorithmError
 from workbench.models import AlgorithmType
 
@@ -127,9 +128,16 @@ def test_default_device_is_one_that_is_supported(tmp_path: Path, default: str) -
         (PROJECT + "[tool.workbench]\ndefault_device = 'gpu'\n", "not in supported_devices ['cpu']"),
         (PROJECT + "[tool.workbench]\nobfuscate = 'yes'\n", "obfuscate is 'yes', expected true or false"),
         (PROJECT + "[tool.workbench]\ndeterministic = 1\n", "deterministic is 1, expected true or false"),
-        (PROJECT + "[tool.workbench]\nretryable = 1\n", "retryable is 1, expected true or false"),
+        (
+            PROJECT + "[tool.workbench]\nretryable = 1\n",
+            "retryable is 1, expected a list with the names of exceptions",
+        ),
+        (PROJECT + "[tool.workbench]\nretryable = 'OSError'\n", 'Write retryable = ["OSError"]'),
+        (PROJECT + "[tool.workbench]\nretryable = 'no name'\n", 'Write retryable = ["OSError"]'),
+        (PROJECT + "[tool.workbench]\nretryable = [3]\n", "expected names of exceptions"),
         (PROJECT + '[tool.workbench]\nretryable = ["no name"]\n', "expected names of exceptions"),
         (PROJECT + '[tool.workbench]\nmemory = "much"\n', "memory is 'much', expected bytes or a text"),
+        (PROJECT + '[tool.workbench]\nmemory = "4 PB"\n', "B, kB, MB, GB or TB (thousands), or KiB"),
         (
             PROJECT + "[tool.workbench]\ndevice_matters = 'no'\n",
             "device_matters is 'no', expected true or false",
@@ -147,6 +155,13 @@ def test_default_device_is_one_that_is_supported(tmp_path: Path, default: str) -
 def test_wrong_toml_is_refused_with_field_and_next_step(tmp_path: Path, text: str | bytes, said: str) -> None:
     found = problems(tmp_path, text)
     assert any(said in problem for problem in found), found
+
+
+def test_a_memory_without_its_unit_is_noticed(tmp_path: Path) -> None:
+    found = Findings()
+    (tmp_path / "pyproject.toml").write_text(PROJECT + "[tool.workbench]\nmemory = 4\n")
+    assert find_manifest(tmp_path, found) is not None
+    assert any('Was a unit left out? Write memory = "4 GB".' in warning for warning in found.warnings)
 
 
 def test_missing_toml_shows_one_to_begin_with(tmp_path: Path) -> None:

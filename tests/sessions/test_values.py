@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from workbench.errors import InvalidNameError
 from workbench.sessions import Session, Sessions
 
 STRUCT = np.dtype([("x", "<f4"), ("name", "S5"), ("when", "<M8[s]")])
@@ -83,7 +84,7 @@ def test_any_array_of_any_layout_comes_back(s: Session, array: np.ndarray, turne
         ),
         max_leaves=20,
     ),
-    st.text(max_size=300),
+    st.text(min_size=1, max_size=300),
 )
 def test_any_plain_value_comes_back_under_any_key(s: Session, value: Any, key: str) -> None:
     s[key] = value
@@ -94,7 +95,7 @@ def test_any_plain_value_comes_back_under_any_key(s: Session, value: Any, key: s
 
 
 @pytest.mark.parametrize(
-    "key", ["a/b", "..", ".", "", "größe", "A", "x" * 300, "日本" * 150, "a%41", "\0", "line\n", "\ud800"]
+    "key", ["a/b", "..", ".", "größe", "A", "x" * 300, "日本" * 150, "a%41", "\0", "line\n", "\ud800"]
 )
 def test_any_text_is_a_key(s: Session, key: str) -> None:
     s[key] = 1
@@ -112,6 +113,15 @@ def test_keys_that_differ_in_capitals_or_composition_are_two(s: Session) -> None
 def test_a_key_that_is_no_text_is_refused(s: Session) -> None:
     with pytest.raises(ValueError, match=r"Item key is 3, expected text"):
         s[3] = 1  # type: ignore[index]
+
+
+def test_an_empty_key_is_refused(s: Session) -> None:
+    with pytest.raises(InvalidNameError, match=r"nobody would find again. Give it a name such as 'volume'"):
+        s[""] = 1
+    with pytest.raises(InvalidNameError):
+        s.empty("", (2,), "float32")
+    assert "" not in s
+    assert list(s.keys()) == []
 
 
 def torch_dtypes() -> list[str]:

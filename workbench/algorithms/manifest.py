@@ -32,6 +32,7 @@ _KEYS = (
     "default_device",
     "additional_parameters",
 )
+_LEAST_MEMORY = 1_000_000  # bytes
 _OURS = ("parameters", "runner", "retryable", "memory", *SWITCHES)
 _VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(\.[0-9A-Za-z.+-]+)?")
 
@@ -338,18 +339,28 @@ def _settings(reader: _Reader) -> dict[str, Any]:
     }
     retryable = reader.table.get("retryable")
     if isinstance(retryable, list):
-        names = reader.texts("retryable", '["OSError"]') or []
-        if not all(name.isidentifier() for name in names):
+        names = [name for name in retryable if isinstance(name, str) and name.isidentifier()]
+        if len(names) < len(retryable):
             reader.wrong("retryable", "names of exceptions", '["OSError", "TimeoutError"]')
         found["retryable"] = names
-    elif (value := reader.switch("retryable")) is not None:
-        found["retryable"] = value
+    elif isinstance(retryable, bool):
+        found["retryable"] = retryable
+    elif retryable is not None:
+        name = retryable if isinstance(retryable, str) and retryable.isidentifier() else "OSError"
+        expected = "a list with the names of exceptions after which a run may be tried again, or true for all, false for none"
+        reader.wrong("retryable", expected, f'["{name}"]')
     memory = reader.table.get("memory")
     if memory is not None:
         try:
             found["memory"] = parse_size(memory, f"{reader.where} memory")
         except InvalidInputError as error:
-            reader.findings.problem(str(error))
+            reader.findings.problem(f'{error} Write memory = "4 GB", as much as a run takes at most.')
+        else:
+            if 0 < found["memory"] < _LEAST_MEMORY:
+                reader.findings.warn(
+                    f"{reader.where} memory is {shown(memory)}, which is {found['memory']} bytes, less than any run takes. "
+                    f'Was a unit left out? Write memory = "{found["memory"]} GB".'
+                )
     return found
 
 

@@ -1,4 +1,4 @@
-"""File names of item keys: any text fits, and two keys never share a file, not even where capitals do not count."""
+"""File names of item keys: any text but an empty one fits, and two keys never share a file, not even where capitals do not count."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ def file_name(key: object) -> str:
     Raises
     ------
     InvalidNameError
-        If the key is no text.
+        If the key is no text, or an empty one, which is a variable that was not filled.
 
     >>> file_name("volume"), file_name("A/b")
     ('i-volume', 'i-%41%2fb')
     """
     if not isinstance(key, str):
         raise InvalidNameError(f"Item key is {key!r}, expected text such as 'volume'.")
+    if not key:
+        raise InvalidNameError(
+            "Item key is '', which nobody would find again. Give it a name such as 'volume': session['volume'] = ..."
+        )
     if len(key) <= _MOST and _PLAIN.fullmatch(key):
         return "i-" + key
     data = key.encode("utf-8", "surrogatepass")

@@ -165,7 +165,9 @@ class Session:
         self._touch(time.time_ns())
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._ground.find(self._token, file_name(key)) is not None
+        return (
+            isinstance(key, str) and key != "" and self._ground.find(self._token, file_name(key)) is not None
+        )
 
     def keys(self) -> list[str]:
         """Return the keys, sorted."""
