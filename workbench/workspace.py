@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from workbench.launcher import Launcher
     from workbench.library import Datasets
     from workbench.library.bundles import Bundles
+    from workbench.library.crate_import import ImportedCrate
     from workbench.library.entries import Entries
     from workbench.links import Links
     from workbench.pages import Page
@@ -573,6 +574,28 @@ class Workspace:
         counts["bundles"] = self.bundles.reindex()
         counts["versions of steps"] = self.links.reindex()
         return counts
+
+    def import_crate(self, path: str | os.PathLike[str], *, dry_run: bool = False) -> ImportedCrate:
+        """Bring datasets and runs of an RO-Crate that ``lineage().export(path)`` has written, under their own ids and with their lineage.
+
+        What is here already is left alone; the code of algorithms is not brought.
+
+        Parameters
+        ----------
+        path : path
+            A ``.zip``, or a folder.
+        dry_run : bool
+            Only check it, and say what it would bring.
+
+        Raises
+        ------
+        NotFoundError, UnsupportedError, DamagedError, ConflictError
+            If it is not there, of something else, tampered with, or an id of it is here with other content. Nothing is imported.
+        """
+        from workbench.library.crate_import import import_crate
+
+        self._check_open()
+        return import_crate(self.store, self.catalog, path, dry_run=dry_run)
 
     def close(self) -> None:
         """End what runs in this process and let go of files and connections."""

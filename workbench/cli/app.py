@@ -350,7 +350,9 @@ def data(ctx: click.Context, name: str | None, tag: str | None) -> None:
 @click.option("--name", help="Name of the dataset.")
 @click.option("--tag", "tags", multiple=True)
 @click.option("--as-slices", is_flag=True, help="One dataset per slice.")
-@click.option("--dry-run", is_flag=True, help="Of an algorithm: say what it would bring; import nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Of an algorithm or RO-Crate: say what it would bring; import nothing."
+)
 @click.option("--no-check", is_flag=True, help="Of an algorithm: skip the import in a clean process.")
 @click.pass_context
 def import_(
@@ -362,14 +364,18 @@ def import_(
     dry_run: bool,
     no_check: bool,
 ) -> None:
-    """Import an image, stack, array file, folder of slices, or an exported algorithm (.wbalg)."""
-    if path.suffix == ".wbalg":
+    """Import an image, stack, array file, folder of slices, an exported algorithm (.wbalg), or an RO-Crate of ours."""
+    from workbench.commands.imports import bring, is_crate
+
+    if path.suffix == ".wbalg" or is_crate(path):
         if name or tags or as_slices:
-            raise InvalidInputError("An algorithm has its own name and tags. Leave the options out.")
-        click.echo(repr(_open(ctx).algorithms.import_file(path, dry_run=dry_run, check=not no_check)))
+            raise InvalidInputError("What was exported has its own names and tags. Leave the options out.")
+        click.echo(repr(bring(_open(ctx), path, dry_run=dry_run, check=not no_check)))
         return
     if dry_run or no_check:
-        raise InvalidInputError("--dry-run and --no-check are for algorithms (.wbalg). Leave them out.")
+        raise InvalidInputError(
+            "--dry-run and --no-check are for algorithms (.wbalg) and RO-Crates. Leave them out."
+        )
     found = _open(ctx).datasets.import_file(path, name=name, tags=tags, as_slices=as_slices)
     for dataset in found if isinstance(found, list) else [found]:
         click.echo(repr(dataset))

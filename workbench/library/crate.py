@@ -6,6 +6,7 @@ provenance of workflow runs with RO-Crate, PLoS ONE 19 (2024), doi:10.1371/journ
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import mimetypes
@@ -35,12 +36,16 @@ _KINDS = {
     ".yml": "application/yaml",
 }
 _BLOCK = 4 << 20
+_CHANGING = (
+    "runs",
+    "datasets",
+)  # collections of files that may be written again meanwhile: they are copied first
 
 
 def write_crate(lineage: Lineage, path: Path, license: str, *, overwrite: bool = False) -> None:
     """Write an RO-Crate: a ``.zip``, or a folder that is empty or not there yet.
 
-    Datasets are HDF5 files, each run is a ``CreateAction`` with its record, log, parameters and environment, each algorithm the source
+    Every file has its SHA-256. Datasets are HDF5 files, each run is a ``CreateAction`` with its record, log, parameters and environment, each algorithm the source
     code with its assets. What was deleted since is described, without a file.
 
     Raises
@@ -273,7 +278,7 @@ class _Crate:
         if known is not None:
             return known
         path = self._store.local_path(collection, key)
-        if path is None:
+        if path is None or collection in _CHANGING:
             path = self._scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -284,7 +289,10 @@ class _Crate:
         elif not path.exists():
             return None
         kind = mimetypes.guess_type(name)[0] or _KINDS.get(Path(name).suffix, "application/octet-stream")
-        facts = {"encodingFormat": kind, **facts, "contentSize": str(path.stat().st_size)}
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        size = str(path.stat().st_size)
+        facts = {"encodingFormat": kind, **facts, "contentSize": size, "sha256": checksum}
         return self.crate.add_file(path, dest_path=name, properties=facts)
 
 

@@ -41,16 +41,18 @@ class ExchangeMagics(Magics):  # type: ignore[misc]
         return self.workspace.algorithms.export(args.ref, path, **options)
 
     @magic_arguments()
-    @argument("path", help="A file that %%algoexport has written.")
+    @argument("path", help="A file that %%algoexport has written, or an RO-Crate of a lineage.")
     @argument("--dry-run", action="store_true", help="Say what it would bring; import nothing.")
     @argument("--no-check", action="store_true", help="Skip the import in a clean process.")
     @output_can_be_silenced
     @line_magic
     @usage
     def algoimport(self, line: str) -> Any:
-        """Bring an algorithm that was exported elsewhere, with its revisions under their own ids."""
+        """Bring an algorithm that was exported elsewhere, or the datasets and runs of an RO-Crate, under their own ids."""
+        from workbench.commands.imports import bring
+
         args = arguments_of(self.algoimport, line)
-        return self.workspace.algorithms.import_file(args.path, dry_run=args.dry_run, check=not args.no_check)
+        return bring(self.workspace, args.path, dry_run=args.dry_run, check=not args.no_check)
 
     @magic_arguments()
     @argument("ref", help="NAME, NAME@1.2, or a revision's id.")
