@@ -140,6 +140,18 @@ def test_a_version_that_made_an_entry_is_kept(ws: workbench.Workspace, tmp_path:
     ws.links.delete("center", "1.0.0")
 
 
+def test_a_version_of_a_pipeline_that_made_an_entry_is_kept(ws: workbench.Workspace, tmp_path: Path) -> None:
+    pipe = Pipeline([Node(trained(), "__pipeline_input__", "out")], name="cells")
+    pipe.run([1.0, 3.0], workspace=ws)
+    saved = pipe.save(workspace=ws)
+    model = ws.entries.add_model("eos", weights(tmp_path), made_by=saved, check=False)
+    for named in (None, "1.0.0"):
+        with pytest.raises(InUseError, match=r"Pipeline cells.* is needed by entry eos/models@1/net\.pt"):
+            ws.pipelines.delete("cells", named)
+    ws.entries.purge(model)
+    ws.pipelines.delete("cells")
+
+
 def test_a_model_remembers_its_run_and_the_run_is_kept(ws: workbench.Workspace, tmp_path: Path) -> None:
     ws.algorithms.deploy(write_algorithm(tmp_path / "invert", extra=GAIN), check=False)
     scan = ws.datasets.put({"image": np.ones((4, 4), np.float32)}, schema="ImageSchema", name="scan")

@@ -101,12 +101,13 @@ def bundle_restore(ctx: click.Context, name: str, message: str) -> None:
 @bundle.command("rm")
 @click.argument("name", metavar="NAME[@VERSION]")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option("--force", is_flag=True, help="Also what something else was made from.")
 @click.pass_context
-def bundle_rm(ctx: click.Context, name: str, yes: bool) -> None:
+def bundle_rm(ctx: click.Context, name: str, yes: bool, force: bool) -> None:
     """Delete a bundle with all its versions, or one version."""
     if not yes:
         click.confirm(f"Delete bundle {name} for good?", abort=True)
-    _do(ctx, "rm", name=name)
+    _do(ctx, "rm", name=name, force=force)
 
 
 def _do(ctx: click.Context, action: str, looks: bool = True, **given: Any) -> None:

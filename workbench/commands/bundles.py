@@ -40,12 +40,13 @@ def bundle_words(
         raise InvalidInputError(f"Which bundle? Write: bundle {action} NAME.")
     if action in ("verify", "restore", "rm"):
         message = options.pop("message", "") if action == "restore" else ""
+        force = options.pop("force", False) if action == "rm" else False
         _refuse(action, folder, options)
         if action == "restore":
             return bundles.restore(name, message=message)
         if action == "verify":
             return bundles.verify(name, progress=True)
-        count = bundles.delete(name)
+        count = bundles.delete(name, force=force)
         return f"deleted {count} version{'s' if count > 1 else ''} of {name.partition('@')[0]}"
     if folder is None:
         raise InvalidInputError(f"Which folder? Write: bundle {action} {name} FOLDER.")

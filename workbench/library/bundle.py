@@ -59,7 +59,9 @@ class Bundle:
         """Return its files as a table."""
 
         def row(item: tuple[str, BundleFile]) -> dict[str, Any]:
-            return {"file": item[0], "size": item[1].size, "digest": item[1].digest[:16]}
+            path, file = item
+            mode = "executable" if file.executable else ""
+            return {"file": path, "size": file.size, "mode": mode, "digest": file.digest[:16]}
 
         return Page(sorted(self.files.items()), row, None, "files")
 

@@ -96,8 +96,8 @@ def fetch(
     StorageError
         If the folder does not take them.
     """
-    for path in files:
-        check_path(path.rstrip("/"))
+    for path, file in files.items():
+        check_path(path.rstrip("/") if file is FOLDER else path)
     check_tree(files)
     _check_places(folder.path, [*files, *remove])
     incoming = folder.path / INCOMING

@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ class CrateFiles:
                     f"{path} is no RO-Crate: it is no folder and no zip, or it is cut off."
                 ) from error
         try:
+            self._count = Counter(self._zip.namelist() if self._zip is not None else ())
             self._entities = self._described()
         except BaseException:
             self.close()
@@ -132,7 +134,7 @@ class CrateFiles:
     def _open(self, name: str) -> Iterator[BinaryIO]:
         gone = self.damaged(f"{name} is not in it")
         if self._zip is not None:
-            if [info.filename for info in self._zip.infolist()].count(name) > 1:
+            if self._count[name] > 1:
                 raise self.damaged(f"{name} is in it twice")
             try:
                 file: Any = self._zip.open(name)

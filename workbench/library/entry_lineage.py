@@ -73,7 +73,7 @@ def _row(step: int, id: str, record: Found | None) -> dict[str, Any]:
         where, note = f"run {record.algorithm}", str(record.status).lower()
     elif record is not None:
         where = f"dataset {record.name or ''}".rstrip()
-    elif ":" in id:  # a version of a step or pipeline
+    elif id.startswith(("step:", "pipeline:")):  # a version of one
         where = id.replace(":", " ", 1)
     else:
         note = "no entry, or purged"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from workbench.errors import InUseError
@@ -15,13 +15,13 @@ MOST = 50  # users of each kind that are looked for
 _SHOWN = 5  # that a message names
 
 
-def users_of(catalog: Catalog, ids: Iterable[str], apart_from: Collection[str] = ()) -> list[Referrer]:
+def users_of(catalog: Catalog, ids: Sequence[str], apart_from: Collection[str] = ()) -> list[Referrer]:
     """Return who read these datasets or entries, or names them, or runs or bundles, as what it was made from.
 
     Parameters
     ----------
     catalog : Catalog
-    ids : iterable of str
+    ids : sequence of str
     apart_from : collection of str
         Ids of what is deleted together with them.
     """

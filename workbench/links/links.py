@@ -9,6 +9,7 @@ from workbench.catalog.steps import digest_of
 from workbench.errors import InUseError, InvalidInputError, NotFoundError, VersionError
 from workbench.links.allocation import LATEST
 from workbench.links.files import LINKS, MODELS, STEPS, StepFiles, changing, place_of, reindex
+from workbench.links.makers import entries_made_by
 from workbench.links.numbers import shown
 from workbench.links.orphans import orphans
 from workbench.links.registered import RegisteredSteps, name_of, version_made
@@ -20,8 +21,6 @@ from workbench.versions import Version, VersionKind, changes, is_compatible
 
 if TYPE_CHECKING:
     from workbench.steps import Step
-
-_ENTRIES = 5  # that a message names
 
 
 class Links(RegisteredSteps):
@@ -237,10 +236,12 @@ class Links(RegisteredSteps):
         number = None if version is None else self._found(name, version).number
         if number is None and name not in self.steps():
             raise self._unknown(name)
-        pipelines = (*self._pipelines_with(name, number), *self._entries_of(name, number))
+        numbers = [number] if number else [r.number for r in self._catalog.step_versions("step", name)]
+        made = entries_made_by(self._catalog, "step", name, numbers)
+        pipelines = self._pipelines_with(name, number)
         with changing(self._catalog, self._store, [("step", name)]) as change:
             links = change.catalog.links(upstream=name, number=number)
-            users = sorted({*(link.downstream for link in links), *pipelines})
+            users = sorted({*(link.downstream for link in links), *pipelines, *made})
             if users and not force:
                 what = f"Version {shown(number)} of {name!r}" if number else f"Step {name!r}"
                 raise InUseError(
@@ -294,12 +295,6 @@ class Links(RegisteredSteps):
 
     def _working(self, name: str, version: str | Version | StepVersion | None) -> StepVersionRecord | None:
         return None if version is None else self._found(name, version)
-
-    def _entries_of(self, name: str, number: tuple[int, int, int] | None) -> tuple[str, ...]:
-        """Return the entries that a version of a step has made, or any of its versions."""
-        numbers = [number] if number else [r.number for r in self._catalog.step_versions("step", name)]
-        found = (self._catalog.referrers(f"step:{name}@{shown(n)}", _ENTRIES) for n in numbers)
-        return tuple(f"{user.kind} {user.label}" for users in found for user in users)
 
     def _pipelines_with(self, name: str, number: tuple[int, int, int] | None) -> tuple[str, ...]:
         """Return the saved pipelines that have a step, or a version of it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
-from workbench.errors import NotFoundError, did_you_mean, nearest
+from workbench.errors import InUseError, NotFoundError, did_you_mean, nearest
 from workbench.links.allocation import LATEST, allocate, pick
 from workbench.links.files import STEPS, changing, place_of
+from workbench.links.makers import entries_made_by
 from workbench.links.numbers import shown
 from workbench.links.step_version import StepVersion, version_table
 from workbench.models import StepKind, StepRecord, StepVersionRecord, now
@@ -110,16 +111,28 @@ class SavedPipelines:
             record = allocate(change, name, StepKind.PIPELINE, version, nodes=dict(nodes))
         return StepVersion(record, _no_bytes)
 
-    def delete(self, name: str, version: str | Version | StepVersion | None = None) -> None:
+    def delete(
+        self, name: str, version: str | Version | StepVersion | None = None, *, force: bool = False
+    ) -> None:
         """Delete a version of a pipeline, or all of it. The steps and their versions stay.
 
         Raises
         ------
         NotFoundError
             If it is not there.
+        InUseError
+            If an entry says that it made it. ``force=True`` deletes it nevertheless.
         """
         key = ("pipeline", check_name(name, "Pipeline name"))
         found = None if version is None else self.get(name, version).record
+        records = [found] if found else self._catalog.step_versions("pipeline", name)
+        users = entries_made_by(self._catalog, "pipeline", name, [record.number for record in records])
+        if users and not force:
+            what = f"{name}@{shown(found.number)}" if found else name
+            raise InUseError(
+                f"Pipeline {what} is needed by {', '.join(users)}. To delete it nevertheless: force=True.",
+                users=users,
+            )
         with changing(self._catalog, self._store, [key]) as change:
             record = change.catalog.get_step(key)
             if record is None:

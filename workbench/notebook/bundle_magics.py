@@ -28,6 +28,7 @@ class BundleMagics(Magics):  # type: ignore[misc]
     @argument("--rehash", action="store_true", help="Read every file, also those that look as they did.")
     @argument("-m", "--message", default="", help="What this version is.")
     @argument("--yes", action="store_true", help="Confirm rm.")
+    @argument("--force", action="store_true", help="Of rm: also what something else was made from.")
     @output_can_be_silenced
     @line_magic
     @usage
