@@ -309,7 +309,8 @@ class RunRecord(Record):
     function: str = (
         ""  # where such a function can be imported from, ``module:name``; what its code means is ``content``
     )
-    arguments: tuple[OutputRef, ...] = ()  # what it was called with; the name is the position
+    # what a call was made with, under the position of each; what a pipeline was given, under the name of each input
+    arguments: tuple[OutputRef, ...] = ()
     priority: int = 0
     created: datetime
     started: datetime | None = None

@@ -478,6 +478,10 @@ class Workspace:
     ) -> Replay:
         """Compute a completed run again, from the same code, parameters, inputs, device and seed, and compare its outputs.
 
+        Of a run of a pipeline, its recorded inputs are read and everything is computed from them, node by node, with the code,
+        parameters and seed of each; then the outputs of each node are compared. A node that cannot be computed again says why, and
+        what reads from it is given what was recorded.
+
         Parameters
         ----------
         run_id : str
@@ -488,7 +492,14 @@ class Workspace:
             First make the code anew, from a fresh clone of its repository (or of this one) at its commit with the uncommitted
             changes that were kept, and go on only if it is the same.
         **options
-            As for `run`, such as ``executor``, ``device``, ``timeout_s``; default: those of the run.
+            As for `run`, such as ``executor``, ``device``, ``timeout_s``; default: those of the run. Of a pipeline also
+            ``pipeline``, a `Pipeline` that has those of its functions and steps which a record alone does not lead to, such as a
+            lambda; they are taken where they mean the same.
+
+        Returns
+        -------
+        Replay
+            Of a pipeline a `PipelineReplay`, which has ``.nodes``.
 
         Raises
         ------
@@ -504,6 +515,8 @@ class Workspace:
         if original.reused_from is not None:
             original = self.runs.get(original.reused_from)
         record = original.record
+        if record.nodes:
+            return self.pipelines.replay(original, rtol=rtol, atol=atol, from_source=from_source, **options)
         if record.call:
             run = self.pipelines.replay_call(record)
             return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol)

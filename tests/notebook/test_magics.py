@@ -312,6 +312,22 @@ def test_why_without_any_run_says_what_to_do(shell: InteractiveShell) -> None:
         shell.run_line_magic("algowhy", "")
 
 
+def test_a_pipeline_is_replayed_and_its_nodes_shown(deployed: InteractiveShell) -> None:
+    deployed.run_cell(
+        "from workbench import Node, Pipeline\n"
+        "nodes = [Node('invert', '__pipeline_input__'), Node(lambda x: x * 2, 'invert', name='double')]\n"
+        "pipe = Pipeline(nodes, 'shown')\nrun = pipe.run(volume)"
+    )
+    run = deployed.user_ns["run"]
+    again = deployed.run_line_magic("algoreplay", run.id)
+    assert [node.verdict for node in again.nodes] == ["identical", "not replayed"]
+    assert "no name of its own" in again._repr_html_()
+    again = deployed.run_line_magic("algoreplay", f"{run.id} --pipeline pipe")
+    assert "Of 2 nodes: 2 identical." in again._repr_html_()
+    with pytest.raises(UsageError, match="which is no pipeline"):
+        deployed.run_line_magic("algoreplay", f"{run.node('invert').id} --pipeline pipe")
+
+
 def test_a_run_is_replayed_and_its_lineage_drawn(deployed: InteractiveShell) -> None:
     run = deployed.run_line_magic("algorun", "invert volume gain=2.0")
     again = deployed.run_line_magic("algoreplay", "last --atol 0.1")

@@ -161,6 +161,7 @@ def test_a_step_that_is_trained_knows_afterwards_what_it_has_learned(ws, executo
     assert run.status == "COMPLETED", run.error
     assert step.is_trained
     np.testing.assert_allclose(run.result(), step.predict(data))
+    assert Pipeline([Node(step, IN, OUT)], "train").run(data, executor=executor).nodes[0].reused
     again = Reduce("fit_predict")
     second = Pipeline([Node(again, IN, OUT)], "train").run(data, executor=executor)
     assert [n.reused for n in second.nodes] == [True]

@@ -273,11 +273,15 @@ def why(ctx: click.Context, run_id: str) -> None:
 @click.option(
     "--from-source", is_flag=True, help="First make its code anew from a fresh clone and the kept changes."
 )
+@click.option(
+    "--pipeline", help="file.py:name with functions that the record of a pipeline does not lead to."
+)
 @click.pass_context
 def replay(ctx: click.Context, /, run_id: str, **options: Any) -> None:
-    """Compute a run (its id, or last) again and compare its outputs; exit with 1 if they differ."""
+    """Compute a run (its id, or last) again and compare its outputs, of a pipeline all its nodes; exit with 1 if they differ."""
     from workbench.commands.runs import replay as again
 
+    sys.path.append(str(Path.cwd()))  # functions of a pipeline are imported from where this is said
     done = again(_open(ctx, looks=True), run_id, **options)
     click.echo(repr(done))
     if not done.is_same:

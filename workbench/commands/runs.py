@@ -108,10 +108,39 @@ def why(workspace: Workspace, run_id: str) -> Why:
     return workspace.why(workspace.runs.get(run_id).id)
 
 
-def replay(workspace: Workspace, run_id: str, **options: Any) -> Replay:
-    """Compute a run again and compare its outputs; ``last`` means the newest run. Options are those of `Workspace.replay`."""
+def replay(
+    workspace: Workspace,
+    run_id: str,
+    *,
+    pipeline: str | None = None,
+    namespace: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Replay:
+    """Compute a run again and compare its outputs.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    run_id : str
+        ``last`` is the newest run.
+    pipeline : str, optional
+        A variable, ``file.py:name`` or ``module:name``: has the functions that a record does not lead to.
+    namespace : mapping, optional
+        Variables that it may name.
+    **options
+        Those of `Workspace.replay`.
+    """
     given = {name: value for name, value in options.items() if value is not None}
-    return workspace.replay(workspace.runs.get(run_id).id, **given)
+    run = workspace.runs.get(run_id)
+    if pipeline is not None:
+        from workbench.commands.pipelines import find_pipeline
+
+        if not run.record.nodes:
+            raise InvalidInputError(
+                f"Run {run.id} is of {run.algorithm!r}, which is no pipeline. Leave --pipeline out."
+            )
+        given["pipeline"] = find_pipeline(pipeline, namespace)
+    return workspace.replay(run.id, **given)
 
 
 def compare(workspace: Workspace, a: str, b: str | None = None) -> Comparison:

@@ -18,10 +18,19 @@ from workbench.errors import (
 )
 from workbench.execution.reuse import is_deterministic
 from workbench.execution.run import plain
-from workbench.execution.sameness import CLOSE, DIFFERENT, GONE, IDENTICAL, Match, match_trees
+from workbench.execution.sameness import (
+    CLOSE,
+    DIFFERENT,
+    GONE,
+    IDENTICAL,
+    NOT_COMPARED,
+    Match,
+    match_trees,
+    worst,
+)
 from workbench.models import Revision, RunRecord, RunStatus
 from workbench.pages import html_table, text_table
-from workbench.theme import MUTED
+from workbench.theme import COLORS, MUTED
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
@@ -54,11 +63,11 @@ class Replay:
 
     @property
     def verdict(self) -> str:
-        """The worst of all outputs: ``identical``, ``within tolerance``, ``different``, or ``gone`` if one was deleted."""
+        """The worst of all outputs: ``identical``, ``within tolerance``, ``different``, ``gone`` if one was deleted, or
+        ``not compared`` if all are objects that are kept nowhere."""
         if self.run.status is not RunStatus.COMPLETED:
             return DIFFERENT
-        found = {match.verdict for _, _, match in self.matches}
-        return next((v for v in (DIFFERENT, GONE, CLOSE) if v in found), IDENTICAL)
+        return worst(match.verdict for _, _, match in self.matches)
 
     @property
     def is_identical(self) -> bool:
@@ -82,12 +91,24 @@ class Replay:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<div style='color:{MUTED}'>{html.escape(note)}</div>" for note in self.notes)
-        return f"<div>{html.escape(self._head())}</div>{html_table(self.rows(), 'No outputs.')}{notes}"
+        rows = [{**row, "verdict": _Verdict(row["verdict"])} for row in self.rows()]
+        return f"<div>{html.escape(self._head())}</div>{html_table(rows, 'No outputs.')}{notes}"
 
     def _head(self) -> str:
         if self.run.status is not RunStatus.COMPLETED:
             return f"Run {self.original.id}, computed again as {self.run.id}, did not complete: it is {self.run.status}."
         return f"Run {self.original.id}, computed again as {self.run.id}: {self.verdict}."
+
+
+class _Verdict(str):
+    """A verdict in a table: what differs is seen at a glance."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        status = {IDENTICAL: RunStatus.COMPLETED, CLOSE: RunStatus.COMPLETED, DIFFERENT: RunStatus.FAILED}
+        color = COLORS[status.get(str(self), RunStatus.CANCELLED)]
+        return f"<span style='color:{color};white-space:nowrap'>{html.escape(self)}</span>"
 
 
 def replayable(
@@ -104,24 +125,31 @@ def replayable(
         raise InvalidInputError(
             f"Run {record.id} is {record.status}; only a completed one is replayed, for only it has outputs to compare with."
         )
-    if record.nodes:
-        raise UnsupportedError(
-            f"Run {record.id} was of a pipeline, whose nodes are replayed one by one: run.node({record.nodes[0].name!r}).replay()."
-        )
     if record.template is not None:
         raise UnsupportedError(
             f"Run {record.id} was of the notebook {record.template}, and notebooks are not replayed. Run it again with "
             f"ws.run_template, and look at both with run.notebook."
         )
-    if record.session not in (None, record.id) and session is None:
-        raise UnsupportedError(
-            f"Run {record.id} worked in session {record.session!r} and may depend on what lay there. To compute it again "
-            f"with what lies there now: ws.runs.replay({record.id!r}, session={record.session!r})."
-        )
     gone = [id for id in record.inputs if not datasets.are_whole([id])]
     if gone:
         raise NotFoundError(
             f"Run {record.id} cannot be replayed: its input {', '.join(gone)} was deleted since, or its file is gone."
+        )
+    return code_again(record, algorithms, session)
+
+
+def code_again(record: RunRecord, algorithms: Algorithms, session: str | None) -> str | Runnable:
+    """Return the code that a record is of: the id of a revision, or a folder that has not changed since.
+
+    Raises
+    ------
+    UnsupportedError, NotFoundError
+        With the reason why it cannot be computed again.
+    """
+    if record.session not in (None, record.id) and session is None:
+        raise UnsupportedError(
+            f"Run {record.id} worked in session {record.session!r} and may depend on what lay there. To compute it again "
+            f"with what lies there now: ws.runs.replay({record.pipeline or record.id!r}, session={record.session!r})."
         )
     if record.revision is None:
         return _folder(record)
@@ -167,6 +195,9 @@ def compare_outputs(
             found.append((number, "", Match(DIFFERENT, text=text)))
             continue
         before, after = old.outputs[number], new.outputs[number]
+        if before.held and before.held == after.held and before.dataset is after.dataset is None:
+            found.append((number, "", Match(NOT_COMPARED, text=f"a {before.held}, which is kept nowhere")))
+            continue
         if before.dataset is None or after.dataset is None:
             same = before.dataset is after.dataset and plain(before) == plain(after)
             text = "" if same else f"{before.dataset or plain(before)} -> {after.dataset or plain(after)}"
@@ -265,13 +296,18 @@ def replayed(
     first = Replay(original, run, matches, tuple(notes))
     if first.is_identical:
         return first
+    return Replay(original, run, matches, [*notes, *differs_by(old, new, runs, algorithms)])
+
+
+def differs_by(old: RunRecord, new: RunRecord, runs: Runs, algorithms: Algorithms) -> list[str]:
+    """Return what may be why the outputs of a run and of its replay differ."""
     revision = None
     if old.revision is not None:
         try:
             revision = algorithms.get(old.revision).revision
         except WorkbenchError:
             revision = None
-    return Replay(original, run, matches, [*notes, *explain_difference(old, new, runs, revision)])
+    return explain_difference(old, new, runs, revision)
 
 
 def checked_tolerance(rtol: float, atol: float) -> None:

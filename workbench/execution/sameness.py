@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 IDENTICAL, CLOSE, DIFFERENT, GONE = "identical", "within tolerance", "different", "gone"
+NOT_REPLAYED = "not replayed"  # a node of a pipeline that cannot be computed again
+NOT_COMPARED = "not compared"  # an object that is kept nowhere
+_WORST_FIRST = (DIFFERENT, GONE, NOT_REPLAYED, CLOSE, IDENTICAL, NOT_COMPARED)
 BLOCK = 1 << 20  # elements that are compared at once: large arrays are mapped, and stay so
 
 
@@ -20,6 +23,12 @@ class Match:
     verdict: str
     largest: float | None = None
     text: str = ""
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """Return the verdict on a whole: the worst of its parts. What cannot be compared counts only where nothing else was."""
+    found = set(verdicts)
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), IDENTICAL)
 
 
 def match_values(old: Any, new: Any, rtol: float = 0.0, atol: float = 0.0) -> Match:

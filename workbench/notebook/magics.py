@@ -337,15 +337,20 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         action="store_true",
         help="First make its code anew from a fresh clone and the kept changes.",
     )
+    @argument(
+        "--pipeline",
+        default=None,
+        help="A variable or file.py:name with functions that the record of a pipeline does not lead to.",
+    )
     @output_can_be_silenced
     @line_magic
     @usage
     def algoreplay(self, line: str) -> Any:
-        """Compute a run again and compare its outputs with those of the first time."""
+        """Compute a run again and compare its outputs with those of the first time; of a pipeline all its nodes."""
         from workbench.commands.runs import replay
 
         args = vars(arguments_of(self.algoreplay, line))
-        return replay(self.workspace, args.pop("id"), **args)
+        return replay(self.workspace, args.pop("id"), namespace=self.shell.user_ns, **args)
 
     @magic_arguments()
     @argument(

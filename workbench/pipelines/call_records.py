@@ -14,7 +14,7 @@ from workbench.pipelines.call import argument_refs, restore, trains
 from workbench.pipelines.graph import Step
 from workbench.pipelines.how import How
 from workbench.pipelines.plan import Plan
-from workbench.pipelines.values import Value, Values, is_plain
+from workbench.pipelines.values import Value, is_plain
 
 if TYPE_CHECKING:
     from workbench.catalog import Catalog
@@ -40,7 +40,6 @@ class CallRecords:
         self._pipeline_run = pipeline_run
         self._catalog = catalog
         self._datasets = datasets
-        self._values = Values(datasets)
 
     def new(self, step: Step, arguments: Sequence[Value], parents: tuple[str, ...]) -> RunRecord:
         """Return the record of a call that is about to begin."""
@@ -63,7 +62,8 @@ class CallRecords:
             reuse_parts=parts,
             debug=self._how.debug,
             warnings=() if parts else (self._why_always(step, arguments),),
-            seed=new_seed(),
+            seed=new_seed() if code.replays is None or code.replays.seed is None else code.replays.seed,
+            replays=None if code.replays is None else code.replays.id,
             timeout_s=step.node.options.get("timeout_s"),
             priority=step.node.options.get("priority", 0),
             tags=self._how.tags,
@@ -110,14 +110,6 @@ class CallRecords:
             if not trains(step.node.what) or restore(step.node.what, record, self._datasets):
                 return record
         return None
-
-    def values_of(self, step: Step, record: RunRecord) -> tuple[Value, ...]:
-        """Return the values that a reused call had given, under the names that they have here."""
-        names = list(dict.fromkeys(ref.name for ref in record.outputs))
-        return tuple(
-            self._values.found([r for r in record.outputs if r.name == name], record.inputs, name=here)
-            for name, here in zip(names, step.node.outputs, strict=True)
-        )
 
 
 def importable(what: Any) -> str:

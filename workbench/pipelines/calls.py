@@ -138,7 +138,7 @@ class Calls:
 
     def _reuse(self, step: Step, record: RunRecord) -> None:
         """Let an earlier call stand for this one. What it gave and is kept nowhere is computed only if somebody needs it."""
-        given = self._records.values_of(step, record)
+        given = self._values.recorded(record, step.node.outputs)
         if all(value.is_kept for value in given):
             self._services.runs.keep(record, record.model_dump_json().encode())
             self._settle_kept(step, record, given)
@@ -203,7 +203,7 @@ class Calls:
         back = take_back(path)
         if back.state is not None:
             vars(step.node.what).update(back.state)
-        given = with_objects(self._records.values_of(step, record), back)
+        given = with_objects(self._values.recorded(record, step.node.outputs), back)
         self._settle(step, record, _told_apart(given, record), None)
 
     def _settle_kept(

@@ -14,7 +14,7 @@ from workbench.execution.perform import settle_error
 from workbench.execution.reuse import NEVER
 from workbench.execution.run import Run
 from workbench.execution.seeds import UserState
-from workbench.models import RunRecord, RunStatus
+from workbench.models import OutputRef, RunRecord, RunStatus
 from workbench.pipelines.board import Board
 from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.callbacks import Callbacks
@@ -108,9 +108,10 @@ class Conductor:
             self._services.runs.take_in()  # and what those of other processes have
             with captured(live), UserState():
                 self._board.inputs = [given.value(self._values) for given in self._plan.given]
-                live.change(inputs=sources_of(self._board.inputs))
+                live.change(inputs=sources_of(self._board.inputs), arguments=self._arguments())
                 live.advance(RunStatus.RUNNING, save=False)
                 self._callbacks.begin(self._board.arguments())
+                self._let_stand()
                 self._go()
                 self._finish(facts)
         except BaseException as error:
@@ -185,6 +186,26 @@ class Conductor:
         if self._how.debug and isinstance(cause, Exception):
             raise cause
 
+    def _arguments(self) -> tuple[OutputRef, ...]:
+        """Return what the pipeline was given, by the names of its inputs, for its record."""
+        given = zip(self._plan.inputs, self._board.inputs, strict=True)
+        return tuple(ref.model_copy(update={"name": name}) for name, value in given for ref in value.refs)
+
+    def _let_stand(self) -> None:
+        """Let what was recorded stand for those nodes of a replay that cannot be computed again."""
+        for path, code in self._plan.code.items():
+            if not code.why_not:
+                continue
+            error, first = f"not computed again: {code.why_not}", code.replays
+            self._live.write_log("WARNING", f"{path}: {error}")
+            if first is None:
+                self._board.set(path, status=SKIPPED, error=error)
+                continue
+            given = self._values.recorded(first, self._plan.graph.steps[path].node.outputs)
+            if given:
+                self._board.outputs[path] = given
+            self._board.set(path, status="COMPLETED", run=first.id, reused=True, error=error)
+
     # -- one node
 
     def _start(self, step: Step) -> None:
@@ -228,6 +249,7 @@ class Conductor:
             debug=how.debug,
             tags=how.tags,
             on_event=hear,
+            _replays=code.replays,
             _part=(self._live.record.id, path),
             **step.node.options,
         )
@@ -252,15 +274,8 @@ class Conductor:
             self._settle(step, record, (), run.error)
             return
         outputs = step.node.outputs
-        given: tuple[Value, ...]
-        if len(outputs) == 1:
-            given = (self._values.found(record.outputs, record.inputs, name=outputs[0]),)
-        elif len(record.outputs) == len(outputs):
-            given = tuple(
-                self._values.found([ref], record.inputs, name=name)
-                for ref, name in zip(record.outputs, outputs, strict=True)
-            )
-        else:
+        given = self._values.recorded(record, outputs)
+        if not given:
             self._board.set(step.path, run=record.id, seconds=record.seconds)
             self._fail(
                 step,

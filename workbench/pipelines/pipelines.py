@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError, UnsupportedError
 from workbench.execution.events import RunEvent
-from workbench.execution.executor import Executor, Job, Services, check_limits
+from workbench.execution.executor import Executor, Job, Services, check_limits, check_tags
 from workbench.execution.log_file import LogFile
 from workbench.execution.process_identity import is_gone, this_process
 from workbench.execution.reuse import AUTO, NEVER, checked_word
 from workbench.execution.run import Run
 from workbench.links import Links, SavedPipelines, StepVersion
-from workbench.models import RunRecord, now
-from workbench.names import check_name, new_id
+from workbench.models import NodeRecord, RunRecord, now
+from workbench.names import new_id
 from workbench.pages import Page, Row
 from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
@@ -34,6 +35,7 @@ from workbench.pipelines.values import Values, is_plain
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
     from workbench.catalog import Catalog
+    from workbench.pipelines.replay import PipelineReplay
 
 CLOSE_S = 5.0  # so long a function may go on when the workspace is closed
 
@@ -131,13 +133,12 @@ class Pipelines(SavedPipelines):
             raise UnsupportedError(
                 "debug=True stops in the frame of a node, so it runs in the kernel: executor='kernel'."
             )
-        labels = tuple(check_name(tag, "Tag") for tag in ((tags,) if isinstance(tags, str) else tags))
         how = How(
             place=place,
             reuse=checked_word(reuse),
             echo=wait if echo is None else echo,
             debug=debug,
-            tags=labels,
+            tags=check_tags(tags),
         )
         plan = make_plan(pipeline, inputs, parameters, self._algorithms, services.datasets)
         outlives = not wait and place.takes_pipelines and plan.watched is None
@@ -146,31 +147,30 @@ class Pipelines(SavedPipelines):
         packed = pack_plan(plan, how) if outlives else b""
         if not (outlives or how.is_here):
             _check_calls(plan)
-        pid, pid_started, host, user = this_process()
-        record = RunRecord(
-            id=new_id(),
-            algorithm=pipeline.name,
-            algorithm_name=pipeline.name,
-            parameters={k: v if is_plain(v) else repr(v)[:200] for k, v in plan.parameters.items()},
-            executor=place.name
-            if outlives
-            else "kernel",  # where it is conducted; each node says where it ran
+        record = _record(
+            plan,
+            how,
+            name=pipeline.name,
+            # where it is conducted; each node says where it ran
+            executor=place.name if outlives else "kernel",
             nodes=plan.nodes(),
-            pipeline_outputs=tuple(
-                (port.step, name) for port, name in zip(plan.graph.outputs, plan.outputs, strict=True)
-            ),
-            reuse=how.reuse,
-            debug=debug,
             timeout_s=timeout_s,
-            tags=labels,
-            pid=pid,
-            pid_started=pid_started,
-            host=host,
-            user=user,
-            created=now(),
         )
         if outlives:
             return self._send(record, plan, packed, pipeline.inputs, place, on_event)
+        return self._conduct_here(record, plan, how, on_event, wait=wait)
+
+    def _conduct_here(
+        self,
+        record: RunRecord,
+        plan: Plan,
+        how: How,
+        on_event: Callable[[RunEvent], None] | None,
+        *,
+        wait: bool,
+    ) -> Run:
+        """Conduct a pipeline in this process."""
+        services = self._services
         live = PipelineRun(
             record,
             services.runs,
@@ -251,6 +251,50 @@ class Pipelines(SavedPipelines):
 
         live = replay_call(record, self._services)
         return Run(live.record, self._services.runs, live)
+
+    def replay(
+        self,
+        original: Run,
+        *,
+        rtol: float = 0.0,
+        atol: float = 0.0,
+        from_source: bool | str | os.PathLike[str] = False,
+        pipeline: Pipeline | None = None,
+        executor: str | None = None,
+        session: str | None = None,
+        device: str | None = None,
+        timeout_s: float | None = None,
+        tags: Sequence[str] = (),
+        echo: bool = False,
+        on_event: Callable[[RunEvent], None] | None = None,
+    ) -> PipelineReplay:
+        """Compute a whole run of a pipeline again, and compare its nodes; see `Workspace.replay`."""
+        from workbench.execution.replay import rebuilt
+        from workbench.pipelines.replay import compare_nodes
+        from workbench.pipelines.replay_plan import executor_again, nodes_again, plan_again
+
+        check_limits(timeout_s, 0)
+        services, first = self._services, original.record
+        runs, datasets = services.runs, services.datasets
+        given = None if pipeline is None else _check_pipeline(pipeline)
+        plan = plan_again(
+            first, runs, datasets, self._algorithms, pipeline=given, session=session, device=device
+        )
+        place = self._executor(executor or executor_again(first, runs))
+        how = How(place, NEVER, echo=echo, debug=False, tags=check_tags(tags) or first.tags)
+        if not how.is_here:
+            _check_place(plan, place)
+            _check_calls(plan)
+        deployed = {c.replays.revision: c.replays for c in plan.code.values() if c.replays and c.runnable}
+        notes = [
+            rebuilt(record, self._algorithms, from_source) for record in deployed.values() if from_source
+        ]
+        record = _record(
+            plan, how, name=first.algorithm, executor="kernel", nodes=nodes_again(first), timeout_s=timeout_s
+        )
+        record = record.model_copy(update={"replays": first.id})
+        run = self._conduct_here(record, plan, how, on_event, wait=True)
+        return compare_nodes(original, run, plan, runs, datasets, self._algorithms, rtol, atol, notes)
 
     def close(self) -> None:
         """End the pipelines that this process runs, and return when all records lie in their places."""
@@ -354,6 +398,33 @@ class Pipelines(SavedPipelines):
     @property
     def _saver(self) -> Saver:
         return Saver(self._links, self, self._algorithms)
+
+
+def _record(
+    plan: Plan, how: How, *, name: str, executor: str, nodes: Sequence[NodeRecord], timeout_s: float | None
+) -> RunRecord:
+    """Return the record of a run of a pipeline that is about to begin."""
+    pid, pid_started, host, user = this_process()
+    return RunRecord(
+        id=new_id(),
+        algorithm=name,
+        algorithm_name=name,
+        parameters={k: v if is_plain(v) else repr(v)[:200] for k, v in plan.parameters.items()},
+        executor=executor,
+        nodes=tuple(nodes),
+        pipeline_outputs=tuple(
+            (port.step, name) for port, name in zip(plan.graph.outputs, plan.outputs, strict=True)
+        ),
+        reuse=how.reuse,
+        debug=how.debug,
+        timeout_s=timeout_s,
+        tags=how.tags,
+        pid=pid,
+        pid_started=pid_started,
+        host=host,
+        user=user,
+        created=now(),
+    )
 
 
 def _check_place(plan: Plan, place: Executor) -> None:

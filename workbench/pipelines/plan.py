@@ -10,7 +10,7 @@ from workbench.algorithms.runnable import Runnable, resolve
 from workbench.errors import InvalidInputError, InvalidPipelineError, WorkbenchError
 from workbench.execution.inputs import Inputs
 from workbench.execution.reuse import digest_of
-from workbench.models import AlgorithmType, NodeRecord, OutputRef
+from workbench.models import AlgorithmType, NodeRecord, OutputRef, RunRecord
 from workbench.names import is_id
 from workbench.pipelines.call import trains
 from workbench.pipelines.callbacks import has_callbacks
@@ -19,7 +19,7 @@ from workbench.pipelines.meaning import meaning
 from workbench.pipelines.node import check_call
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.values import NOTHING, Value, Values, is_plain
-from workbench.versions import version_of
+from workbench.versions import fields_of, version_of
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
@@ -44,6 +44,12 @@ class Code:
         As short as people read it.
     parameters_digest : str
         Of the parameters of a function or step; empty if nobody can tell.
+    replays : RunRecord or None
+        The run that is computed again, from the same seed.
+    why_not : str
+        Why that cannot be computed again, so that what it gave stands for it.
+    keys : tuple of str
+        Under which arrays that a replayed call gives are kept.
     """
 
     runnable: Runnable | None
@@ -52,6 +58,9 @@ class Code:
     unknown: str = ""
     version: str = ""
     parameters_digest: str = ""
+    replays: RunRecord | None = None
+    why_not: str = ""
+    keys: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -135,8 +144,8 @@ class Plan:
     Parameters
     ----------
     graph : Graph
-    outputs : tuple of str
-        Names of what the pipeline gives.
+    inputs, outputs : tuple of str
+        Names of what the pipeline reads and gives.
     given : tuple of Input
     code : dict
         By path.
@@ -147,6 +156,7 @@ class Plan:
     """
 
     graph: Graph
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     given: tuple[Input, ...]
     code: dict[str, Code]
@@ -173,7 +183,10 @@ class Plan:
         return read + sum(output == port for output in self.graph.outputs)
 
     def key_of(self, port: Port) -> str:
-        """Return the key under which an array is kept: that of the first algorithm that reads it."""
+        """Return the key under which an array is kept: that of the first algorithm that reads it, or of the first time."""
+        known = self.code[port.step].keys
+        if known:
+            return known[port.index]
         for step in self.graph.steps.values():
             runnable = self.code[step.path].runnable
             if runnable is not None and port in step.sources:
@@ -261,7 +274,7 @@ def make_plan(
                 error, f"{what}, input {name!r} of node {', '.join(map(repr, readers))}"
             ) from error
     watched = pipeline if has_callbacks(pipeline) else None
-    return Plan(pipeline.graph, pipeline.outputs, tuple(found), code, given, watched)
+    return Plan(pipeline.graph, pipeline.inputs, pipeline.outputs, tuple(found), code, given, watched)
 
 
 def _code(
@@ -274,7 +287,7 @@ def _code(
         found, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
         digest = digest_of([found, len(node.outputs)]) if found else ""
         version = version_of_step(node.what) or found[:7]
-        return Code(None, parameters, digest, unknown, version, _parameters_digest(parameters))
+        return Code(None, parameters, digest, unknown, version, parameters_digest(parameters))
     try:
         name = node.what if isinstance(node.what, str) else ""
         runnable = resolved.get(name) or resolve(algorithms, node.what)
@@ -285,7 +298,7 @@ def _code(
         raise _with_place(error, f"Node {step.path!r}") from error
 
 
-def _parameters_digest(parameters: Mapping[str, Any]) -> str:
+def parameters_digest(parameters: Mapping[str, Any]) -> str:
     """Return the digest of what is passed by name; empty if nobody can tell."""
     digests = {
         name: ["plain", value] if is_plain(value) else ["other", meaning(value)[0]]
@@ -306,6 +319,11 @@ def step_meaning(step: Any) -> tuple[str, str]:
     """
     held = dict(getattr(step, "__dict__", {}))
     held.pop("callbacks", None)
+    for name in fields_of(
+        type(step)
+    ):  # what is read of a dict is a copy that the step then holds; the value is in the version
+        if name in held and str(held[name]) == str(getattr(type(step), name)):
+            del held[name]
     if trains(step) or held.get("train_time") is not None:
         held = {name: value for name, value in held.items() if name not in ("model", "train_time")}
     code, unknown = meaning(type(step))

@@ -73,7 +73,7 @@ class SentPlan:
     ----------
     graph : Graph
         Its nodes of algorithms name what is in ``algorithms``.
-    outputs : tuple of str
+    inputs, outputs : tuple of str
     algorithms : dict
         By path: the revision, or the folder.
     code : dict
@@ -83,6 +83,7 @@ class SentPlan:
     """
 
     graph: Graph
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     algorithms: dict[str, str]
     code: dict[str, Code]
@@ -100,7 +101,7 @@ class SentPlan:
         steps = {path: _bare(step, algorithms.get(path)) for path, step in plan.graph.steps.items()}
         code = {path: replace(code, runnable=None) for path, code in plan.code.items()}
         graph = Graph(steps, plan.graph.outputs, {})
-        return cls(graph, plan.outputs, algorithms, code, how.executor, how.reuse, how.tags)
+        return cls(graph, plan.inputs, plan.outputs, algorithms, code, how.executor, how.reuse, how.tags)
 
     def plan(self, inputs: Sequence[SentInput], algorithms: Algorithms, datasets: Datasets) -> Plan:
         """Return the plan as it was; its parameters by node are in its code."""
@@ -110,7 +111,8 @@ class SentPlan:
             else code
             for path, code in self.code.items()
         }
-        return Plan(self.graph, self.outputs, tuple(i.found(datasets) for i in inputs), code, {})
+        given = tuple(i.found(datasets) for i in inputs)
+        return Plan(self.graph, self.inputs, self.outputs, given, code, {})
 
     def how(self, executor: Callable[[str], Executor]) -> How:
         return How(executor(self.executor), self.reuse, echo=False, debug=False, tags=self.tags)

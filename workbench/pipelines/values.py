@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import InvalidDataError, InvalidInputError
 from workbench.execution.reuse import digest_of
 from workbench.execution.run import value_of
-from workbench.models import OutputRef
+from workbench.models import OutputRef, RunRecord
 
 if TYPE_CHECKING:
     from workbench.library.dataset import Dataset
@@ -138,6 +138,20 @@ class Values:
         elif any(ref.dataset is None for ref in named):  # texts among the outputs of an algorithm
             digest = digest_of([digest, [ref.text for ref in named]])
         return Value(named, NOTHING, tuple(ids) or tuple(parents), digest, datasets=tuple(datasets))
+
+    def recorded(self, record: RunRecord, outputs: Sequence[str]) -> tuple[Value, ...]:
+        """Return what a completed run gave, one value under the name of each output of its node; nothing if it gave another number."""
+        groups: list[list[OutputRef]] = [[ref] for ref in record.outputs]
+        if record.call:
+            names = dict.fromkeys(ref.name for ref in record.outputs)
+            groups = [[ref for ref in record.outputs if ref.name == name] for name in names]
+        elif len(outputs) == 1:
+            groups = [list(record.outputs)]
+        if len(groups) != len(outputs):
+            return ()
+        return tuple(
+            self.found(refs, record.inputs, name=name) for refs, name in zip(groups, outputs, strict=True)
+        )
 
     def load(self, value: Value, *, is_shared: bool) -> Any:
         """Return the value for who reads it.
