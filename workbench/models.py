@@ -276,6 +276,9 @@ class RunRecord(Record):
     debug: bool = False
     timeout_s: float | None = None
     retries: int = 0
+    retryable: bool | tuple[str, ...] = (
+        True  # of a call: the errors that are worth one; of an algorithm its revision says
+    )
     phases: dict[str, float] = Field(default_factory=dict)  # phase -> seconds
     longest_silence_s: float = 0.0  # without log line or progress
     warnings: tuple[str, ...] = ()

@@ -148,7 +148,8 @@ def test_a_difference_is_told_where_it_begins_and_by_how_much(deployed, image):
         again = run.replay()
     assert [node.verdict for node in again.nodes] == ["identical", "different", "different"]
     assert not again.is_same
-    assert "of 256 values, first at [0, 0]" in repr(again)
+    assert "; first at [0, 0]" in repr(again)
+    assert "of 256 values, by at most" in repr(again)
     [note] = again.notes
     assert note.startswith("Differences begin at node 'chance'.")
     assert run.replay(atol=1e-5).verdict in ("within tolerance", "identical")

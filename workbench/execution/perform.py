@@ -189,27 +189,18 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
     phases = _Phases(live)
     for attempt in range(1, attempts + 1):
         phases = _Phases(live)
-        if attempt > 1:  # the same random numbers would fail again
-            live.change(seed=new_seed())
         try:
             with capture.captured(live), Seeded(gives_back=task.has_user) as seeded:
                 outputs, warnings = _compute(live, task, phases, seeded)
         except BaseException as error:
-            if attempt < attempts and is_retryable(error, task.retryable):
-                wait_s = backoff_s(attempt)
-                live.write_log(
-                    "WARNING",
-                    f"Attempt {attempt} of {attempts} failed: {type(error).__name__}: {error}. "
-                    f"Trying again in {wait_s:.2g} s.",
-                )
-                try:
-                    live.pause(wait_s)
-                    continue
-                except (WorkbenchError, KeyboardInterrupt) as stop:
-                    error = stop
-            settle_error(live, error, phases.current, phases.seconds, task.facts())
+            end = pause_for_another(live, error, attempt, task.retryable)
+            if end is None:
+                continue
+            settle_error(live, end, phases.current, phases.seconds, task.facts())
             # sys.exit() in an algorithm ends its run, not the kernel
-            if isinstance(error, KeyboardInterrupt) or (raise_errors and isinstance(error, Exception)):
+            if isinstance(end, KeyboardInterrupt) or (raise_errors and isinstance(end, Exception)):
+                if end is not error:
+                    raise end from error
                 raise
             return
         live.end(
@@ -221,6 +212,42 @@ def perform(live: LiveRun, task: Task, *, raise_errors: bool = False) -> None:
             warnings=live.record.warnings + tuple(warnings),
         )
         return
+
+
+def pause_for_another(
+    live: LiveRun, error: BaseException, attempt: int, retryable: bool | Sequence[str]
+) -> BaseException | None:
+    """Wait before another attempt, if one is left and the error is worth it.
+
+    Parameters
+    ----------
+    live : LiveRun
+    error : BaseException
+        What the attempt raised.
+    attempt : int
+        Which one it was, from 1.
+    retryable : bool or sequence of str
+        As for `is_retryable`.
+
+    Returns
+    -------
+    BaseException or None
+        What ends the run: the error, or the cancel or time-out that came while it waited. None: try again.
+    """
+    attempts = live.record.retries + 1
+    if attempt >= attempts or not is_retryable(error, retryable):
+        return error
+    wait_s = backoff_s(attempt)
+    live.write_log(
+        "WARNING",
+        f"Attempt {attempt} of {attempts} failed: {type(error).__name__}: {error}. Trying again in {wait_s:.2g} s.",
+    )
+    try:
+        live.pause(wait_s)
+    except (WorkbenchError, KeyboardInterrupt) as stop:
+        return stop
+    live.change(seed=new_seed())  # the same random numbers would fail again
+    return None
 
 
 def is_retryable(error: BaseException, declared: bool | Sequence[str]) -> bool:

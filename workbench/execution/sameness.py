@@ -68,7 +68,10 @@ def match_values(old: Any, new: Any, rtol: float = 0.0, atol: float = 0.0) -> Ma
     if first is not None:
         where = [int(i) for i in np.unravel_index(first, a.shape)]
         at = f" at {where}" if where else ""
-        text = f"{outside} of {a.size} values, first{at}: {_short(flat_a[first])} -> {_short(flat_b[first])}"
+        by = f", by at most {largest:.3g}" if is_number else ""
+        text = (
+            f"{outside} of {a.size} values{by}; first{at}: {_short(flat_a[first])} -> {_short(flat_b[first])}"
+        )
         return Match(DIFFERENT, largest if is_number else None, text)
     if differing:
         return Match(CLOSE, largest, f"{differing} of {a.size} values, by at most {largest:.3g}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import InvalidDataError
 from workbench.execution.capture import captured
 from workbench.execution.forks import Border
-from workbench.execution.perform import settle_error
+from workbench.execution.perform import pause_for_another, settle_error
 from workbench.execution.seeds import Seeded
 from workbench.models import OutputRef, RunRecord, RunStatus
 from workbench.pipelines.values import Value, Values
@@ -44,6 +44,8 @@ class Call:
         Under which an array is kept, for each output.
     parents : tuple of str
         The datasets that the arguments are, or were computed from.
+    retryable : bool or tuple of str
+        Which errors are worth another attempt: those named, or all; how many attempts there are, the record says.
     """
 
     path: str
@@ -55,6 +57,7 @@ class Call:
     outputs: tuple[str, ...]
     keys: tuple[str, ...]
     parents: tuple[str, ...]
+    retryable: bool | tuple[str, ...] = True
 
 
 def perform_call(
@@ -92,34 +95,26 @@ def perform_call(
     if not live.advance(RunStatus.STARTED, save=False):
         return ()
     live.advance(RunStatus.RUNNING, save=False)
-    begin = time.perf_counter()
-    seconds: dict[str, float] = {}
-    try:
-        with captured(live), Seeded(gives_back=has_user) as seeded:
-            if live.record.seed is not None:
-                seeded.start(live.record.seed)
-            arguments = [
-                values.load(value, is_shared=shared)
-                for value, shared in zip(call.arguments, call.shared, strict=True)
-            ]
-            with Border():
-                result = execute(call.what, call.kind, arguments, call.parameters)
-            seconds[PHASE] = round(time.perf_counter() - begin, 6)
-            live.check()
-            given = tuple(
-                values.keep(name, value, run_id=live.record.id, parents=call.parents, key=key)
-                for name, value, key in zip(call.outputs, split(result, call), call.keys, strict=True)
-            )
-            if trains(call.what):
-                _keep_state(live, call, values)
-            if deliver is not None:
-                deliver(given)
-    except BaseException as error:
-        seconds.setdefault(PHASE, round(time.perf_counter() - begin, 6))
-        settle_error(live, error, PHASE, seconds, facts)
-        if isinstance(error, KeyboardInterrupt) or (raise_errors and isinstance(error, Exception)):
-            raise
-        return ()
+    for attempt in range(1, live.record.retries + 2):
+        seconds: dict[str, float] = {}
+        # what an attempt that fails does to its arguments must not reach the next one
+        is_last = attempt > live.record.retries
+        try:
+            with captured(live), Seeded(gives_back=has_user) as seeded:
+                given = _attempt(live, call, values, seeded, seconds, is_last=is_last)
+                if deliver is not None:
+                    deliver(given)
+        except BaseException as error:
+            end = pause_for_another(live, error, attempt, call.retryable)
+            if end is None:
+                continue
+            settle_error(live, end, PHASE, seconds, facts)
+            if isinstance(end, KeyboardInterrupt) or (raise_errors and isinstance(end, Exception)):
+                if end is not error:
+                    raise end from error
+                raise
+            return ()
+        break
     live.end(
         RunStatus.COMPLETED,
         outputs=tuple(ref for value in given for ref in value.refs),
@@ -127,6 +122,32 @@ def perform_call(
         phases=seconds,
         environment=facts,
     )
+    return given
+
+
+def _attempt(
+    live: LiveRun, call: Call, values: Values, seeded: Seeded, seconds: dict[str, float], *, is_last: bool
+) -> tuple[Value, ...]:
+    """Execute a call once, and keep what it gave."""
+    begin = time.perf_counter()
+    try:
+        if live.record.seed is not None:
+            seeded.start(live.record.seed)
+        arguments = [
+            values.load(value, is_shared=shared or not is_last)
+            for value, shared in zip(call.arguments, call.shared, strict=True)
+        ]
+        with Border():
+            result = execute(call.what, call.kind, arguments, call.parameters)
+    finally:
+        seconds[PHASE] = round(time.perf_counter() - begin, 6)
+    live.check()
+    given = tuple(
+        values.keep(name, value, run_id=live.record.id, parents=call.parents, key=key)
+        for name, value, key in zip(call.outputs, split(result, call), call.keys, strict=True)
+    )
+    if trains(call.what):
+        _keep_state(live, call, values)
     return given
 
 

@@ -65,6 +65,8 @@ class CallRecords:
             seed=new_seed() if code.replays is None or code.replays.seed is None else code.replays.seed,
             replays=None if code.replays is None else code.replays.id,
             timeout_s=step.node.options.get("timeout_s"),
+            retries=step.node.options.get("retries", 0),
+            retryable=step.node.options.get("retryable", True),
             priority=step.node.options.get("priority", 0),
             tags=self._how.tags,
             pipeline=self._pipeline_run,

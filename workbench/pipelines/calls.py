@@ -130,6 +130,7 @@ class Calls:
             outputs=step.node.outputs,
             keys=tuple(self._plan.key_of(Port(path, i, n)) for i, n in enumerate(step.node.outputs)),
             parents=parents,
+            retryable=record.retryable,
         )
         if self._how.is_here:
             self._compute_call(step, record, call)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from workbench.errors import InvalidNameError, InvalidPipelineError, did_you_mean
+from workbench.errors import InvalidInputError, InvalidNameError, InvalidPipelineError, did_you_mean
+from workbench.execution.executor import check_limits, check_priority
 from workbench.names import check_name
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ PIPELINE_OUTPUT = "__pipeline_output__"
 
 Kind = Literal["algorithm", "function", "step", "pipeline"]
 _OPTIONS = ("device", "priority", "retries", "session", "timeout_s")  # of ``ws.run``, for one node
-_OF_CALLS = ("priority", "timeout_s")
+_OF_CALLS = ("priority", "retries", "retryable", "timeout_s")
 
 
 class Node:
@@ -43,7 +44,9 @@ class Node:
     deterministic : bool
         False for a step that gives something else each time: it is always computed.
     **options
-        ``device``, ``session``, ``timeout_s``, ``retries``, ``priority``: how this node runs, as for ``ws.run``.
+        ``timeout_s``, ``retries``, ``priority``: how this node runs, as for ``ws.run``; of an algorithm also ``device`` and
+        ``session``. Of a function or step also ``retryable``, which errors are worth another attempt, as an algorithm declares
+        it: names or classes of exceptions, their subclasses too; default: all.
 
     Raises
     ------
@@ -237,17 +240,49 @@ def _mapping(parameters: Any, node: Node) -> dict[str, Any]:
 def _options(options: dict[str, Any], node: Node) -> dict[str, Any]:
     allowed = {"algorithm": _OPTIONS, "pipeline": ()}.get(node.kind, _OF_CALLS)
     for name in options:
-        if name not in _OPTIONS:
+        if name not in (*_OPTIONS, *_OF_CALLS):
             known = (*allowed, "name", "parameters", "deterministic", "input_nodes", "output_nodes")
             raise InvalidPipelineError(
                 f"Node {node.name!r}: there is no option {name!r}.{did_you_mean(name, known)} Parameters go into "
                 f"parameters={{{name!r}: ...}}."
             )
         if name not in allowed:
-            raise InvalidPipelineError(
-                f"Node {node.name!r}: {name!r} is for algorithms, and this is a {node.kind}."
-            )
-    return options
+            raise InvalidPipelineError(f"Node {node.name!r}: {_misplaced(name, node)}")
+    try:
+        check_limits(options.get("timeout_s"), options.get("retries", 0))
+        check_priority(options.get("priority", 0))
+    except InvalidInputError as error:
+        raise InvalidPipelineError(f"Node {node.name!r}: {error}") from None
+    if "retryable" not in options:
+        return options
+    if not options.get("retries"):
+        raise InvalidPipelineError(
+            f"Node {node.name!r}: retryable says which errors are worth another attempt, and without retries there is none. "
+            "Pass retries=2, or leave retryable out."
+        )
+    return {**options, "retryable": _retryable(options["retryable"], node)}
+
+
+def _misplaced(name: str, node: Node) -> str:
+    """Return why a node has no such option, and where it belongs."""
+    if node.kind == "pipeline":
+        return f"{name!r} is an option of single nodes, and this is a pipeline. Give it to the nodes in it."
+    if name == "retryable":
+        return "an algorithm says itself which errors are worth another attempt: retryable = [...] in its [tool.workbench]."
+    return f"{name!r} is for algorithms, and this is a {node.kind}."
+
+
+def _retryable(given: Any, node: Node) -> bool | tuple[str, ...]:
+    """Return the names of the errors that are worth another attempt, or whether all are."""
+    if isinstance(given, bool):
+        return given
+    members = list(given) if isinstance(given, (list, tuple, set, frozenset)) else [given]
+    names = tuple(m.__name__ if isinstance(m, type) and issubclass(m, Exception) else m for m in members)
+    if not names or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        raise InvalidPipelineError(
+            f"Node {node.name!r}: retryable is {_shown(given)}, expected exceptions or their names: ['OSError', 'TimeoutError']."
+        )
+    return names
 
 
 def _shown(value: Any) -> str:

@@ -57,7 +57,7 @@ def replay_call(record: RunRecord, services: Services) -> KeptRun:
         "id": new_id(), "status": RunStatus.PENDING, "outputs": (), "phases": {}, "environment": {}, "seeded": (), "warnings": (),
         "records": {}, "started": None, "finished": None, "created": now(), "executor": "kernel", "replays": record.id, "reuse": "never",
         "pid": pid, "pid_started": pid_started, "host": host, "user": user, "worker_pid": None, "worker_started": None,
-        "kernel_pid": None, "timeout_s": None, "pipeline": None, "longest_silence_s": 0.0,
+        "kernel_pid": None, "timeout_s": None, "retries": 0, "pipeline": None, "longest_silence_s": 0.0,
     }  # fmt: skip
     made = record.model_copy(update=fresh)
     call = Call(
