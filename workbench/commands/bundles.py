@@ -40,7 +40,7 @@ def bundle_words(
         raise InvalidInputError(f"Which bundle? Write: bundle {action} NAME.")
     if action in ("verify", "restore", "rm"):
         message = options.pop("message", "") if action == "restore" else ""
-        force = options.pop("force", False) if action == "rm" else False
+        force = bool(options.pop("force", False)) if action == "rm" else False
         _refuse(action, folder, options)
         if action == "restore":
             return bundles.restore(name, message=message)

@@ -14,6 +14,7 @@ from workbench.errors import (
     NotFoundError,
     did_you_mean,
 )
+from workbench.library.input_folders import SOURCE
 
 if TYPE_CHECKING:
     from workbench.algorithms.runnable import Runnable
@@ -79,7 +80,7 @@ def read_parameters(
 def read_inputs(
     workspace: Workspace, words: Sequence[str], namespace: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """Return the inputs that words name: a variable, a dataset id or name, or a file, in this order.
+    """Return the inputs that words name: a variable, a dataset id or name, or a file, in this order; ``bundle:name@3`` is a bundle.
 
     Raises
     ------
@@ -92,6 +93,8 @@ def read_inputs(
 def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any]) -> Any:
     if word.isidentifier() and word in namespace:
         return namespace[word]
+    if word.startswith(SOURCE):
+        return workspace.bundles.get(word.removeprefix(SOURCE))
     path = Path(word).expanduser()
     expression = _EXPRESSION.match(word)
     if (
@@ -113,7 +116,7 @@ def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any]) -
     known = [*arrays, *workspace.datasets.names()]
     raise NotFoundError(
         f"Input {word!r} is no variable, dataset or file.{did_you_mean(word, known)} "
-        "Pass an array's name, a dataset's id or name, or a path."
+        "Pass an array's name, a dataset's id or name, a path, or bundle:name@version."
     )
 
 

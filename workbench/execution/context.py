@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError, NotFoundError
@@ -90,6 +91,11 @@ class RunContext(AssetContext):
         """
         self._live.check()
         return self._datasets.fetch(list(refs), schema, *keys, parallel=parallel)
+
+    def fetch_folder(self, ref: Any) -> Path:
+        """Return a bundle that is an input as a read-only folder."""
+        self._live.check()
+        return self._datasets.folder(ref)
 
     def post_data(
         self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema], parallel: bool = False

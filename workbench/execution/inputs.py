@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidDataError, InvalidInputError, NotFoundError
+from workbench.library.input_folders import KEY, SOURCE, named
 from workbench.library.reading import note
 from workbench.models import AlgorithmType
+from workbench.names import is_id
 
 if TYPE_CHECKING:
+    from workbench.library.bundle import Bundle
     from workbench.library.dataset import Dataset
     from workbench.library.datasets import Datasets
 
-Item = Any  # an id or name, a Dataset, a path, an array, or a dict of arrays
+Item = Any  # an id or name, a Dataset, a Bundle, a path, an array, or a dict of arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +28,22 @@ class _New:
     """A dataset to be stored for the run."""
 
     data: Mapping[str, Any]
-    parent: str | None = None  # the dataset it is a slice of
-    source: str | None = None  # the file it was read from
+    parents: tuple[str, ...] = ()  # the dataset it is a slice of, or that a bundle was made from
+    source: str | None = None  # the file it was read from, or the bundle
+    run_id: str | None = None  # the run that a bundle was made from
+
+    @property
+    def origin(self) -> tuple[tuple[str, ...], str | None, str | None]:
+        """Where it comes from."""
+        return self.parents, self.source, self.run_id
 
     def comes_as(self, stored: Dataset) -> bool:
         """Tell whether a stored dataset may stand for this one: where this one comes from must not be lost."""
-        lineage = (self.parent,) if self.parent else ()
-        return (not lineage or stored.record.parents == lineage) and (
-            self.source is None or stored.record.source == self.source
+        record = stored.record
+        return (
+            (not self.parents or record.parents == self.parents)
+            and (self.source is None or record.source == self.source)
+            and (self.run_id is None or record.run_id == self.run_id)
         )
 
 
@@ -44,7 +55,7 @@ class Inputs:
 
     Parameters
     ----------
-    given : array, dict, str, Dataset, path, or a sequence of them
+    given : array, dict, str, Dataset, Bundle, path, or a sequence of them
     type : AlgorithmType
     datasets : Datasets
 
@@ -115,7 +126,9 @@ class Inputs:
     def shown(self) -> list[str]:
         """Return what each input is, in a few words."""
         return [
-            ", ".join(f"{shape_text(value)} {key}" for key, value in item.data.items())
+            item.source
+            if isinstance(item, _New) and KEY in item.data and item.source
+            else ", ".join(f"{shape_text(value)} {key}" for key, value in item.data.items())
             if isinstance(item, _New)
             else item.name or item.id
             for item in self._items
@@ -125,20 +138,19 @@ class Inputs:
         """Store what is new and return the ids of all inputs in their order."""
         ids: list[str] = []
         digests: list[str] = []
-        for kind, group in groupby(
-            self._items, lambda i: (i.parent, i.source) if isinstance(i, _New) else None
-        ):
+        for kind, group in groupby(self._items, lambda i: i.origin if isinstance(i, _New) else None):
             items = list(group)
             if kind is None:
                 ids += [item.id for item in items if not isinstance(item, _New)]
                 digests += [item.digest for item in items if not isinstance(item, _New)]
                 continue
-            parent, source = kind
+            parents, source, run_id = kind
             stored = self._datasets.put_many(
                 [item.data for item in items if isinstance(item, _New)],
                 schema=self._schema,
-                parents=(parent,) if parent else (),
+                parents=parents,
                 source=source,
+                run_id=run_id,
                 parallel=len(items) > 1,
             )
             ids += [dataset.id for dataset in stored]
@@ -148,9 +160,12 @@ class Inputs:
         return ids
 
     def _add(self, item: Item, what: str, *, in_list: bool) -> None:
+        from workbench.library.bundle import Bundle
         from workbench.library.dataset import Dataset
 
-        if hasattr(item, "record") and hasattr(item, "outputs"):  # a Run: what it has put out
+        if isinstance(item, Bundle):
+            self._add_bundle(item, what)
+        elif hasattr(item, "record") and hasattr(item, "outputs"):  # a Run: what it has put out
             self._add_run(item, what)
         elif isinstance(item, (str, Dataset)):
             try:
@@ -188,6 +203,25 @@ class Inputs:
         for dataset in run.datasets:
             self._add_dataset(dataset)
 
+    def _add_bundle(self, bundle: Bundle, what: str) -> None:
+        """Add a version of a bundle as a dataset that names its files by their contents."""
+        if self._type.input_key != "data":
+            raise InvalidInputError(
+                f"{what} is the bundle {bundle.ref}, a folder, and an {self._type} algorithm reads a {self._type.input_key}. "
+                "Folders go to algorithms of type Generic and to functions of pipelines."
+            )
+        parents = bundle.record.parents
+        are_datasets = dict(zip(parents, self._datasets.exist(parents), strict=True))
+        runs = [id for id, is_dataset in are_datasets.items() if not is_dataset and is_id(id)]
+        self._items.append(
+            _New(
+                named(bundle.contents),
+                parents=tuple(id for id, is_dataset in are_datasets.items() if is_dataset),
+                source=f"{SOURCE}{bundle.ref}",
+                run_id=runs[0] if len(runs) == 1 else None,
+            )
+        )
+
     def _add_file(self, path: Path) -> None:
         from workbench.library.importers import Content, load
 
@@ -224,7 +258,7 @@ class Inputs:
             if problem:
                 raise InvalidDataError(f"{what}: {found!r} {problem}.", key=found)
             if is_stack:
-                self._items += [_New({key: plane}, parent=dataset.id) for plane in dataset[found]]
+                self._items += [_New({key: plane}, parents=(dataset.id,)) for plane in dataset[found]]
                 return
         self._items.append(dataset)
 

@@ -19,6 +19,7 @@ from workbench.execution.reuse import (
     key_of,
     origin,
 )
+from workbench.library.input_folders import is_folder
 from workbench.models import DatasetRecord, Revision, RunRecord, RunStatus
 from workbench.pages import html_table, text_table
 from workbench.theme import MUTED
@@ -223,6 +224,8 @@ def _subject(record: RunRecord, catalog: Catalog) -> Subject:
 def _shown(dataset: DatasetRecord | None, id: str) -> str:
     if dataset is None:
         return f"{id} (deleted since)"
+    if is_folder(dataset):
+        return dataset.source or ""
     arrays = (f"{' x '.join(map(str, k.shape))} {k.dtype}".strip() for k in dataset.keys.values())
     return f"{dataset.name or dataset.id} ({', '.join(arrays)})"
 

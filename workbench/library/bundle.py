@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from workbench.library.bundle_contents import FOLDER
 from workbench.library.bundle_diff import size_text
 from workbench.models import BundleFile, BundleRecord
 from workbench.pages import Page, html_table, text_table
 
 if TYPE_CHECKING:
     from workbench.library.bundles import Bundles
+    from workbench.library.lineage import Direction, Lineage
 
 
 class Bundle:
@@ -51,9 +53,24 @@ class Bundle:
         """The paths of its folders that are empty."""
         return self._bundles.folders_of(self.record)
 
+    @property
+    def contents(self) -> dict[str, BundleFile]:
+        """Its files and, as paths that end with a slash, its empty folders."""
+        return {**self.files, **dict.fromkeys((f"{folder}/" for folder in self.folders), FOLDER)}
+
     def open(self, path: str) -> BinaryIO:
         """Return a file of it, open for reading; on S3 nothing is read that is not asked for."""
         return self._bundles.open_file(self.record, path)
+
+    def lineage(self, generations: int = 10, direction: Direction = "both") -> Lineage:
+        """Return what it was made from, and what runs that read it have made; see `Dataset.lineage`.
+
+        Raises
+        ------
+        NotFoundError
+            If no run has read it.
+        """
+        return self._bundles.lineage(self.record, generations, direction)
 
     def table(self) -> Page[tuple[str, BundleFile]]:
         """Return its files as a table."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Mapping
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from workbench.errors import InvalidInputError, NotFoundError, did_you_mean, nearest
 from workbench.library import bundle_files
@@ -11,8 +12,14 @@ from workbench.library.bundle import Bundle, row_of
 from workbench.library.bundle_contents import contents
 from workbench.library.bundle_files import FILES
 from workbench.library.folders_in_step import FoldersInStep, parsed_name, progress_bar
+from workbench.library.input_folders import SOURCE, named
 from workbench.models import BundleFile, BundleRecord
 from workbench.pages import Page
+
+if TYPE_CHECKING:
+    from workbench.library.lineage import Direction, Lineage
+
+_MOST_READ = 1000
 
 
 class Bundles(FoldersInStep):
@@ -89,6 +96,27 @@ class Bundles(FoldersInStep):
                 bundle_files.check_content(self._store, path, file.digest, tick)
         return bundle
 
+    def lineage(self, record: BundleRecord, generations: int = 10, direction: Direction = "both") -> Lineage:
+        """Return the lineage of a version; see `Bundle.lineage`."""
+        from workbench.library.lineage import lineage
+
+        read = self._read_as(record)
+        if not read:
+            raise NotFoundError(
+                f"No run has read {record.name}@{record.version}. Give it to one: ws.run('train', ws.bundles.get("
+                f"{record.name!r}, {record.version}))."
+            )
+        return lineage(self._catalog, read[0], "dataset", generations, direction, self._store)
+
+    def _read_as(self, record: BundleRecord) -> builtins.list[str]:
+        """Return the datasets that runs have read a version as, the newest first."""
+        from workbench.storage import hdf5
+
+        digest = hdf5.digest(named(contents(self._stored.with_files(record))))
+        source = f"{SOURCE}{record.name}@{record.version}"
+        found, _ = self._catalog.list_datasets(digest=digest, limit=_MOST_READ)
+        return [dataset.id for dataset in found if dataset.source == source]
+
     # -- changing
 
     def restore(self, name: str, version: int | None = None, *, message: str = "") -> Bundle:
@@ -131,7 +159,10 @@ class Bundles(FoldersInStep):
         InUseError
             If entries, datasets or other bundles were made from it, or a run read it. ``force=True`` deletes it nevertheless.
         """
-        return self._stored.delete(*parsed_name(name, version), force=force)
+        name, version = parsed_name(name, version)
+        doomed = [r for r in self._catalog.bundle_versions(name) if version in (None, r.version)]
+        read_as = [] if force else [id for record in doomed for id in self._read_as(record)]
+        return self._stored.delete(name, version, force=force, read_as=read_as)
 
     def reindex(self) -> int:
         """Record in the catalog what the store holds; return how many versions there are."""

@@ -20,8 +20,9 @@ from workbench.library.contents import Contents, what
 from workbench.library.dataset import Dataset, shape_text
 from workbench.library.facts import checked_facts, without_tensors
 from workbench.library.in_use import refuse_if_used, users_of
+from workbench.library.input_folders import KEY, InputFolders, files_named, is_folder
 from workbench.library.reading import note
-from workbench.models import DatasetRecord, now
+from workbench.models import BundleFile, DatasetRecord, now
 from workbench.names import is_id, new_id
 from workbench.pages import Page, Row
 
@@ -64,6 +65,7 @@ class Datasets:
         self._catalog = catalog
         self._settings = settings
         self._contents = Contents(store, catalog, settings)
+        self._folders = InputFolders(store)
 
     @property
     def cache(self) -> DataCache:
@@ -178,11 +180,13 @@ class Datasets:
         return Dataset(record, self) if record and all(self._contents.present([digest])) else None
 
     def are_whole(self, ids: Iterable[str]) -> bool:
-        """Tell whether all of these datasets are there, with their arrays."""
+        """Tell whether all of these datasets are there, with their arrays, and the files of bundles that they name."""
         ids = list(ids)
         found = self._catalog.get_datasets(ids)
-        return len(found) == len(set(ids)) and all(
-            self._contents.present({record.digest for record in found.values()})
+        return (
+            len(found) == len(set(ids))
+            and all(self._contents.present({record.digest for record in found.values()}))
+            and all(self._folders.are_stored(self._files(r)) for r in found.values() if is_folder(r))
         )
 
     def import_file(
@@ -314,6 +318,30 @@ class Datasets:
         note((record.id,))
         with self._contents.open(record) as file:
             yield file
+
+    def folder(self, ref: Ref) -> Path:
+        """Return the folder of a version of a bundle that a run has read, or is to read.
+
+        Returns
+        -------
+        Path
+            A read-only folder in the cache of this user.
+
+        Raises
+        ------
+        InvalidInputError
+            If the dataset is no bundle.
+        DamagedError
+            If a content is gone, or not what was pushed.
+        """
+        record = self._record(ref)
+        note((record.id,))
+        if not is_folder(record):
+            raise InvalidInputError(
+                f"{what(record)} is no bundle, so it has no folder: its keys are {', '.join(record.keys)}. Read it with "
+                "fetch_data or ws.datasets.get; a bundle is given to a run as ws.bundles.get(name, version)."
+            )
+        return self._folders.path(record.digest, self._files(record))
 
     def find(self, ref: Ref) -> Dataset:
         """Return the dataset of an id or name (the newest), or the present state of a Dataset.
@@ -519,6 +547,10 @@ class Datasets:
         near = nearest(ref, self._catalog.dataset_names("", limit=1000))
         hint = f" Did you mean {' or '.join(map(repr, near[:2]))}?" if near else " See ws.datasets.list()."
         raise NotFoundError(f"There is no dataset {ref!r}.{hint}", near=near)
+
+    def _files(self, record: DatasetRecord) -> Mapping[str, BundleFile]:
+        """Return the files that the dataset of a bundle names."""
+        return files_named(self._contents.read(record, [KEY])[KEY])
 
     def _by_id(self, id: str) -> DatasetRecord | None:
         if self._store.is_local:  # its file is read faster than the catalog is asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -124,15 +124,20 @@ class StoredBundles:
         self._store.put(RECORDS, _key(record), record.to_json())
         return record
 
-    def delete(self, name: str, version: int | None, *, force: bool = False) -> int:
-        """Delete a version, or all of them, and contents that no other one has; return how many versions."""
+    def delete(
+        self, name: str, version: int | None, *, force: bool = False, read_as: Sequence[str] = ()
+    ) -> int:
+        """Delete a version, or all of them, and contents that no other one has; return how many versions.
+
+        Unless it is forced, nobody may need them, nor the datasets that runs have read them as.
+        """
         known = self.known(name, version)
         if not force:
             doomed = [r for r in self._catalog.bundle_versions(name) if version in (None, r.version)]
             ids = [record.id for record in doomed] + ([known.bundle] if version is None else [])
             called = f"{name}@{version}" if version else name
             remedy = f"ws.bundles.delete({called!r}, force=True)"
-            refuse_if_used(f"Bundle {called}", users_of(self._catalog, ids), remedy)
+            refuse_if_used(f"Bundle {called}", users_of(self._catalog, [*ids, *read_as]), remedy)
         time = now()
         digests: set[str] = set()
         with self._catalog.change_bundles() as change:

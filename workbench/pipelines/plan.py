@@ -10,6 +10,7 @@ from workbench.algorithms.runnable import Runnable, resolve
 from workbench.errors import InvalidInputError, InvalidPipelineError, WorkbenchError
 from workbench.execution.inputs import Inputs
 from workbench.execution.reuse import digest_of
+from workbench.library.bundle import Bundle
 from workbench.models import AlgorithmType, NodeRecord, OutputRef, RunRecord
 from workbench.names import is_id
 from workbench.pipelines.call import trains
@@ -95,6 +96,8 @@ class Given:
         self._name = name
         self._raw = raw
         self._datasets = datasets
+        if not types and isinstance(raw, Bundle):  # functions read it as the path of its folder
+            types = [AlgorithmType.GENERIC]
         self._inputs = {type.input_key: Inputs(raw, type, datasets) for type in types}
         self._named = self._references(raw)
 

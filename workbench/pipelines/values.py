@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import InvalidDataError, InvalidInputError
 from workbench.execution.reuse import digest_of
 from workbench.execution.run import value_of
+from workbench.library.input_folders import is_folder
 from workbench.models import OutputRef, RunRecord
 
 if TYPE_CHECKING:
@@ -163,12 +164,19 @@ class Values:
             Whether others read it too: each then gets its own, so that what one writes to it stays its own.
         """
         if value.held is NOTHING:
-            return value_of(value.refs, lambda ref: self._datasets.get(ref.dataset or ""))
+            return self._read(value)
         if not is_shared:
             return value.held
         if value.is_kept and _nbytes(value.held) > COPIED and value.refs[0].dataset:
-            return value_of(value.refs, lambda ref: self._datasets.get(ref.dataset or ""))
+            return self._read(value)
         return copy.deepcopy(value.held) if _is_exact(value.held) else value.held
+
+    def _read(self, value: Value) -> Any:
+        """Read a value that is kept; a bundle is the path of its folder."""
+        found = list(value.datasets) or self._datasets.find_many([r.dataset for r in value.refs if r.dataset])
+        if len(found) == len(value.refs) == 1 and is_folder(found[0].record):
+            return self._datasets.folder(found[0])
+        return value_of(value.refs, lambda ref: self._datasets.get(ref.dataset or ""))
 
     def inputs(self, value: Value, key: str, what: str) -> list[Any]:
         """Return what an algorithm is given for a value: datasets that have the key it reads.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from workbench.errors import InvalidInputError
@@ -214,6 +215,28 @@ class BaseRunner(Versioned, ABC):
         return run_context(self, "fetch_data").fetch_data(
             refs, pydantic_data_schema, *keys, parallel=parallel
         )
+
+    def fetch_folder(self, file_id: str) -> Path:
+        """Return a bundle that was given as an input, as a folder.
+
+        Parameters
+        ----------
+        file_id : str
+            One of ``input_data["input_dataset_ids"]``.
+
+        Returns
+        -------
+        Path
+            A read-only folder with all files of that version. Other runs read it too: what is written goes elsewhere.
+
+        Raises
+        ------
+        InvalidInputError
+            If that input is no bundle.
+        DamagedError
+            If the store no longer has what was pushed.
+        """
+        return run_context(self, "fetch_folder").fetch_folder(file_id)
 
     def post_data(
         self, data: Iterable[dict[str, Any]], pydantic_data_schema: type[DataSchema], parallel: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class RunnerContext(LoadContext, Protocol):
     def fetch_data(
         self, refs: Sequence[str], schema: type[DataSchema], *keys: str, parallel: bool = False
     ) -> list[dict[str, Any]]: ...
+
+    def fetch_folder(self, ref: str) -> Path: ...
 
     def post_data(
         self, data: Sequence[dict[str, Any]], schema: type[DataSchema], parallel: bool = False
