@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +253,22 @@ def test_generic_code_still_reads_what_is_no_folder(ws, tmp_path: Path):
         check=False,
     )
     assert ws.run("same", np.arange(3)).result().tolist() == [0, 1, 2]
+
+
+def test_many_that_want_one_folder_at_once_find_it_whole(ws, folder, tmp_path: Path):
+    for number in range(40):
+        (folder / f"{number}.txt").write_text(str(number) * 100)
+    ws.bundles.push("pictures", folder)
+    bundle = ws.bundles.get("pictures")
+    places = input_folders.InputFolders(ws.store, tmp_path / "folders")
+    begin = threading.Barrier(8)
+
+    def ask(_: int) -> tuple[Path, int]:
+        begin.wait(20)
+        place = places.path("digest", bundle.files)
+        return place, sum(path.stat().st_size for path in place.rglob("*.txt"))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(ask, range(8)))
+    assert found == {(tmp_path / "folders" / "digest", bundle.record.size)}
+    assert [path.name for path in (tmp_path / "folders").iterdir()] == ["digest"]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from algorithm_folders import generic, write_algorithm
 
-from workbench.errors import InvalidInputError, NotFoundError
+from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
+from workbench.execution.run import Run
 from workbench.pipelines import Node, Pipeline
 
 IN, OUT = "__pipeline_input__", "__pipeline_output__"
@@ -151,7 +152,7 @@ def test_a_difference_is_told_where_it_begins_and_by_how_much(deployed, image):
     assert "; first at [0, 0]" in repr(again)
     assert "of 256 values, by at most" in repr(again)
     [note] = again.notes
-    assert note.startswith("Differences begin at node 'chance'.")
+    assert note.startswith("Differences are first seen at node 'chance'.")
     assert run.replay(atol=1e-5).verdict in ("within tolerance", "identical")
     page = again._repr_html_()
     assert "<table>" in page
@@ -260,6 +261,29 @@ def test_what_is_no_complete_run_is_refused_before_anything_starts(ws, image):
     with pytest.raises(NotFoundError, match="input '__pipeline_input__' of the pipeline was deleted since"):
         run.replay()
     assert len(ws.runs.list()) == count + 2
+
+
+def test_a_run_whose_record_does_not_name_its_inputs_says_so(ws, image):
+    run = Pipeline([Node(twice, IN)], "older").run(image)
+    old = Run(run.record.model_copy(update={"arguments": ()}), ws.runs)
+    with pytest.raises(UnsupportedError, match=r"older workbench.*run\.node\('twice'\)\.replay"):
+        ws.pipelines.replay(old)
+
+
+def test_a_node_that_worked_in_a_session_needs_it_named(deployed, image, tmp_path: Path):
+    node = Node("draws", "twice", OUT, session="mine")
+    run = Pipeline([Node(twice, IN), node], "inside").run(image)
+    again = run.replay()
+    assert [n.verdict for n in again.nodes] == ["identical", "not replayed"]
+    assert "session 'mine'" in again.node("draws").text
+    again = run.replay(session="mine")
+    assert again.is_identical
+    assert again.run.node("draws").record.session == "mine"
+
+
+def test_the_last_run_is_the_pipeline_not_its_last_node(ws, image):
+    run = Pipeline([Node("invert", IN), Node(twice, "invert")], "newest").run(image)
+    assert ws.runs.get("last").id == run.id
 
 
 def test_a_node_that_fails_now_is_told_and_the_rest_is_compared(ws, image, monkeypatch):

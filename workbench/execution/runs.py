@@ -136,7 +136,7 @@ class Runs:
         return Page([self._handle(r) for r in records], _row, again, "runs", self._hint(algorithm))
 
     def get(self, id: str) -> Run:
-        """Return a run by its id; ``last`` is the newest one.
+        """Return a run by its id; ``last`` is the newest that somebody has started: a pipeline, not one of its nodes.
 
         Raises
         ------
@@ -149,6 +149,9 @@ class Runs:
             if not newest:
                 raise NotFoundError("There is no run yet. Start one with ws.run(...) or %algorun.")
             id = newest[0]
+            pipeline = self.record(id).pipeline
+            with suppress(NotFoundError):  # the pipeline's own was deleted
+                id = self.record(pipeline).id if pipeline else id
         return self._handle(self.record(id))
 
     def delete(self, *ids: str, force: bool = False) -> None:

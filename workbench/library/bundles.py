@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from workbench.errors import InvalidInputError, NotFoundError, did_you_mean, nearest
@@ -161,7 +162,10 @@ class Bundles(FoldersInStep):
         """
         name, version = parsed_name(name, version)
         doomed = [r for r in self._catalog.bundle_versions(name) if version in (None, r.version)]
-        read_as = [] if force else [id for record in doomed for id in self._read_as(record)]
+        read_as: builtins.list[str] = []
+        for record in doomed if not force else ():
+            with suppress(NotFoundError):  # of a deletion that was killed
+                read_as += self._read_as(record)
         return self._stored.delete(name, version, force=force, read_as=read_as)
 
     def reindex(self) -> int:

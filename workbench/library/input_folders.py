@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,11 @@ def _file(mark: str, size: int) -> BundleFile:
     if mark == FOLDER.digest:
         return FOLDER
     digest = mark.removesuffix("+x")
-    return BundleFile(digest=digest, size=size, mtime_ns=_TIME_NS, executable=digest != mark)
+    return BundleFile(digest=digest, size=size, mtime_ns=0, executable=digest != mark)
+
+
+def _timed(file: BundleFile) -> BundleFile:
+    return file if file is FOLDER else file.model_copy(update={"mtime_ns": _TIME_NS})
 
 
 class InputFolders:
@@ -118,11 +123,12 @@ class InputFolders:
         self._forget()
         made = Path(tempfile.mkdtemp(prefix=".made-", dir=self._root))
         try:
-            fetch(self._store, BundleFolder(made), files)
+            timed = {path: _timed(file) for path, file in files.items()}
+            fetch(self._store, BundleFolder(made), timed)
             for folder, path in _walk(made):
                 path.chmod(_READ_ONLY if folder or is_executable(path.stat()) else 0o444)
             made.chmod(_READ_ONLY)
-            if target.exists():  # and was written to
+            if target.exists() and not _is_as_made(target, files):  # it was written to
                 aside = made.with_name(f"{made.name}-before")
                 target.rename(aside)
                 _remove(aside)
@@ -135,8 +141,9 @@ class InputFolders:
 
     def _forget(self) -> None:
         for path in self._root.iterdir():
-            if time.time() - path.stat().st_mtime > FORGOTTEN_S:
-                _remove(path)
+            with suppress(FileNotFoundError):  # another process forgets, too
+                if time.time() - path.stat().st_mtime > FORGOTTEN_S:
+                    _remove(path)
 
 
 def _is_as_made(target: Path, files: Mapping[str, BundleFile]) -> bool:

@@ -132,7 +132,7 @@ def compare_nodes(
         if compared.verdict in (DIFFERENT, CLOSE) and not before & {DIFFERENT, CLOSE} and new is not None:
             assert code.replays is not None
             reasons = differs_by(code.replays, new, runs, algorithms)
-            told.append(f"Differences begin at node {node.name!r}. {' '.join(reasons)}".rstrip())
+            told.append(f"Differences are first seen at node {node.name!r}. {' '.join(reasons)}".rstrip())
     if any(node.verdict == NOT_REPLAYED for node in found.values()):
         told.append("What reads from a node that was not replayed was given what was recorded of it.")
     if any(m.verdict == NOT_COMPARED for node in found.values() for _, _, m in node.matches):
