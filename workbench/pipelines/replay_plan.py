@@ -169,10 +169,14 @@ class _Again:
         """Return what a node does, with its code; or what it is called, and why it cannot be done again."""
         try:
             first = self._runs.record(node.run)
-            if first.reused_from is not None:
-                first = self._runs.record(first.reused_from)
         except NotFoundError:
             return node.label, Code(None, {}, why_not="its run was deleted since")
+        if first.reused_from is not None:
+            try:
+                first = self._runs.record(first.reused_from)
+            except NotFoundError:
+                gone = f"run {first.reused_from}, which had computed it, was deleted since"
+                return node.label, Code(None, {}, replays=first, why_not=gone)
         try:
             if not first.call:
                 runnable = resolve(self._algorithms, code_again(first, self._algorithms, self._session))
@@ -194,9 +198,8 @@ class _Again:
             for parameters in (first.parameters, {**first.parameters, **step.parameters}):
                 if is_same and parameters_digest(parameters) == first.reuse_parts.get("parameters"):
                     # what a step learns now must not change what the user's own knows
-                    return copy.deepcopy(
-                        step.node.what
-                    ) if first.call == "step" else step.node.what, parameters
+                    what = copy.deepcopy(step.node.what) if first.call == "step" else step.node.what
+                    return what, parameters
         return function_again(first, len(node.outputs)), first.parameters
 
     def _missing(self, sources: Sequence[Port]) -> str:
