@@ -91,11 +91,18 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def pg_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the SQLAlchemy URL of an empty database on a running PostgreSQL server, one for each test process."""
+def pg_server() -> Iterator[PostgresServer]:
+    """Give a running PostgreSQL server, one for each test process."""
     server = PostgresServer.find()
     if server is None:
         pytest.skip("no PostgreSQL server is installed here (apt-get install postgresql)")
     server.start()
-    yield server.url
+    yield server
     server.stop()
+
+
+@pytest.fixture
+def pg_url(pg_server: PostgresServer) -> Iterator[str]:
+    """Give the SQLAlchemy URL of an empty database: a catalog belongs to one workspace."""
+    with pg_server.new_database() as url:
+        yield url

@@ -7,12 +7,14 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.catalog import is_current
 from workbench.errors import DamagedError, ReadOnlyError, WorkspaceError
 from workbench.models import now
+from workbench.names import new_id
 from workbench.settings import Settings
 from workbench.storage.fsspec_store import FsspecStore
 
@@ -30,8 +32,24 @@ COLLECTIONS = (
 )
 
 
-def claim(store: FsspecStore) -> bool:
-    """Make the place a workspace, or check that it is one we can read; return True if it is new.
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the mark of a workspace says.
+
+    Parameters
+    ----------
+    id : str
+        Stays with the workspace wherever it is moved or copied. Empty where somebody wrote the mark by hand.
+    is_new : bool
+        This very call made it.
+    """
+
+    id: str
+    is_new: bool = False
+
+
+def claim(store: FsspecStore) -> Mark:
+    """Make the place a workspace, or check that it is one we can read; return its mark.
 
     Raises
     ------
@@ -47,14 +65,16 @@ def claim(store: FsspecStore) -> bool:
                 f"{store.url} is not a workspace and not empty (it has no {MARK}). "
                 f"Open a folder of its own, for example {store.url.rstrip('/')}/workbench."
             )
+        made = Mark(new_id(), is_new=True)
+        says = {"format": FORMAT, "id": made.id, "created": now().isoformat()}
         # the mark first: whoever opens it at the same moment must not take our folders for something else
-        store.write_marker(
-            MARK, json.dumps({"format": FORMAT, "created": now().isoformat()}, indent=1).encode()
-        )
-        store.create_collections(COLLECTIONS)
-        return True
+        if store.write_marker(MARK, json.dumps(says, indent=1).encode()):
+            store.create_collections(COLLECTIONS)
+            return made
+        mark = store.read_marker(MARK)  # another process was quicker
     try:
-        found = json.loads(mark)["format"]
+        said = json.loads(mark or b"")
+        found = said["format"]
     except (ValueError, KeyError, TypeError):
         raise WorkspaceError(
             f"{store.url}/{MARK} is damaged: it names no format. If this is a workspace, restore the file: "
@@ -68,7 +88,8 @@ def claim(store: FsspecStore) -> bool:
     if not store.collections_exist(COLLECTIONS[-1:])[0]:  # the last one made
         with contextlib.suppress(ReadOnlyError):  # what an older version made can still be read
             store.create_collections(COLLECTIONS)
-    return False
+    # before marks had an id, they had the microsecond in which they were made, which nobody need write now
+    return Mark(str(said.get("id") or said.get("created") or ""))
 
 
 def _check_place(root: Path) -> None:
@@ -84,44 +105,67 @@ def _check_place(root: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The catalog, or how to open it, and whether it must be filled from the store before it is used."""
+    """The catalog of a workspace, or how to open it.
+
+    Parameters
+    ----------
+    catalog : Catalog, or a callable that opens it
+    fill : callable, optional
+        Does what is left to do before the catalog is used; takes the function that builds it anew from the store.
+    """
 
     catalog: Catalog | Callable[[], Catalog]
-    must_fill: bool
-    unfilled: Path | None  # stands on disk while a catalog is being filled, so that a kill is noticed
-
-    def filled(self) -> None:
-        """Note that the catalog holds what the store holds."""
-        if self.unfilled is not None:
-            self.unfilled.unlink(missing_ok=True)
+    fill: Callable[[Callable[[], object]], None] | None = None
 
 
-def open_index(store: FsspecStore, settings: Settings, is_new: bool) -> Index:
+def open_index(store: FsspecStore, settings: Settings, mark: Mark) -> Index:
     """Open the catalog of a store: the one in the settings, else SQLite beside it.
 
-    A file that is absent, damaged or half filled is built anew; a damaged one is kept under another name. One that is in
-    order is opened on first use: the SQL library takes longer to import than all the rest of opening a workspace.
+    A file that is absent or damaged is built anew; a damaged one is kept under another name. One that is in order is opened
+    on first use: the SQL library takes longer to import than all the rest of opening a workspace.
     """
     file = None if settings.catalog else _catalog_file(store)
     url = settings.catalog or ("sqlite://" if file is None else f"sqlite:///{file}")
-    unfilled = None if file is None else file.with_name(f"{file.name}.filling")
-    must_fill = unfilled is not None and unfilled.exists()
-    if file is not None and not must_fill and is_current(file):
-        return Index(lambda: _open(url, settings), False, None)
-    if file is not None and unfilled is not None and not is_new and not file.exists():
-        unfilled.touch()
+    if file is not None and is_current(file, mark.id):
+        return Index(lambda: _open(url, settings))
+    catalog = _open(url, settings) if file is None else _open_file(file, url, settings)
+    known = catalog.workspace()
+    if known is not None and (mark.id in ("", known[0]) or (catalog.read_only and not known[0])):
+        return Index(catalog)
+    return Index(catalog, partial(_fill, catalog, store, mark, file))
+
+
+def _fill(
+    catalog: Catalog, store: FsspecStore, mark: Mark, file: Path | None, reindex: Callable[[], object]
+) -> None:
+    """Fill a catalog from the store, unless another process has done so meanwhile; note that it is of this workspace."""
+    from workbench.catalog.filling import lock_path
+
+    # made by an older version that was killed while it filled the catalog
+    is_partial = file is not None and lock_path(file).exists()
+    with catalog.rebuild():
+        known = catalog.workspace()
+        if known is not None and known[0] == mark.id:
+            return
+        if known is None and mark.is_new:
+            pass  # there is nothing yet
+        elif known is None or known[0] or is_partial:
+            reindex()
+        catalog.note_workspace(mark.id, store.url)
+
+
+def _open_file(file: Path, url: str, settings: Settings) -> Catalog:
+    """Open the catalog in a file of ours; keep a damaged one aside and begin a new one."""
+    inode = file.stat().st_ino if file.exists() else None
     try:
-        catalog = _open(url, settings)
+        return _open(url, settings)
     except DamagedError as error:
-        if file is None or unfilled is None:
-            raise
-        unfilled.touch()
         from workbench.catalog import Catalog
 
-        aside = Catalog.set_aside(url)
-        warnings.warn(f"{error} It was kept as {aside} and built anew from the store.", stacklevel=3)
-        catalog = _open(url, settings)
-    return Index(catalog, must_fill or (catalog.is_new and not is_new), unfilled)
+        aside = Catalog.set_aside(url, inode)
+        if aside is not None:  # else another process has done so
+            warnings.warn(f"{error} It was kept as {aside} and built anew from the store.", stacklevel=4)
+        return _open(url, settings)
 
 
 def _open(url: str, settings: Settings) -> Catalog:

@@ -567,25 +567,30 @@ class Workspace:
         return page(found)
 
     def reindex(self) -> dict[str, int]:
-        """Build the catalog anew from the store; return how many records of each kind it holds."""
+        """Build the catalog anew from the store; return how many records of each kind it holds.
+
+        It is one transaction: others read what was there before and wait with what they write until it ends. An error or a kill
+        leaves the catalog as it was.
+        """
         self._check_open()
-        self.catalog.clear()
         counts = {"datasets": 0, "algorithms": 0, "runs": 0}
-        batch = []
-        for dataset in self.datasets.records():
-            batch.append(dataset)
-            counts["datasets"] += 1
-            if len(batch) == 500:
-                self.catalog.put_datasets(batch)
-                batch = []
-        self.catalog.put_datasets(batch)
-        counts["algorithms"] = self.algorithms.reindex()
-        for run in self.runs.records():
-            self.catalog.put_run(run)
-            counts["runs"] += 1
-        counts["entries"] = self.entries.reindex()
-        counts["bundles"] = self.bundles.reindex()
-        counts["versions of steps"] = self.links.reindex()
+        with self.catalog.rebuild():
+            self.catalog.clear()
+            batch = []
+            for dataset in self.datasets.records():
+                batch.append(dataset)
+                counts["datasets"] += 1
+                if len(batch) == 500:
+                    self.catalog.put_datasets(batch)
+                    batch = []
+            self.catalog.put_datasets(batch)
+            counts["algorithms"] = self.algorithms.reindex()
+            for run in self.runs.records():
+                self.catalog.put_run(run)
+                counts["runs"] += 1
+            counts["entries"] = self.entries.reindex()
+            counts["bundles"] = self.bundles.reindex()
+            counts["versions of steps"] = self.links.reindex()
         return counts
 
     def import_crate(self, path: str | os.PathLike[str], *, dry_run: bool = False) -> ImportedCrate:
@@ -795,16 +800,19 @@ def open(
         threads=configured.threads,
     )
     try:
-        is_new = claim(store)
-        index = open_index(store, configured, is_new)
+        mark = claim(store)
+        index = open_index(store, configured, mark)
     except BaseException:
         store.close()
         raise
     workspace = Workspace(store, index.catalog, configured)
-    workspace.is_new = is_new
-    if index.must_fill:
-        workspace.reindex()
-        index.filled()
+    workspace.is_new = mark.is_new
+    if index.fill is not None:
+        try:
+            index.fill(workspace.reindex)
+        except BaseException:
+            workspace.close()
+            raise
     with _lock:
         _current = workspace
     return workspace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
-import sqlalchemy as sa
 
 from workbench.catalog import Catalog
 
@@ -20,21 +20,9 @@ def new_url(
         folder = tmp_path_factory.mktemp("catalogs")
         yield lambda: f"sqlite:///{folder}/{uuid.uuid4().hex}.sqlite"
         return
-    server = request.getfixturevalue("pg_url")
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    made: list[str] = []
-
-    def make() -> str:
-        name = f"wb_{uuid.uuid4().hex[:12]}"
-        with admin.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        made.append(name)
-        return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-
-    yield make
-    with admin.connect() as connection:
-        for name in made:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server = request.getfixturevalue("pg_server")
+    with ExitStack() as databases:
+        yield lambda: databases.enter_context(server.new_database())
 
 
 @pytest.fixture

@@ -225,15 +225,18 @@ def test_opening_an_existing_catalog_imports_no_alembic_and_no_other_database(tm
 
 
 def test_is_current_knows_a_catalog_without_sqlalchemy(tmp_path: Path) -> None:
-    Catalog.open(f"sqlite:///{tmp_path}/catalog.sqlite").close()
+    with Catalog.open(f"sqlite:///{tmp_path}/catalog.sqlite") as catalog:
+        assert not is_current(tmp_path / "catalog.sqlite", "")  # nobody has filled it
+        catalog.note_workspace("w", "here")
     code = (
         "import sys, pathlib; from workbench.catalog import is_current; folder = pathlib.Path(sys.argv[1]);"
-        "print(is_current(folder / 'catalog.sqlite'), is_current(folder / 'none.sqlite'), 'sqlalchemy' in sys.modules)"
+        "print([is_current(folder / 'catalog.sqlite', id) for id in ('w', '', 'v')]);"
+        "print(is_current(folder / 'none.sqlite', ''), 'sqlalchemy' in sys.modules)"
     )
     assert (
         subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], text=True)
-        == "True False False\n"
+        == "[True, True, False]\nFalse False\n"
     )
     (tmp_path / "other.sqlite").write_bytes(b"not a database" * 100)
-    assert not is_current(tmp_path / "other.sqlite")
+    assert not is_current(tmp_path / "other.sqlite", "")
     assert not (tmp_path / "none.sqlite").exists()

@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 import workbench
 from workbench.errors import (
@@ -33,21 +32,9 @@ def new_catalog(request: pytest.FixtureRequest) -> Iterator[Callable[[], str | N
     if request.param == "sqlite":
         yield lambda: None
         return
-    server = request.getfixturevalue("pg_url")
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    made: list[str] = []
-
-    def make() -> str:
-        name = f"wb_{uuid.uuid4().hex[:12]}"
-        with admin.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        made.append(name)
-        return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-
-    yield make
-    with admin.connect() as connection:
-        for name in made:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server = request.getfixturevalue("pg_server")
+    with ExitStack() as databases:
+        yield lambda: databases.enter_context(server.new_database())
 
 
 @pytest.fixture

@@ -7,12 +7,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 
 class PostgresServer:
-    """One running server with one empty database."""
+    """One running server, which gives empty databases."""
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
@@ -47,6 +52,17 @@ class PostgresServer:
         self._run("initdb", "-D", data, "-U", "wb", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-locale")
         self._run("pg_ctl", "-D", data, "-l", str(self._folder / "log"), "-w", "-o", options, "start")
         self.url = f"postgresql+psycopg://wb@127.0.0.1:{port}/postgres"
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """Give the URL of an empty database, which is dropped in the end."""
+        name = f"wb_{uuid.uuid4().hex[:12]}"
+        admin = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        yield sa.make_url(self.url).set(database=name).render_as_string(hide_password=False)
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
     def stop(self) -> None:
         """End the server and remove its folder."""

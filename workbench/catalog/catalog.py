@@ -7,7 +7,8 @@ again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,7 @@ from workbench.catalog.bundles import BundleCatalog
 from workbench.catalog.datasets import DatasetCatalog
 from workbench.catalog.engine import Database, Durability, parse_url
 from workbench.catalog.entries import EntryCatalog
+from workbench.catalog.filling import FillLock
 from workbench.catalog.referrers import ReferrerCatalog
 from workbench.catalog.revisions import RevisionCatalog
 from workbench.catalog.runs import RunCatalog
@@ -80,18 +82,22 @@ class Catalog(
         return cls(url, database, is_new)
 
     @staticmethod
-    def set_aside(url: str) -> str | None:
+    def set_aside(url: str, inode: int | None = None) -> str | None:
         """Rename a SQLite catalog that is damaged, so that `open` makes a new one; return its new path.
 
-        None means that there is no file: an absent catalog, or one on a server.
+        None means that there is no such file: an absent catalog, one on a server, or one that another process has replaced, as
+        the number ``inode`` of the file tells.
         """
         file = parse_url(url).database
         if parse_url(url).get_backend_name() != "sqlite" or not file or not Path(file).exists():
             return None
-        aside = f"{file}.damaged-{time.time_ns()}"
-        for suffix in ("-wal", "-shm"):
-            Path(file + suffix).unlink(missing_ok=True)
-        Path(file).rename(aside)
+        with FillLock(Path(file)).held():
+            if not Path(file).exists() or inode not in (None, Path(file).stat().st_ino):
+                return None
+            aside = f"{file}.damaged-{time.time_ns()}"
+            for suffix in ("-wal", "-shm"):
+                Path(file + suffix).unlink(missing_ok=True)
+            Path(file).rename(aside)
         return aside
 
     def before_reading(self, step: Callable[[], None]) -> None:
@@ -110,8 +116,33 @@ class Catalog(
     ) -> None:
         self.close()
 
+    @contextmanager
+    def rebuild(self) -> Iterator[None]:
+        """Make all that this thread does to the catalog one transaction; whoever else would write waits until it ends.
+
+        Others go on reading what was there before. An error leaves the catalog as it was, and so does a kill.
+        """
+        with self._database.alone():
+            yield
+
     def clear(self) -> None:
-        """Forget everything, in one transaction: the first half of ``workbench reindex``."""
+        """Forget everything but the workspace, in one transaction: the first half of ``workbench reindex``."""
         with self._database.write() as connection:
             for table in reversed(tables.metadata.sorted_tables):
-                connection.execute(sa.delete(table))
+                if table is not tables.workspace:
+                    connection.execute(sa.delete(table))
+
+    def workspace(self) -> tuple[str, str] | None:
+        """Return id and URL of the workspace that the catalog was filled from; None of one that nobody has filled yet.
+
+        The id is empty if that was before catalogs noted it.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(tables.workspace.c.id, tables.workspace.c.url)).first()
+        return None if row is None else (row.id, row.url)
+
+    def note_workspace(self, id: str, url: str) -> None:
+        """Note which workspace the catalog was filled from."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(tables.workspace))
+            connection.execute(sa.insert(tables.workspace).values(id=id, url=url))

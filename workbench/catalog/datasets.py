@@ -60,7 +60,7 @@ class DatasetCatalog:
 
     def put_datasets(self, records: Sequence[DatasetRecord], *, are_new: bool = False) -> None:
         """Record datasets, or replace those of the same id, in one transaction; with ``are_new`` there are none of these ids."""
-        if are_new and len(records) == 1 and self._database.is_sqlite:
+        if are_new and len(records) == 1 and self._database.is_quick:
             with self._database.quick() as quick:
                 FAMILY.put_quickly(quick, records[0], None)
             return

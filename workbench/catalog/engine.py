@@ -15,6 +15,7 @@ from weakref import WeakSet
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
+from workbench.catalog import filling
 from workbench.catalog.reader import QuickReader, Reader, ServerReader
 from workbench.errors import (
     DamagedError,
@@ -67,10 +68,16 @@ class Database:
         self._durability = durability
         self._mine = threading.local()
         self._owned: WeakSet[_Own] = WeakSet()
+        self._filling = filling.FillLock(self.file) if self.file is not None else None
         self.engine = self._sqlite_engine() if self.is_sqlite else self._server_engine(parsed, durability)
 
         #: called before every read, to record what another process has not recorded yet for this one
         self.before_reading: Callable[[], None] | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether `quick` may be used: on SQLite, outside of `alone`."""
+        return self.is_sqlite and self._whole is None
 
     def close(self) -> None:
         """Close all connections."""
@@ -82,6 +89,9 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection on which every statement sees what is committed."""
+        if (whole := self._whole) is not None:
+            yield whole
+            return
         if self.before_reading is not None:
             self.before_reading()
         with self._turn, self.in_our_words(), self.engine.connect() as connection:
@@ -90,7 +100,7 @@ class Database:
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """Give what executes statements that read, the quickest way there is."""
-        if not self.is_sqlite:
+        if not self.is_sqlite or self._whole is not None:
             with self.read() as connection:
                 yield ServerReader(connection)
             return
@@ -110,16 +120,38 @@ class Database:
         StorageFullError, StorageError, DamagedError
             If the database cannot take it; then nothing has changed.
         """
-        if self.read_only:
-            raise ReadOnlyError(
-                f"The catalog {self.where} is open for reading only. Make its folder writable and reopen."
-            )
+        if (whole := self._whole) is not None:
+            yield whole
+            return
+        self._await_turn()
         with self._turn, self.in_our_words(), self.engine.begin() as connection:
             if self.is_sqlite:
-                # Python's sqlite3 leaves transactions alone (isolation_level=None). The write lock is taken now: a
-                # transaction that reads first and asks for it later fails at once instead of waiting its turn.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                self._begin(connection)
+            else:
+                filling.share(connection, self.where)
             yield connection
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make all that this thread reads and writes one transaction, while everybody else who writes waits.
+
+        Others go on reading what was there before. Errors are those of `write`.
+        """
+        if self._whole is not None:
+            yield
+            return
+        self._check_writable()
+        others = nullcontext() if self._filling is None else self._filling.held()
+        with self._turn, others, self.in_our_words(), self.engine.begin() as connection:
+            if self.is_sqlite:
+                self._begin(connection)
+            else:
+                filling.exclude(connection, self.where)
+            self._mine.whole = connection
+            try:
+                yield
+            finally:
+                self._mine.whole = None
 
     @contextmanager
     def quick(self) -> Iterator[sqlite3.Connection]:
@@ -127,16 +159,35 @@ class Database:
 
         Each statement is a transaction; between ``BEGIN IMMEDIATE`` and ``COMMIT`` several are one. Errors are those of `write`.
         """
-        if self.read_only:
-            raise ReadOnlyError(
-                f"The catalog {self.where} is open for reading only. Make its folder writable and reopen."
-            )
+        self._await_turn()
         with self._turn, self.in_our_words(), self._raw() as connection:
             try:
                 yield connection
             finally:
                 if connection.in_transaction:
                     connection.rollback()  # what an error left
+
+    @property
+    def _whole(self) -> sa.Connection | None:
+        """The connection of the transaction that this thread is in by `alone`."""
+        return getattr(self._mine, "whole", None)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise ReadOnlyError(
+                f"The catalog {self.where} is open for reading only. Make its folder writable and reopen."
+            )
+
+    def _await_turn(self) -> None:
+        """Raise if nothing can be written; wait while a process fills the catalog."""
+        self._check_writable()
+        if self._filling is not None:
+            self._filling.wait()
+
+    def _begin(self, connection: sa.Connection) -> None:
+        # Python's sqlite3 leaves transactions alone (isolation_level=None). The write lock is taken now: a
+        # transaction that reads first and asks for it later fails at once instead of waiting its turn.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @contextmanager
     def _raw(self) -> Iterator[sqlite3.Connection]:
@@ -156,7 +207,7 @@ class Database:
 
     def lock(self, connection: sa.Connection, name: str) -> None:
         """Make transactions with the same name wait until this one ends; SQLite has one writer anyway."""
-        if not self.is_sqlite:
+        if not self.is_sqlite and self._whole is None:
             connection.execute(
                 sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"workbench:{name}"}
             )

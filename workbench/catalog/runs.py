@@ -106,7 +106,7 @@ class RunCatalog:
         only_new : bool
             Leave a run of that id as it is.
         """
-        if before != "unknown" and self._database.is_sqlite:
+        if before != "unknown" and self._database.is_quick:
             with self._database.quick() as connection:
                 FAMILY.put_quickly(connection, record, before, only_new=only_new)
             return

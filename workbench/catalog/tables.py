@@ -24,6 +24,8 @@ from sqlalchemy import (
     text,
 )
 
+from workbench.catalog.version import WORKSPACE_TABLE
+
 metadata = MetaData()
 
 # Text that is compared: by code point, as SQLite does, whatever the locale of a PostgreSQL server.
@@ -53,6 +55,14 @@ def _partial(name: str, *columns: str, where: str) -> Index:
     """Return an index that holds some rows only on SQLite, where each index of a row costs most."""
     return Index(name, *columns, sqlite_where=text(where))
 
+
+# The workspace whose store the catalog was filled from. There is no row before that, and never a second one.
+workspace = Table(
+    WORKSPACE_TABLE,
+    metadata,
+    Column("id", Word, primary_key=True),  # empty where a catalog is older than this table
+    Column("url", Text, nullable=False),  # where it was then
+)
 
 datasets = Table(
     "datasets",
