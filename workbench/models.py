@@ -433,6 +433,11 @@ class EntryRecord(Record):
         """Return the key of a copy in ``files/``: its digest and the suffix that other programs look at."""
         return f"{self.digest}{PurePath(self.name).suffix.lower()}"
 
+    @property
+    def age(self) -> int:
+        """Return what tells the newer of two states of one entry: it is greater."""
+        return len(self.promotions)
+
 
 class EntryVersion(Record):
     """All entries of one version. It stays when the last one is purged: no version is allocated twice."""

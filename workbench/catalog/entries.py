@@ -120,6 +120,12 @@ class EntryChange:
             assert number is not None
             self._index({number: record})
 
+    def take_up(self, records: Sequence[EntryRecord]) -> None:
+        """Record entries that are not known, and replace those of which an older state is."""
+        known = _get(self._connection, [record.id for record in records])
+        self.add([record for record in records if record.id not in known])
+        self.replace([r for r in records if r.id in known and r.age > known[r.id].age])
+
     def delete(self, ids: Iterable[str]) -> None:
         """Forget entries; their versions are not given again."""
         for some in chunks(list(ids)):
@@ -190,13 +196,8 @@ class EntryCatalog:
 
     def get_entries(self, ids: Iterable[str]) -> dict[str, EntryRecord]:
         """Return the entries that are there, by id, also those in the trash."""
-        found: dict[str, EntryRecord] = {}
         with self._database.read() as connection:
-            for some in chunks(list(ids)):
-                c = entries.c
-                for id_, text in connection.execute(sa.select(c.id, c.record).where(c.id.in_(some))):
-                    found[id_] = EntryRecord.model_validate_json(text)
-        return found
+            return _get(connection, ids)
 
     def entry_scopes(self, application: str) -> list[tuple[str, str]]:
         """Return domains and kinds of an application that ever had an entry, in order."""
@@ -272,6 +273,15 @@ def _made_by(record: EntryRecord) -> dict[str, str]:
     """Return what is searched for beside the metadata: ``step@1.2.0``, or the id of a run."""
     maker = record.made_by
     return {} if maker is None else {"made_by": maker.id or str(maker)}
+
+
+def _get(connection: sa.Connection, ids: Iterable[str]) -> dict[str, EntryRecord]:
+    found: dict[str, EntryRecord] = {}
+    for some in chunks(list(ids)):
+        c = entries.c
+        for id_, text in connection.execute(sa.select(c.id, c.record).where(c.id.in_(some))):
+            found[id_] = EntryRecord.model_validate_json(text)
+    return found
 
 
 @cache

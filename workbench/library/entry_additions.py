@@ -134,8 +134,8 @@ class EntryAdditions(ABC):
         ]
         copies = {record.file_key: path for record, path in zip(records, paths, strict=True) if copy}
         with changing(self._catalog, self._store, [key], copies) as change:
-            number = change.catalog.last(key) + 1 if wanted is None else wanted
-            there = change.catalog.of_version(key, number) if wanted is not None else []
+            number = change.next_version(key) if wanted is None else wanted
+            there = change.of_version(key, number) if wanted is not None else []
             if not extend and wanted is not None and there:
                 raise AlreadyExistsError(
                     f"{domain}/{kind} has a version {number}. Leave version out for the next one, {change.catalog.last(key) + 1}; "
@@ -146,7 +146,6 @@ class EntryAdditions(ABC):
             for file, path in copies.items():  # purged by another process meanwhile
                 if not self._store.exist(FILES, [file])[0]:
                     self._copy(path)
-            change.remember(key, number, there)
             change.catalog.add(records)
             change.write(key, number, [*there, *records])
         return [self._handle(record) for record in records]

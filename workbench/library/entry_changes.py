@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.catalog.entries import Key, key_of
+from workbench.catalog.entries import key_of
 from workbench.catalog.referrers import Referrer
 from workbench.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from workbench.library import entry_files
 from workbench.library.entry import Entry
 from workbench.library.entry_facts import checked_version
-from workbench.library.entry_versions import VersionChange, changing
+from workbench.library.entry_versions import changing
 from workbench.library.in_use import refuse_if_used, users_of
 from workbench.models import EntryRecord, Promotion, now
 from workbench.names import check_name
@@ -239,7 +239,7 @@ class EntryChanges(ABC):
         with changing(self._catalog, self._store, keys) as change:
             now_there: dict[str, EntryRecord] = {}
             for key, version in sorted({(key_of(r), r.version) for r in records}):
-                entries = self._remembered(change, key, version)
+                entries = change.of_version(key, version)
                 now_there |= {entry.id: entry for entry in entries}
             changed: list[EntryRecord] = []
             gone: list[str] = []
@@ -253,11 +253,7 @@ class EntryChanges(ABC):
                 gone += [record.id] if after is None else []
             targets = sorted({(key_of(r), r.version) for r in changed})
             for key, version in targets:
-                names = [
-                    entry.name
-                    for entry in self._remembered(change, key, version)
-                    if entry.id not in now_there
-                ]
+                names = [entry.name for entry in change.of_version(key, version) if entry.id not in now_there]
                 names += [r.name for r in changed if (key_of(r), r.version) == (key, version)]
                 twice = next((name for name in names if names.count(name) > 1), None)
                 if twice is not None:
@@ -273,11 +269,6 @@ class EntryChanges(ABC):
             ]:  # a kill in between leaves an entry twice, never nowhere
                 change.write(key, version)
         return changed
-
-    def _remembered(self, change: VersionChange, key: Key, version: int) -> Sequence[EntryRecord]:
-        found = change.catalog.of_version(key, version)
-        change.remember(key, version, found)
-        return found
 
     def _move(
         self,

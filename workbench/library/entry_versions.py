@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from workbench.catalog.entries import key_of
+from workbench.errors import AlreadyExistsError, ConflictError
 from workbench.models import EntryRecord, EntryVersion
 
 if TYPE_CHECKING:
@@ -17,34 +18,89 @@ if TYPE_CHECKING:
 
 RECORDS = "entries"
 _BATCH = 500
+_SHARED = "workbench.open(url, catalog='postgresql+psycopg://user@host/database')"
 
 
 class VersionChange:
-    """A transaction of the catalog in which files of versions are replaced too, before it is committed."""
+    """A transaction of the catalog in which files of versions are replaced too, before it is committed.
+
+    What the file of a version says, and the catalog has not heard, is recorded before anything is changed there: another machine
+    with a catalog of its own has written it, or a process that was killed before its commit.
+    """
 
     def __init__(self, change: EntryChange, store: Store) -> None:
         self.catalog = change
         self._store = store
-        self._before: dict[str, str | None] = {}
+        self._before: dict[str, bytes | None] = {}
+        self._written: list[str] = []
+
+    def next_version(self, key: Key) -> int:
+        """Return the version after all that are known to the catalog or the store."""
+        while True:
+            version = self.catalog.last(key) + 1
+            if not self._take_up(key, version):
+                return version
+
+    def of_version(self, key: Key, version: int) -> list[EntryRecord]:
+        """Return all entries of a version, with those in the trash; its file may be written then."""
+        self._take_up(key, version)
+        return self.catalog.of_version(key, version)
 
     def write(self, key: Key, version: int, entries: Iterable[EntryRecord] | None = None) -> None:
-        """Replace the file of a version by what the catalog holds now, or by these entries."""
-        found = self.catalog.of_version(key, version) if entries is None else entries
-        self._store.put(RECORDS, _name(key, version), EntryVersion(entries=tuple(found)).to_json())
+        """Replace the file of a version by what the catalog holds now, or by these entries.
 
-    def remember(self, key: Key, version: int, entries: Iterable[EntryRecord]) -> None:
-        """Keep what the file of a version is to be when this fails: none, where no entry was there."""
-        kept = tuple(entries)
-        text = EntryVersion(entries=kept).to_json() if kept or version <= self.catalog.last(key) else None
-        self._before.setdefault(_name(key, version), text)
+        Raises
+        ------
+        ConflictError
+            If the version is new, and another machine has given it in this moment.
+        """
+        name = _name(key, version)
+        self._take_up(key, version)
+        content = self._before[name]
+        found = tuple(self.catalog.of_version(key, version) if entries is None else entries)
+        text = EntryVersion(entries=found).to_json()
+        try:
+            self._store.put(RECORDS, name, text, overwrite=content is not None or name in self._written)
+        except AlreadyExistsError as error:
+            raise ConflictError(
+                f"{key[1]}/{key[2]} version {version} was given by another machine in this moment. Try again for the next one. "
+                f"Machines that write to one workspace share a catalog: {_SHARED}."
+            ) from error
+        self._written.append(name)
 
     def undo(self) -> None:
         """Put all files back."""
-        for name, text in self._before.items():
-            if text is None:
+        for name in self._written:
+            content = self._before[name]
+            if content is None:
                 self._store.delete(RECORDS, [name])
             else:
-                self._store.put(RECORDS, name, text)
+                self._store.put(RECORDS, name, content)
+
+    def _take_up(self, key: Key, version: int) -> bool:
+        """Record what the file of a version says and the catalog has not heard; return whether there is a file."""
+        name = _name(key, version)
+        if name in self._before:
+            return self._before[name] is not None
+        is_there = self._store.exist(RECORDS, [name])[0]
+        self._before[name] = content = self._store.get_many(RECORDS, [name])[0] if is_there else None
+        if content is None:
+            return False
+        is_new = version > self.catalog.last(key)
+        self.catalog.note_version(key, version)
+        try:
+            said = EntryVersion.model_validate_json(content)
+        except ValueError as error:
+            _say_damaged(name, error)
+            return True
+        self.catalog.take_up(said.entries)
+        if is_new and not self._store.is_local:
+            warnings.warn(
+                f"{key[1]}/{key[2]} has a version {version} that the catalog here did not know; it does now. "
+                f"Machines that write to one workspace share a catalog: {_SHARED}.",
+                stacklevel=2,
+            )
+        return True
 
 
 @contextmanager
@@ -74,8 +130,7 @@ def reindex(catalog: Catalog, store: Store) -> int:
                 version = int(file.removesuffix(".json"))
                 records = EntryVersion.model_validate_json(content or b"{}").entries
             except ValueError as error:
-                problem = str(error).splitlines()[0]
-                warnings.warn(f"{RECORDS}/{name} is damaged and was passed over: {problem}", stacklevel=2)
+                _say_damaged(name, error)
                 continue
             key = (application, domain, kind)
             highest[key] = max(version, highest.get(key, 0))
@@ -83,7 +138,7 @@ def reindex(catalog: Catalog, store: Store) -> int:
                 known = found.get(
                     record.id
                 )  # twice, when a move was killed: then it is where it was moved to
-                if known is None or len(record.promotions) > len(known.promotions):
+                if known is None or record.age > known.age:
                     found[record.id] = record
     ordered = sorted(found.values(), key=lambda record: (record.created, record.id))
     with catalog.change_entries({*highest, *map(key_of, ordered)}) as change:
@@ -91,6 +146,11 @@ def reindex(catalog: Catalog, store: Store) -> int:
         for key, version in highest.items():
             change.note_version(key, version)
     return len(ordered)
+
+
+def _say_damaged(name: str, error: ValueError) -> None:
+    problem = str(error).splitlines()[0]
+    warnings.warn(f"{RECORDS}/{name} is damaged and was passed over: {problem}", stacklevel=3)
 
 
 def _name(key: Key, version: int) -> str:
