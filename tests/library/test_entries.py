@@ -261,6 +261,19 @@ def test_reindex_rebuilds_entries_from_the_store(ws: workbench.Workspace, tmp_pa
     assert ws.entries.next_version("eos") == 5
 
 
+def test_the_entries_alone_can_be_reindexed(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5")
+    ids = [ws.entries.add("eos", path)[0].id for _ in range(3)]
+    ws.datasets.put({"data": np.zeros(3)}, name="kept")
+    ws.store.delete("entries", ["workspace/eos/data/3.json"])
+    ws.store.put("entries", "workspace/eos/data/7.json", "damaged")
+    with pytest.warns(UserWarning, match=r"7\.json is damaged"):
+        assert ws.entries.reindex() == 2
+    assert [e.id for e in ws.entries.list(order="created")] == ids[:2]
+    assert [d.name for d in ws.datasets.list()] == ["kept"]
+    assert ws.entries.add("eos", path)[0].version == 8
+
+
 WRITER = """
 import sys, workbench
 url, path, number, catalog = sys.argv[1:]

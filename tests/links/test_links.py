@@ -203,8 +203,9 @@ class TestLinks:
             ((1, 0, 0), (1, 0, 0)),
         ]
         before = repr(ws.links.list())
-        ws.reindex()
-        assert repr(ws.links.list()) == before
+        for reindex in (ws.reindex, ws.links.reindex):
+            reindex()
+            assert repr(ws.links.list()) == before
         with pytest.raises(NotFoundError, match=r"no registered version 9\.0\.0"):
             ws.links.add("forest", "pca", "1.0.0", downstream_version="9.0.0")
 

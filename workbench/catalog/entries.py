@@ -194,6 +194,12 @@ class EntryCatalog:
                 self._database.lock(connection, f"file {file}")
             yield EntryChange(connection, mine)
 
+    def clear_entries(self) -> None:
+        """Forget all entries and versions, before those that the store holds are recorded."""
+        with self._database.write() as connection:
+            for table in (entry_values, entry_parents, entries, entry_scopes):
+                connection.execute(sa.delete(table))
+
     def get_entries(self, ids: Iterable[str]) -> dict[str, EntryRecord]:
         """Return the entries that are there, by id, also those in the trash."""
         with self._database.read() as connection:

@@ -145,6 +145,12 @@ class StepCatalog:
                 self._database.lock(connection, "step " + "/".join(key))
             yield StepChange(connection)
 
+    def clear_steps(self) -> None:
+        """Forget all steps, versions and links, before those that the store holds are recorded."""
+        with self._database.write() as connection:
+            for table in (step_links, step_versions, steps):
+                connection.execute(sa.delete(table))
+
     def list_steps(self, kind: str) -> list[StepRecord]:
         """Return all steps, or pipelines, by name."""
         statement = sa.select(_S.record).where(_S.kind == kind).order_by(_S.name)

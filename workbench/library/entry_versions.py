@@ -118,34 +118,44 @@ def changing(
 
 
 def reindex(catalog: Catalog, store: Store) -> int:
-    """Record all entries that the store holds, in the order in which they were added; return how many."""
+    """Record all entries that the store holds and no others, in the order in which they were added; return how many."""
     found: dict[str, EntryRecord] = {}
     highest: dict[Key, int] = {}
-    names = [info.key for info in store.list(RECORDS)]
-    for start in range(0, len(names), _BATCH):
-        some = names[start : start + _BATCH]
-        for name, content in zip(some, store.get_many(RECORDS, some), strict=True):
+    with catalog.rebuild():
+        for name, content in _contents(store):
             try:
                 application, domain, kind, file = name.split("/")
                 version = int(file.removesuffix(".json"))
-                records = EntryVersion.model_validate_json(content or b"{}").entries
+                key = (application, domain, kind)
+                highest[key] = max(
+                    version, highest.get(key, 0)
+                )  # of a damaged one too: it is not given again
+                records = EntryVersion.model_validate_json(content).entries
             except ValueError as error:
                 _say_damaged(name, error)
                 continue
-            key = (application, domain, kind)
-            highest[key] = max(version, highest.get(key, 0))
             for record in records:
                 known = found.get(
                     record.id
                 )  # twice, when a move was killed: then it is where it was moved to
                 if known is None or record.age > known.age:
                     found[record.id] = record
-    ordered = sorted(found.values(), key=lambda record: (record.created, record.id))
-    with catalog.change_entries({*highest, *map(key_of, ordered)}) as change:
-        change.add(ordered)
-        for key, version in highest.items():
-            change.note_version(key, version)
+        ordered = sorted(found.values(), key=lambda record: (record.created, record.id))
+        catalog.clear_entries()
+        with catalog.change_entries({*highest, *map(key_of, ordered)}) as change:
+            change.add(ordered)
+            for key, version in highest.items():
+                change.note_version(key, version)
     return len(ordered)
+
+
+def _contents(store: Store) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of all versions with their names."""
+    names = [info.key for info in store.list(RECORDS)]
+    for start in range(0, len(names), _BATCH):
+        some = names[start : start + _BATCH]
+        for name, content in zip(some, store.get_many(RECORDS, some), strict=True):
+            yield name, content or b"{}"
 
 
 def _say_damaged(name: str, error: ValueError) -> None:

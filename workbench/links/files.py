@@ -93,7 +93,13 @@ def place_of(record: Kept) -> tuple[str, str]:
 
 
 def reindex(catalog: Catalog, store: Store) -> int:
-    """Record all steps, versions and links that the store holds; return how many versions."""
+    """Record all steps, versions and links that the store holds and no others; return how many versions."""
+    with catalog.rebuild():
+        catalog.clear_steps()
+        return _fill(catalog, store)
+
+
+def _fill(catalog: Catalog, store: Store) -> int:
     names = [info.key for info in store.list(STEPS)]
     steps = _read(store, STEPS, [n for n in names if n.count("/") == 1], StepRecord)
     versions = _read(store, STEPS, [n for n in names if n.count("/") == 2], StepVersionRecord)
