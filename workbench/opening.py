@@ -48,13 +48,14 @@ class Mark:
     is_new: bool = False
 
 
-def claim(store: FsspecStore) -> Mark:
+def claim(store: FsspecStore, settings: Settings) -> Mark:
     """Make the place a workspace, or check that it is one we can read; return its mark.
 
     Raises
     ------
     WorkspaceError
-        If it is something else, or was written by a newer version.
+        If it is something else, or was written by a newer version; if it is to be made and the catalog in the settings is that of
+        another one.
     """
     if store.is_local:
         _check_place(Path(store.root))
@@ -65,6 +66,7 @@ def claim(store: FsspecStore) -> Mark:
                 f"{store.url} is not a workspace and not empty (it has no {MARK}). "
                 f"Open a folder of its own, for example {store.url.rstrip('/')}/workbench."
             )
+        _check_free(store, settings)
         made = Mark(new_id(), is_new=True)
         says = {"format": FORMAT, "id": made.id, "created": now().isoformat()}
         # the mark first: whoever opens it at the same moment must not take our folders for something else
@@ -103,6 +105,29 @@ def _check_place(root: Path) -> None:
         raise WorkspaceError(f"{root} cannot be a workspace: {above} is a file. Name another folder.")
 
 
+def _check_free(store: FsspecStore, settings: Settings) -> None:
+    """Refuse a catalog that a workspace which is not there yet cannot have, before anything is made."""
+    if settings.catalog is None:
+        return
+    from workbench.catalog.engine import parse_url
+
+    url = parse_url(settings.catalog)
+    if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
+        return  # perhaps in the folder that is to be made
+    with _open(settings.catalog, settings) as catalog:
+        known = catalog.workspace()
+        if known is not None and known[0]:
+            raise _of_another(catalog, known[1], store)
+
+
+def _of_another(catalog: Catalog, owner: str, store: FsspecStore) -> WorkspaceError:
+    return WorkspaceError(
+        f"The catalog {catalog.where} is that of another workspace, which was {owner} when it was filled; "
+        f"{store.url} cannot share it. Give it an empty database: workbench.open({store.url!r}, catalog=...), or leave catalog out. "
+        "If the other one is no more, empty this database first."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """The catalog of a workspace, or how to open it.
@@ -138,7 +163,10 @@ def open_index(store: FsspecStore, settings: Settings, mark: Mark) -> Index:
 def _fill(
     catalog: Catalog, store: FsspecStore, mark: Mark, file: Path | None, reindex: Callable[[], object]
 ) -> None:
-    """Fill a catalog from the store, unless another process has done so meanwhile; note that it is of this workspace."""
+    """Fill a catalog from the store, unless another process has done so meanwhile; note that it is of this workspace.
+
+    Of a file beside the store it makes no difference whose it was. One that does not know is taken for ours.
+    """
     from workbench.catalog.filling import lock_path
 
     # made by an older version that was killed while it filled the catalog
@@ -147,6 +175,8 @@ def _fill(
         known = catalog.workspace()
         if known is not None and known[0] == mark.id:
             return
+        if known is not None and known[0] and file is None:
+            raise _of_another(catalog, known[1], store)
         if known is None and mark.is_new:
             pass  # there is nothing yet
         elif known is None or known[0] or is_partial:

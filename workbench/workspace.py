@@ -772,7 +772,7 @@ def open(
         Folder, ``file://``, ``memory://name`` or ``s3://bucket/prefix``. Default: ``$WORKBENCH_URL``, else ``url`` of the nearest
         ``workbench.toml``, else a folder in the user's data folder.
     catalog : str, optional
-        SQLAlchemy URL of the catalog; default: SQLite in the workspace.
+        SQLAlchemy URL of the catalog, which belongs to one workspace; default: SQLite in the workspace.
     storage_options : mapping, optional
         Options for the fsspec file system, such as credentials.
     **settings
@@ -781,7 +781,7 @@ def open(
     Raises
     ------
     WorkspaceError
-        If the folder is something else, or was written by a newer version.
+        If the folder is something else, or was written by a newer version; if the catalog is that of another workspace.
     ReadOnlyError, StorageError
         If the place cannot be reached or written.
     """
@@ -800,7 +800,7 @@ def open(
         threads=configured.threads,
     )
     try:
-        mark = claim(store)
+        mark = claim(store, configured)
         index = open_index(store, configured, mark)
     except BaseException:
         store.close()

@@ -38,6 +38,8 @@ class Catalog(
     Attributes
     ----------
     url : str
+    where : str
+        The file, or the URL without its password; for messages.
     is_new : bool
         Opening it made its tables: it knows nothing yet, whatever the store holds.
     read_only : bool
@@ -46,6 +48,7 @@ class Catalog(
 
     def __init__(self, url: str, database: Database, is_new: bool) -> None:
         self.url = url
+        self.where = database.where
         self.is_new = is_new
         self.read_only = database.read_only
         self._database = database
