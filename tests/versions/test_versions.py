@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
 import subprocess
 import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +33,24 @@ from workbench.versions import (
 
 def sha1(text: str) -> str:
     return hashlib.sha1(text.encode()).hexdigest()
+
+
+@dataclass
+class Spec:
+    size: object
+
+
+@dataclass
+class Sorted:
+    names: set[str]
+
+    def __repr__(self):
+        return f"Sorted({sorted(self.names)})"
+
+
+class OwnText:
+    def __str__(self):
+        return "its own"
 
 
 class Reduce(Versioned):
@@ -202,6 +226,14 @@ class TestFields:
             ({"a", "b"}, "sorted tuple"),
             ({"k": [frozenset("ab")]}, "sorted tuple"),
             (np.zeros(3), "tolist"),
+            (Spec({"a", "b"}), "sorted tuple"),
+            ([Spec(Spec(np.zeros(5000)))], "tolist"),
+            (SimpleNamespace(size=np.zeros(3)), "tolist"),
+            (Spec(object()), "address"),
+            (defaultdict(lambda: 1), "address"),
+            (functools.partial(lambda: 1), "address"),
+            (np.random.default_rng(1), "its seed"),
+            ({"random": np.random.RandomState(1)}, "its seed"),
         ],
     )
     def test_values_without_a_stable_text_are_refused_where_the_class_is_made(self, value, lesson):
@@ -211,6 +243,28 @@ class TestFields:
                 thing = VersionedField(value)
 
         assert "'thing'" in str(caught.value)
+
+    def test_a_module_of_torch_is_refused_for_its_weights(self):
+        torch = pytest.importorskip("torch")
+        with pytest.raises(InvalidInputError, match="weights"):
+            Version.of_value("net", [torch.nn.Linear(2, 1)], "major")
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "data at 0xFF offset",
+            ["at 0x1", {"k": "at 0x2"}],
+            Spec("at 0x3"),
+            Spec((1, "two", 3.0)),
+            Path("folder"),
+            date(2026, 3, 1),
+            int,
+            Sorted({"a", "b"}),
+            OwnText(),
+        ],
+    )
+    def test_values_with_a_text_of_their_own_count(self, value):
+        assert Version.of_value("thing", value, "major").major == sha1(sha1(str(value)))
 
     def test_what_cannot_count_does_not_replace_a_field(self):
         with pytest.raises(InvalidInputError, match=r"Child\.n_components is a property"):

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from workbench.errors import InvalidInputError, did_you_mean
+from workbench.versions.texts import stable_text
 
 TRAINED = "(trained)"  # the name of the time of training among the fields
 SHOWN = 80  # characters of a value that are kept to be shown
@@ -184,44 +185,6 @@ class Version:
     def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy cannot be pickled
         fields = None if self.fields is None else dict(self.fields)
         return Version, (self.major, self.minor, self.patch, self.created, fields)
-
-
-def stable_text(name: str, value: object) -> str:
-    """Return ``str(value)`` if it is the same in every process and tells values apart.
-
-    Raises
-    ------
-    InvalidInputError
-        For objects whose text is an address, for sets (their order changes with the process), for arrays and tables
-        (their text leaves values out). Says what to write instead.
-    """
-    problem = _instability(value)
-    text = ""
-    if problem is None:
-        text = str(value)
-        if re.search(r"\bat 0x[0-9a-fA-F]+", text):
-            problem = "its text has an address in it, which is another one in every process. Give a number, a text or a tuple"
-    if problem is not None:
-        raise InvalidInputError(
-            f"Versioned field {name!r} has a value of type {type(value).__name__} that cannot be versioned: {problem}."
-        )
-    return text
-
-
-def _instability(value: object) -> str | None:
-    if isinstance(value, (set, frozenset)):
-        return "the order of a set is another one in every process. Give a sorted tuple"
-    if not isinstance(value, type) and getattr(value, "shape", ()) != () and hasattr(value, "dtype"):
-        return (
-            "the text of an array leaves values and digits out. Give value.tolist(), or a digest of its bytes"
-        )
-    if hasattr(value, "columns") and hasattr(value, "index") and hasattr(value, "dtypes"):
-        return "the text of a table leaves rows out. Give a digest of its contents"
-    if isinstance(value, Mapping):
-        return next((p for pair in value.items() for p in map(_instability, pair) if p), None)
-    if isinstance(value, (list, tuple)):
-        return next((p for p in map(_instability, value) if p), None)
-    return None
 
 
 def _sha1(text: str) -> str:
