@@ -427,6 +427,7 @@ class EntryRecord(Record):
     promotions: tuple[Promotion, ...] = ()
     created: datetime
     trashed: datetime | None = None
+    changed: datetime | None = None  # when it last became something else
 
     @property
     def file_key(self) -> str:
@@ -434,15 +435,16 @@ class EntryRecord(Record):
         return f"{self.digest}{PurePath(self.name).suffix.lower()}"
 
     @property
-    def age(self) -> int:
+    def age(self) -> tuple[datetime, int]:
         """Return what tells the newer of two states of one entry: it is greater."""
-        return len(self.promotions)
+        return self.changed or self.created, len(self.promotions)
 
 
 class EntryVersion(Record):
     """All entries of one version. It stays when the last one is purged: no version is allocated twice."""
 
     entries: tuple[EntryRecord, ...] = ()
+    purged: tuple[str, ...] = ()  # ids of what was purged here, in case a killed move has left it elsewhere
 
 
 class BundleFile(Record):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -230,3 +232,65 @@ def test_an_entry_knows_what_it_was_made_from_and_what_was_made_from_it(
     assert [row["step"] for row in model.lineage(generations=1)] == [-1, -1, 0]
     with pytest.raises(InvalidInputError, match="generations is 0"):
         data.lineage(0)
+
+
+MOVER = """
+import os, sys, workbench
+from workbench.library.entry_versions import VersionChange
+
+url, id, kind, last = sys.argv[1:]
+written, write = [], VersionChange.write
+def write_and_die(change, *given):
+    write(change, *given)
+    written.append(given)
+    if len(written) == int(last):
+        os._exit(9)
+VersionChange.write = write_and_die
+with workbench.open(url) as ws:
+    ws.entries.move(id, kind)
+"""
+
+
+@pytest.mark.parametrize("files", [1, 2])  # where it goes, and where it was
+@pytest.mark.parametrize("then", ["move", "remove", "restore", "purge", "nothing", "again"])
+def test_what_is_done_after_a_move_was_killed_holds_after_a_reindex(
+    ws: workbench.Workspace, tmp_path: Path, files: int, then: str
+) -> None:
+    killed, other = (ws.entries.add("eos", hdf5(tmp_path / f"{n}.h5", n), "candidates")[0] for n in range(2))
+    command = [sys.executable, "-c", MOVER, ws.url, killed.id, "data", str(files)]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert ws.entries.find(killed.id).ref == "eos/candidates@1/0.h5"
+    if then == "move":
+        ws.entries.move(killed.id, "models")
+    elif then == "again":
+        ws.entries.move(killed.id, "data")
+    elif then in ("remove", "restore"):
+        ws.entries.remove(killed.id)
+        if then == "restore":
+            ws.entries.restore(killed.id)
+    elif then == "purge":
+        ws.entries.purge(killed.id)
+
+    def shown() -> Any:
+        return {(e.id, e.ref) for trashed in (False, True) for e in ws.entries.list(trashed=trashed)}
+
+    before = shown()
+    ws.reindex()
+    if then == "nothing":  # a move that nobody was told of is done or not, and the entry is there once
+        before -= {(killed.id, "eos/candidates@1/0.h5")}
+        before |= {(killed.id, "eos/data@1/0.h5")}
+    assert shown() == before
+    assert (other.id, "eos/candidates@2/1.h5") in before
+
+
+def test_what_a_killed_move_has_left_is_no_version_for_another_file(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    killed = ws.entries.add("eos", hdf5(tmp_path / "a.h5"), "candidates")[0]
+    command = [sys.executable, "-c", MOVER, ws.url, killed.id, "data", "2"]
+    assert subprocess.run(command, check=False).returncode == 9
+    added = ws.entries.add("eos", hdf5(tmp_path / "b.h5", 1))[0]
+    before = {(e.id, e.ref) for e in ws.entries.list()}
+    assert before == {(killed.id, "eos/data@1/a.h5"), (added.id, "eos/data@2/b.h5")}  # the move is finished
+    assert ws.reindex()["entries"] == 2
+    assert {(e.id, e.ref) for e in ws.entries.list()} == before

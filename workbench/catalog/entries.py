@@ -120,9 +120,13 @@ class EntryChange:
             assert number is not None
             self._index({number: record})
 
+    def get(self, ids: Iterable[str]) -> dict[str, EntryRecord]:
+        """Return the entries that are there, by id, wherever they are."""
+        return _get(self._connection, ids)
+
     def take_up(self, records: Sequence[EntryRecord]) -> None:
         """Record entries that are not known, and replace those of which an older state is."""
-        known = _get(self._connection, [record.id for record in records])
+        known = self.get([record.id for record in records])
         self.add([record for record in records if record.id not in known])
         self.replace([r for r in records if r.id in known and r.age > known[r.id].age])
 

@@ -249,7 +249,7 @@ class EntryChanges(ABC):
                         f"Entry {record.id!r} was moved or purged by somebody else. Look for it again."
                     )
                 after = become(now_there[record.id])
-                changed += [] if after is None else [after]
+                changed += [] if after is None else [after.model_copy(update={"changed": now()})]
                 gone += [record.id] if after is None else []
             targets = sorted({(key_of(r), r.version) for r in changed})
             for key, version in targets:

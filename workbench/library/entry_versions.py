@@ -32,6 +32,8 @@ class VersionChange:
         self.catalog = change
         self._store = store
         self._before: dict[str, bytes | None] = {}
+        self._were: dict[str, set[str]] = {}
+        self._gone: dict[str, tuple[str, ...]] = {}
         self._written: list[str] = []
 
     def next_version(self, key: Key) -> int:
@@ -58,7 +60,7 @@ class VersionChange:
         self._take_up(key, version)
         content = self._before[name]
         found = tuple(self.catalog.of_version(key, version) if entries is None else entries)
-        text = EntryVersion(entries=found).to_json()
+        text = EntryVersion(entries=found, purged=self._purged(name, found)).to_json()
         try:
             self._store.put(RECORDS, name, text, overwrite=content is not None or name in self._written)
         except AlreadyExistsError as error:
@@ -67,6 +69,11 @@ class VersionChange:
                 f"Machines that write to one workspace share a catalog: {_SHARED}."
             ) from error
         self._written.append(name)
+
+    def _purged(self, name: str, found: Iterable[EntryRecord]) -> tuple[str, ...]:
+        """Return the ids of all that was purged in a version: it was there, and is now neither there nor elsewhere."""
+        gone = self._were.get(name, set()) - {record.id for record in found}
+        return (*self._gone.get(name, ()), *sorted(gone - self.catalog.get(gone).keys()))
 
     def undo(self) -> None:
         """Put all files back."""
@@ -94,6 +101,9 @@ class VersionChange:
             _say_damaged(name, error)
             return True
         self.catalog.take_up(said.entries)
+        self.catalog.delete(said.purged)
+        self._were[name] = {record.id for record in self.catalog.of_version(key, version)}
+        self._gone[name] = said.purged
         if is_new and not self._store.is_local:
             warnings.warn(
                 f"{key[1]}/{key[2]} has a version {version} that the catalog here did not know; it does now. "
@@ -120,6 +130,7 @@ def changing(
 def reindex(catalog: Catalog, store: Store) -> int:
     """Record all entries that the store holds and no others, in the order in which they were added; return how many."""
     found: dict[str, EntryRecord] = {}
+    purged: set[str] = set()
     highest: dict[Key, int] = {}
     with catalog.rebuild():
         for name, content in _contents(store):
@@ -130,16 +141,17 @@ def reindex(catalog: Catalog, store: Store) -> int:
                 highest[key] = max(
                     version, highest.get(key, 0)
                 )  # of a damaged one too: it is not given again
-                records = EntryVersion.model_validate_json(content).entries
+                said = EntryVersion.model_validate_json(content)
             except ValueError as error:
                 _say_damaged(name, error)
                 continue
-            for record in records:
-                known = found.get(
-                    record.id
-                )  # twice, when a move was killed: then it is where it was moved to
+            purged.update(said.purged)
+            for record in said.entries:
+                known = found.get(record.id)  # twice, when a move was killed: the newer state counts
                 if known is None or record.age > known.age:
                     found[record.id] = record
+        for id in purged:
+            found.pop(id, None)
         ordered = sorted(found.values(), key=lambda record: (record.created, record.id))
         catalog.clear_entries()
         with catalog.change_entries({*highest, *map(key_of, ordered)}) as change:
