@@ -18,7 +18,7 @@ from typing import Any
 from workbench.errors import InvalidPipelineError
 from workbench.execution.host_address import private_folder
 from workbench.pipelines.call import Call
-from workbench.pipelines.meaning import home_of
+from workbench.pipelines.meaning import home_of, packages_of
 from workbench.pipelines.values import NOTHING, Value
 
 FORGOTTEN_S = 7 * 86400.0  # a file that nobody has fetched
@@ -99,12 +99,24 @@ def dumps(value: Any, path: str, what: Any) -> bytes:
         If something of it cannot go to another process.
     """
     try:
-        return packed(value, [home_of(what)])
+        return packed_with_code(value, [what])
     except Exception as error:
         raise InvalidPipelineError(
             f"Node {path!r} cannot go to another process: {error}. Keep what cannot be pickled (open files, locks, connections) "
             "out of it, or run the pipeline with executor='kernel'."
         ) from error
+
+
+def packed_with_code(value: Any, whats: Sequence[Any]) -> bytes:
+    """Return the bytes of something, with all code that functions and steps need and that is not installed.
+
+    A module that holds what cannot be pickled (a lock, an open file) is imported where it is needed, but for those that the
+    functions themselves are of.
+    """
+    try:
+        return packed(value, frozenset[str]().union(*map(packages_of, whats)))
+    except Exception:
+        return packed(value, {home_of(what) for what in whats})
 
 
 def packed(value: Any, packages: Iterable[str]) -> bytes:

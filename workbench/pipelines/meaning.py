@@ -1,24 +1,24 @@
 """What a function or a step means, as a digest: its code, what it calls beside it, and the values that it holds.
 
-Line numbers, comments and docstrings do not count. What is followed are functions and classes of the same package or notebook;
-of other packages the names count, as for algorithms. Digests differ between minor versions of Python.
+Line numbers, comments and docstrings do not count. Followed is what is not installed: functions and classes by their code, modules by
+their sources with what they import. Of what is installed name and version count, as for algorithms. What code finds by a text, such
+as ``importlib.import_module(name)``, is not followed. Digests differ between minor versions of Python.
 """
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
-import sys
-import sysconfig
 import types
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-_SIMPLE = (bool, int, float, complex, str, bytes, type(None), type(...))
+from workbench.pipelines.compiled import SIMPLE, code_lines, names_of
+from workbench.pipelines.installed import is_installed, with_version
+from workbench.pipelines.module_meaning import import_lines, module_lines
+
 _DEEPEST = 50
-_HAS_DOCSTRING = 0x4000000  # CO_HAS_DOCSTRING
 
 
 class UnknownMeaningError(Exception):
@@ -40,50 +40,42 @@ def meaning(what: Any) -> tuple[str, str]:
     from blake3 import blake3
 
     try:
-        reader = _Reader(home_of(what))
-        text = "\n".join(reader.read(what, 0))
+        text = "\n".join(_Reader().read(what, 0))
     except UnknownMeaningError as error:
         return "", str(error)
     return str(blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]), ""
 
 
+def packages_of(what: Any) -> frozenset[str]:
+    """Return the packages and modules whose code is followed, by the first part of their names: none that is installed."""
+    reader = _Reader()
+    with suppress(UnknownMeaningError):
+        for _ in reader.read(what, 0):
+            pass
+    return frozenset(reader.packages)
+
+
 def home_of(what: Any) -> str:
-    """Return the package whose code is followed; none for what was installed, whose name and version say enough."""
+    """Return the package that something is of, by the first part of its name; empty for what is installed."""
     while isinstance(what, (functools.partial, types.MethodType)):
         what = what.func if isinstance(what, functools.partial) else what.__self__
     name = str(getattr(what, "__module__", None) or type(what).__module__)
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if name == "builtins" or (file is not None and _is_installed(file)):
-        return ""
-    return name.partition(".")[0]
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_installed(file: str) -> bool:
-    paths = sysconfig.get_paths()
-    return any(
-        Path(file).is_relative_to(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")
-    )
-
-
-def _installed(module: str | None) -> str:
-    """Return the name of an installed module, with the version of its package where it tells one."""
-    package = str(module).partition(".")[0]
-    return f"{module} {getattr(sys.modules.get(package), '__version__', '')}"
+    return "" if is_installed(name) else name.partition(".")[0]
 
 
 class _Reader:
     """Turns values into lines that are equal where they mean the same."""
 
-    def __init__(self, home: str) -> None:
-        self._home = home
+    def __init__(self) -> None:
+        self.packages: set[str] = set()  # those that are followed
+        self._modules: set[str] = set()  # that were told
         self._met: dict[int, int] = {}  # functions and classes may name each other
         self._alive: list[Any] = []  # an id is one only while its object lives
 
     def read(self, value: Any, depth: int) -> Iterator[str]:
         if depth > _DEEPEST:
             raise UnknownMeaningError("it holds values that are nested too deeply")
-        if isinstance(value, _SIMPLE):
+        if isinstance(value, SIMPLE):
             yield f"{type(value).__name__} {value!r}"
         elif isinstance(value, (list, tuple, set, frozenset)):
             yield f"{type(value).__name__} {len(value)}"
@@ -96,7 +88,7 @@ class _Reader:
                 yield from self.read(key, depth + 1)
                 yield from self.read(member, depth + 1)
         elif isinstance(value, types.ModuleType):
-            yield f"module {value.__name__}"
+            yield from self._module(value, ())
         elif id(value) in self._met:
             yield f"again {self._met[id(value)]}"
         else:
@@ -123,7 +115,7 @@ class _Reader:
             yield "property"
             yield from self.read([value.fget, value.fset], depth)
         elif isinstance(value, types.CodeType):
-            yield from self._code(value, depth)
+            yield from code_lines(value)
         elif isinstance(
             value, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
         ):
@@ -132,6 +124,9 @@ class _Reader:
             yield from self._array(value)
         elif hasattr(value, "dtype") and hasattr(value, "detach"):  # a tensor
             yield from self._array(value.detach().cpu().numpy())
+        elif callable(value) and isinstance(inner := getattr(value, "__wrapped__", None), types.FunctionType):
+            yield f"{type(value).__qualname__} around"  # functools.cache and the like
+            yield from self.read(inner, depth)
         elif callable(value) and hasattr(value, "__qualname__"):  # numpy's functions and the like
             yield f"callable {getattr(value, '__module__', '')}.{value.__qualname__}"
         elif type(value).__module__ == "numpy" and type(value).__name__ == "ufunc":
@@ -143,9 +138,9 @@ class _Reader:
         yield f"function {function.__name__ if function.__name__ != '<lambda>' else ''}"
         # what was executed from a text calls itself one of the built-in ones, which are not written in Python
         if function.__module__ not in ("builtins", None) and not self._is_ours(function.__module__):
-            yield f"{function.__qualname__} of {_installed(function.__module__)}"
+            yield f"{function.__qualname__} of {with_version(function.__module__)}"
             return
-        yield from self._code(function.__code__, depth)
+        yield from code_lines(function.__code__)
         yield from self.read([function.__defaults__, function.__kwdefaults__], depth)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             yield f"closure {name}"
@@ -154,10 +149,28 @@ class _Reader:
             except ValueError:  # not given a value yet
                 continue
             yield from self._named(name, value, depth)
-        for name in sorted(_globals_of(function.__code__)):
+        names = names_of(function.__code__)
+        for name in sorted(names.globals):
             if name in function.__globals__:
                 yield f"global {name}"
-                yield from self._named(name, function.__globals__[name], depth)
+                value = function.__globals__[name]
+                if isinstance(value, types.ModuleType):
+                    yield from self._module(value, names.attributes)
+                else:
+                    yield from self._named(name, value, depth)
+        if names.imports:
+            package = str(function.__globals__.get("__package__") or "")
+            yield from self._of_modules(import_lines(names.imports, package, names.attributes, self._modules))
+
+    def _module(self, module: types.ModuleType, attributes: Collection[str]) -> Iterator[str]:
+        yield from self._of_modules(module_lines(module, attributes, self._modules))
+
+    def _of_modules(self, lines: Iterator[str]) -> Iterator[str]:
+        try:
+            yield from lines
+        except OSError as error:
+            raise UnknownMeaningError(f"a module whose source cannot be read ({error})") from error
+        self.packages.update(name.partition(".")[0] for name in self._modules)
 
     def _named(self, name: str, value: Any, depth: int) -> Iterator[str]:
         try:
@@ -166,7 +179,7 @@ class _Reader:
             raise UnknownMeaningError(f"{name}: {error}") from None
 
     def _class(self, cls: type, depth: int) -> Iterator[str]:
-        yield f"class {cls.__qualname__} of {_installed(cls.__module__)}"
+        yield f"class {cls.__qualname__} of {with_version(cls.__module__)}"
         if not self._is_ours(cls.__module__):
             return
         yield from self.read(list(cls.__bases__), depth)
@@ -178,20 +191,6 @@ class _Reader:
             yield f"member {name}"
             if not inspect.isgetsetdescriptor(member) and not inspect.ismemberdescriptor(member):
                 yield from self._named(name, member, depth)
-
-    def _code(self, code: types.CodeType, depth: int) -> Iterator[str]:
-        consts = list(code.co_consts)
-        # until Python 3.12 a function's first constant is its docstring or None, since then a flag tells
-        has_docstring = code.co_flags & _HAS_DOCSTRING or sys.version_info < (3, 13)
-        if has_docstring and consts and isinstance(consts[0], str) and code.co_flags & inspect.CO_NEWLOCALS:
-            consts[0] = None
-        flags = code.co_flags & ~_HAS_DOCSTRING
-        yield f"code {code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_argcount} {flags}"
-        for const in consts:
-            if isinstance(const, types.CodeType):
-                yield from self._code(const, depth)
-            else:
-                yield from self.read(const, depth)
 
     def _array(self, array: Any) -> Iterator[str]:
         import numpy as np
@@ -214,16 +213,7 @@ class _Reader:
             yield from self.read(part if not isinstance(part, Iterator) else list(part), depth)
 
     def _is_ours(self, module: str | None) -> bool:
-        return bool(self._home) and str(module).partition(".")[0] == self._home
-
-
-@functools.lru_cache(maxsize=4096)
-def _globals_of(code: types.CodeType) -> frozenset[str]:
-    """Return the names that code looks up in its module, in the functions inside it too; attributes of the same name are others."""
-    found = {
-        step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    }
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            found |= _globals_of(const)
-    return frozenset(found)
+        if is_installed(str(module)):
+            return False
+        self.packages.add(str(module).partition(".")[0])
+        return True

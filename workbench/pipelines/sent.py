@@ -16,7 +16,16 @@ from workbench.errors import InvalidPipelineError
 from workbench.models import RunStatus
 from workbench.pipelines.call import trains
 from workbench.pipelines.graph import Graph, Step
-from workbench.pipelines.handover import dumps, forget, packed, read_back, unpacked, write, write_back
+from workbench.pipelines.handover import (
+    dumps,
+    forget,
+    packed,
+    packed_with_code,
+    read_back,
+    unpacked,
+    write,
+    write_back,
+)
 from workbench.pipelines.how import How
 from workbench.pipelines.meaning import home_of
 from workbench.pipelines.plan import Code, Plan
@@ -127,7 +136,7 @@ def pack_plan(plan: Plan, how: How) -> bytes:
         With the node, if something of it cannot go to another process.
     """
     try:
-        return packed(SentPlan.of(plan, how), {home_of(step.node.what) for step in plan.calls})
+        return packed_with_code(SentPlan.of(plan, how), [step.node.what for step in plan.calls])
     except Exception as error:
         for step in plan.calls:
             dumps((step.node.what, plan.code[step.path].parameters), step.path, step.node.what)
