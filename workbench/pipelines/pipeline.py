@@ -124,6 +124,7 @@ class Pipeline:
         Parameters
         ----------
         *inputs : array, Dataset, id, path, or whatever its functions read
+            A text stays a text for a function, unless it is the id of a dataset; the content of a file that it names counts.
         workspace : Workspace, optional
             Default: the current one.
         **options

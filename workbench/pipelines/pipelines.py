@@ -93,7 +93,9 @@ class Pipelines(SavedPipelines):
         ----------
         pipeline : Pipeline
         *inputs : array, Dataset, id, path, or whatever its functions read
-            One for each of ``pipeline.inputs``, in their order; or one mapping of them by name.
+            One for each of ``pipeline.inputs``, in their order; or one mapping of them by name. Functions get the value of a
+            `Dataset` or of its id; any other text, and a path, reaches them as it is. If it names a file, the file's content
+            counts in what is stale. Algorithms read the dataset or file that a text names.
         parameters : mapping, optional
             Values by node, ``{"blur": {"sigma": 2.0}}``; those of nested pipelines are nested.
         executor : str, optional

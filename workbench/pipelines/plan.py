@@ -17,6 +17,7 @@ from workbench.pipelines.call import trains
 from workbench.pipelines.callbacks import has_callbacks
 from workbench.pipelines.graph import Graph, Port, Step, nested_parameters
 from workbench.pipelines.meaning import meaning
+from workbench.pipelines.named_files import names_files, with_files
 from workbench.pipelines.node import check_call
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.values import NOTHING, Value, Values, is_plain
@@ -110,16 +111,18 @@ class Given:
         if self._named is not None:
             refs = tuple(OutputRef(dataset=dataset.id, name=self._name) for dataset in self._named)
             value = values.found(refs, ())
-        elif by_key and not _is_loaded(self._raw):  # a file, or a name that only algorithms read
+        elif by_key and not _is_loaded(self._raw) and not names_files(self._raw):  # runs, datasets and files
             first = next(iter(by_key.values()))
             value = values.found([OutputRef(dataset=d.id, name=self._name) for d in first], ())
-        elif by_key:
+        elif by_key and not names_files(self._raw):
             first = next(iter(by_key.values()))
             refs = tuple(OutputRef(dataset=dataset.id, name=self._name) for dataset in first)
             digest = digest_of(["datasets", [dataset.digest for dataset in first], False])
             value = Value(refs, self._raw, tuple(dataset.id for dataset in first), digest)
-        else:
-            value = values.keep(self._name, self._raw, run_id=None, parents=(), takes_stored=True)
+        else:  # a text or a path is for functions what it is, and for algorithms the dataset or file that it names
+            read = tuple(dict.fromkeys(dataset.id for found in by_key.values() for dataset in found))
+            value = values.keep(self._name, self._raw, run_id=None, parents=read, takes_stored=True)
+            value.digest = with_files(value.digest, self._raw)
         value.by_key = by_key
         return value
 
@@ -304,10 +307,10 @@ def _code(
 def parameters_digest(parameters: Mapping[str, Any]) -> str:
     """Return the digest of what is passed by name; empty if nobody can tell."""
     digests = {
-        name: ["plain", value] if is_plain(value) else ["other", meaning(value)[0]]
+        name: with_files(digest_of(["plain", value]) if is_plain(value) else meaning(value)[0], value)
         for name, value in parameters.items()
     }
-    return "" if ["other", ""] in digests.values() else digest_of(digests)
+    return "" if "" in digests.values() else digest_of(digests)
 
 
 def check_call_of(step: Step, parameters: Mapping[str, Any]) -> None:
