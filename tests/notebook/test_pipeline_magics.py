@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from algorithm_folders import GAIN, write_algorithm
 from click.testing import CliRunner
 from IPython.core.error import UsageError
@@ -91,6 +92,58 @@ def test_functions_take_numbers_and_texts(shell: InteractiveShell) -> None:
     assert shell.run_line_magic("pipe", "run twice \"'ab'\"").result() == "abab"
 
 
+BLUR = """
+from workbench import Node, Pipeline
+
+def blur(image, factor=1.0):
+    return image * factor
+
+def kind(x):
+    return type(x).__name__
+
+pipe = Pipeline([Node(blur, "__pipeline_input__")], "blur")
+kinds = Pipeline([Node(kind, "__pipeline_input__")], "kinds")
+"""
+
+
+def test_files_that_words_name_are_read_for_functions(shell: InteractiveShell) -> None:
+    shell.run_cell(BLUR)
+    do, image = shell.run_line_magic, np.load("image.npy")
+    tifffile.imwrite("image.tif", image)
+    for line in ("run pipe image.npy blur.factor=2", "run pipe image.tif blur.factor=2 -x process"):
+        run = do("pipe", line)
+        np.testing.assert_array_equal(run.result(), image * 2)
+        (source,) = (workbench.current().datasets.find(id) for id in run.node("blur").record.inputs)
+        assert source.record.source == line.split()[2]
+    assert do("pipe", "run pipe image.npy blur.factor=2").nodes[0].reused
+    np.save("image.npy", image + 1)
+    np.testing.assert_array_equal(do("pipe", "run pipe image.npy blur.factor=2").result(), image * 2 + 2)
+    workbench.current().datasets.put({"image": image}, name="scan-7")
+    np.testing.assert_array_equal(do("pipe", "run pipe scan-7").result(), image)
+    Path("notes.txt").write_text("not an image")
+    shell.run_cell("from pathlib import Path; there = Path('image.npy')")
+    for word in ("notes.txt", "there"):  # a variable has a type
+        assert do("pipe", f"run kinds {word}").result() == type(Path()).__name__
+    assert do("pipe", "run kinds image.npy").result() == "ndarray"
+    Path("cut.tif").write_bytes(Path("image.tif").read_bytes()[:20])
+    with pytest.raises(UsageError, match=r"cut\.tif"):
+        do("pipe", "run kinds cut.tif")
+
+
+def test_several_words_are_one_input_only_of_an_algorithm(shell: InteractiveShell) -> None:
+    shell.run_cell(SOURCE)
+    shell.run_cell(BLUR.replace("pipe =", "blurred ="))
+    do = shell.run_line_magic
+    with pytest.raises(UsageError, match="was given 2 inputs and reads 1"):
+        do("pipe", "run kinds 3 4")
+    with pytest.raises(UsageError, match="int"):
+        do("pipe", "run pipe 3 4")
+    several = "both = Pipeline([Node('invert', '__pipeline_input__')], 'both')"
+    shell.run_cell(several)
+    np.save("other.npy", np.load("image.npy") * 2)
+    assert len(do("pipe", "run both image.npy other.npy").result()) == 2
+
+
 def test_background_and_attach(shell: InteractiveShell) -> None:
     shell.run_cell(SOURCE)
     run = shell.run_line_magic("pipe", "run pipe image.npy -b")
@@ -140,6 +193,9 @@ def test_the_command_line_does_the_same(folder: Path) -> None:
     assert "mean: 22.5" in done.output
     assert "demo" in call("ls").output
     assert "scale" in call("show", "last").output
+    (folder / "blur.py").write_text(BLUR)
+    done = call("run", "blur.py:pipe", "image.npy", "blur.factor=2")
+    assert "blur: (4, 4) float32" in done.output
     for arguments, text in (
         (("run", "pipelines.py:pip"), "Did you mean 'pipe'"),
         (("run", "nothing.py"), "There is no file"),

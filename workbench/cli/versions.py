@@ -41,9 +41,8 @@ def links(ctx: click.Context, downstream: str | None, upstream: str | None) -> N
 @click.pass_context
 def retrain(ctx: click.Context, what: str, words: tuple[str, ...], force: bool, executor: str | None) -> None:
     """Train again what is stale in a pipeline of a Python file or module, in order, and save it."""
-    from workbench.commands.pipelines import find_pipeline
-    from workbench.commands.words import read_inputs
+    from workbench.commands.pipelines import find_pipeline, read_pipeline_inputs
 
     pipeline, workspace = find_pipeline(what), ctx.meta[OPEN](ctx)
-    inputs = read_inputs(workspace, words)
+    inputs = read_pipeline_inputs(workspace, pipeline, words)
     click.echo(repr(workspace.pipelines.retrain(pipeline, *inputs, force=force, executor=executor)))

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.commands.words import read_inputs
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError, did_you_mean
+from workbench.library.importers import is_readable
 from workbench.names import LAST
 from workbench.pages import Page, Row
 from workbench.pipelines import Node, Pipeline
+from workbench.pipelines.named_files import FileToRead
 
 if TYPE_CHECKING:
     from workbench.execution.run import Run
@@ -158,10 +160,30 @@ def run_pipeline_words(
     """
     names, assignments = split_node_words(words)
     parameters = read_node_parameters(workspace, pipeline, assignments, body)
-    given = [_read_input(workspace, name, namespace) for name in names]
-    if len(pipeline.inputs) == 1 and len(given) > 1:
-        given = [given]
+    given = read_pipeline_inputs(workspace, pipeline, names, namespace)
     return workspace.pipelines.run(pipeline, *given, parameters=parameters, **options)
+
+
+def read_pipeline_inputs(
+    workspace: Workspace,
+    pipeline: Pipeline,
+    words: Sequence[str],
+    namespace: Mapping[str, Any] | None = None,
+) -> list[Any]:
+    """Return the inputs of a pipeline that words name; a word has no type, so what it names is meant.
+
+    A variable, a dataset by id or name, an image or a file of arrays, which functions get as arrays, the path of any other file;
+    or, for functions, a number or a quoted text. Several words are several inputs of an algorithm that reads the only one.
+
+    Raises
+    ------
+    NotFoundError
+        If a word names nothing.
+    """
+    given = [_read_input(workspace, word, namespace or {}) for word in words]
+    if len(pipeline.inputs) == 1 and len(given) > 1 and _reads_data(pipeline):
+        return [given]
+    return given
 
 
 def split_node_words(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -269,16 +291,27 @@ def _read(workspace: Workspace, node: Node, name: str, text: str) -> Any:
         return text
 
 
-def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any] | None) -> Any:
-    """Return what a word names as an input: a variable, a dataset, a file; or, for functions, a number or a quoted text."""
+def _read_input(workspace: Workspace, word: str, namespace: Mapping[str, Any]) -> Any:
+    """Return what a word names as an input."""
     try:
-        return read_inputs(workspace, [word], namespace)[0]
+        found = read_inputs(workspace, [word], namespace)[0]
     except NotFoundError:
         try:
             return ast.literal_eval(word)
         except (ValueError, SyntaxError):
             pass
         raise
+    if word in namespace or not isinstance(found, Path):
+        return found
+    return FileToRead(found) if found.is_file() and is_readable(found) else found
+
+
+def _reads_data(pipeline: Pipeline) -> bool:
+    """Tell whether an algorithm reads an input of a pipeline."""
+    return any(
+        step.node.kind == "algorithm" and any(not port.step for port in step.sources)
+        for step in pipeline.graph.steps.values()
+    )
 
 
 def _copied(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,11 @@ def reader_of(path: Path) -> Callable[[Path], Any]:
     )
 
 
+def is_readable(path: Path) -> bool:
+    """Tell whether there is a reader for files of this suffix."""
+    return path.name.lower().endswith(tuple(SUFFIXES))
+
+
 def _file(path: Path) -> Any:
     read = reader_of(path)
     try:

@@ -57,11 +57,10 @@ class VersionMagics(Magics):  # type: ignore[misc]
     @usage
     def retrain(self, line: str) -> Any:
         """Train again what is stale in a pipeline, in order, and save it."""
-        from workbench.commands.pipelines import find_pipeline
-        from workbench.commands.words import read_inputs
+        from workbench.commands.pipelines import find_pipeline, read_pipeline_inputs
         from workbench.workspace import current
 
         args = arguments_of(self.retrain, line)
         pipeline = find_pipeline(args.pipeline, self.shell.user_ns)
-        inputs = read_inputs(current(), args.words, self.shell.user_ns)
+        inputs = read_pipeline_inputs(current(), pipeline, args.words, self.shell.user_ns)
         return current().pipelines.retrain(pipeline, *inputs, force=args.force, executor=args.executor)

@@ -6,6 +6,7 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,23 @@ from workbench.library.entry_files import digest_of as digest_of_file
 
 _LONGEST = 4096  # characters of a path
 _REMEMBERED = 1 << 20  # bytes: smaller files are read each time, for the clock of a file system is coarse
+
+
+@dataclass(frozen=True, slots=True)
+class FileToRead:
+    """A file whose content is meant, not its name: functions get its array, as algorithms do. Words of a line that name an image
+    or a file of arrays mean that."""
+
+    path: Path
+
+
+def without_marks(value: Any) -> tuple[Any, bool]:
+    """Return an input with the paths of files to read, and whether there are any."""
+    if isinstance(value, FileToRead):
+        return value.path, True
+    if isinstance(value, list) and any(isinstance(member, FileToRead) for member in value):
+        return [without_marks(member)[0] for member in value], True
+    return value, False
 
 
 def names_files(value: Any) -> bool:

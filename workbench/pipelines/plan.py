@@ -17,7 +17,7 @@ from workbench.pipelines.call import trains
 from workbench.pipelines.callbacks import has_callbacks
 from workbench.pipelines.graph import Graph, Port, Step, nested_parameters
 from workbench.pipelines.meaning import meaning
-from workbench.pipelines.named_files import names_files, with_files
+from workbench.pipelines.named_files import names_files, with_files, without_marks
 from workbench.pipelines.node import check_call
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.values import NOTHING, Value, Values, is_plain
@@ -95,6 +95,9 @@ class Given:
 
     def __init__(self, name: str, raw: Any, types: Sequence[AlgorithmType], datasets: Datasets) -> None:
         self._name = name
+        raw, self._is_read = without_marks(raw)
+        if self._is_read and not types:
+            types = [AlgorithmType.GENERIC]
         self._raw = raw
         self._datasets = datasets
         if not types and isinstance(raw, Bundle):  # functions read it as the path of its folder
@@ -111,10 +114,10 @@ class Given:
         if self._named is not None:
             refs = tuple(OutputRef(dataset=dataset.id, name=self._name) for dataset in self._named)
             value = values.found(refs, ())
-        elif by_key and not _is_loaded(self._raw) and not names_files(self._raw):  # runs, datasets and files
+        elif by_key and not self._is_raw:  # files that are read, or runs and datasets beside each other
             first = next(iter(by_key.values()))
             value = values.found([OutputRef(dataset=d.id, name=self._name) for d in first], ())
-        elif by_key and not names_files(self._raw):
+        elif by_key and _is_loaded(self._raw):
             first = next(iter(by_key.values()))
             refs = tuple(OutputRef(dataset=dataset.id, name=self._name) for dataset in first)
             digest = digest_of(["datasets", [dataset.digest for dataset in first], False])
@@ -125,6 +128,11 @@ class Given:
             value.digest = with_files(value.digest, self._raw)
         value.by_key = by_key
         return value
+
+    @property
+    def _is_raw(self) -> bool:
+        """Whether functions get what was given, as it is."""
+        return not self._is_read and (_is_loaded(self._raw) or names_files(self._raw))
 
     def _references(self, raw: Any) -> list[Any] | None:
         """Return the datasets that are named, by handle, by run or by id; None for a value."""
