@@ -439,6 +439,112 @@ class TestLoading:
         assert other.node("centre").what.mean == 2.0
 
 
+class Mid(Step):
+    """A step without a state and without fields, between what counts and what is trained."""
+
+    def execute(self, x):
+        return x - 1
+
+
+class Other(SklearnStep):
+    model_class = LogisticRegression
+
+
+def through(scale=Scale, model=Classify, *, mode="fit", between=(Mid,), name="through") -> Pipeline:
+    """Something that counts, nodes that pass it on, and a model."""
+    first = scale if isinstance(scale, str) else scale()
+    nodes = [Node(first, "x", "n0")]
+    for i, what in enumerate(between):
+        nodes.append(Node(what() if isinstance(what, type) else what, f"n{i}", f"n{i + 1}"))
+    reads = [f"n{len(between)}", *(["y"] if mode == "fit" else [])]
+    return Pipeline([*nodes, Node(model(mode), reads)], name=name, inputs=["x", *reads[1:]])
+
+
+def between(x):
+    return x + 1
+
+
+class TestThroughStepsWithoutAState:
+    @pytest.mark.parametrize("links", ["new", "old"])
+    @pytest.mark.parametrize("nodes", [(Mid,), (between,), (between, Mid)])
+    def test_a_model_is_refused_what_only_others_were_trained_with(self, ws, nodes, links):
+        pipe = through(between=nodes)
+        pipe.run(X, Y).result()
+        pipe.save()
+        if links == "old":  # neighbours were all that was linked
+            ws.links.remove("classify", "scale")
+        through(mode="predict", between=nodes, name="predict").load()
+        other = through(Scale3, Other, between=nodes, name="other")
+        other.run(X, Y).result()
+        other.save()
+        use = through(Scale3, mode="predict", between=nodes, name="predict")
+        with pytest.raises(
+            VersionError,
+            match=r"'classify': it worked with scale@1\.0\.0, and since then factor 2\.0 -> 3\.0",
+        ) as caught:
+            use.load()
+        assert (caught.value.nodes, caught.value.upstream) == (("classify",), "scale")
+        last = "mid" if nodes[-1] is Mid else "between"
+        assert use.missing_links() == [(last, "classify")]
+        through(mode="predict", between=nodes, name="predict").load()
+        through(Scale3, Other, mode="predict", between=nodes, name="predict").load()
+
+    def test_what_load_refuses_is_stale_and_can_be_trained_again(self, ws):
+        pipe = through()
+        pipe.run(X, Y).result()
+        pipe.save()
+        use = through(Scale3, mode="predict", name="predict")
+        with pytest.raises(VersionError, match="Retrain 'classify'") as caught:
+            use.load()
+        changed = through(Scale3)
+        assert list(ws.pipelines.stale(changed)) == list(caught.value.nodes) == ["classify"]
+        assert ws.links.outdated("scale", version_of(Scale3)) == ("classify",)
+        (row,) = changed.retrain(X, Y)
+        assert (row["node"], row["after"]) == ("classify", "classify@1.0.1")
+        assert use.load().run(X).result().shape == (80,)
+        assert not ws.pipelines.stale(changed)
+        assert use.missing_links() == []
+        with pytest.raises(VersionError, match="'classify': it worked with"):
+            changed.load("1.0.0")
+
+    def test_an_algorithm_behind_a_function_counts(self, ws, tmp_path):
+        from algorithm_folders import generic, write_algorithm  # not above: children import this module
+
+        source = "d = data[0]['data']\nreturn [d * {}]"
+        folder = write_algorithm(tmp_path / "gain", "gain", generic(source.format(2)), type="Generic")
+        ws.algorithms.deploy(folder, check=False)
+        pipe = through("gain", between=(between,))
+        pipe.run(X, Y).result()
+        pipe.save()
+        write_algorithm(tmp_path / "gain", "gain", generic(source.format(3)), type="Generic", version="2.0.0")
+        ws.algorithms.deploy(folder, check=False)
+        use = through("gain", between=(between,), mode="predict", name="predict")
+        with pytest.raises(VersionError, match="'classify': it worked with gain@") as caught:
+            use.load()
+        changed = through("gain", between=(between,))
+        assert list(ws.pipelines.stale(changed)) == list(caught.value.nodes)
+        changed.retrain(X, Y)
+        use.load()
+
+    def test_nothing_is_saved_that_no_training_stands_for(self, ws):
+        pipe = through()
+        pipe.run(X, Y).result()
+        pipe.save()
+        use = through(Scale3, mode="predict", name="predict")
+        use.node("classify").what.load(ws.links.load_bytes("classify"))
+        with pytest.raises(
+            VersionError, match="cannot be saved: node 'classify' was not trained with 'scale'"
+        ):
+            use.save()
+        again = through(Scale3)
+        again.run(X, Y).result()
+        again.save()
+        with pytest.raises(
+            VersionError, match="cannot be saved"
+        ):  # another state of it was, this one was not
+            use.save()
+
+
 class TestDrawing:
     def test_a_pipeline_shows_numbers_and_what_was_never_trained_together(self, ws):
         pipe = trained()

@@ -143,6 +143,34 @@ class Links(RegisteredSteps):
             "Saving a trained pipeline makes them: pipe.save().",
         )
 
+    def first_saved_with(self, version: StepVersion, other: str | Step) -> StepVersion | None:
+        """Return the version of another step in the first pipeline that was saved with a version of a step: of its training.
+
+        Parameters
+        ----------
+        version : StepVersion
+        other : str or Step
+
+        Returns
+        -------
+        StepVersion or None
+            None if that pipeline had no such step, or was deleted.
+        """
+        saved = [
+            record
+            for pipeline in self._catalog.list_steps("pipeline")
+            for record in self._catalog.step_versions("pipeline", pipeline.name)
+            if version.ref in record.nodes.values()
+        ]
+        if not saved:
+            return None
+        nodes = min(saved, key=lambda record: record.created).nodes.values()
+        number = next(
+            (n for name, _, n in (ref.partition("@") for ref in nodes) if name == name_of(other)), ""
+        )
+        found = [v for v in self.versions(other) if v.number == number]
+        return found[0] if found else None
+
     def is_valid(
         self,
         downstream: str | Step,
@@ -204,7 +232,9 @@ class Links(RegisteredSteps):
         """
         made = version_made(upstream, version)
         names = dict.fromkeys(link.downstream for link in self.list(upstream=upstream))
-        return tuple(name for name in names if not self.is_valid(name, upstream, made))
+        return tuple(
+            name for name in names if not self.is_valid(name, upstream, made) and self._can_be_trained(name)
+        )
 
     def remove(
         self, downstream: str | Step, upstream: str | Step, version: str | Version | StepVersion | None = None
@@ -292,6 +322,11 @@ class Links(RegisteredSteps):
         return reindex(self._catalog, self._store)
 
     # -- inside
+
+    def _can_be_trained(self, name: str) -> bool:
+        """Tell whether a step has states; one of which nothing is registered may have some."""
+        versions = self._catalog.step_versions("step", name)
+        return not versions or any(record.data for record in versions)
 
     def _working(self, name: str, version: str | Version | StepVersion | None) -> StepVersionRecord | None:
         return None if version is None else self._found(name, version)

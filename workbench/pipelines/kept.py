@@ -47,27 +47,40 @@ class KeptVersions:
     def problems(
         self, path: str, kept: StepVersion | None, chosen: Mapping[str, StepVersion]
     ) -> dict[str, str]:
-        """Return why a version of a node does not go with what it reads from: by path of that, and nothing if all is well.
+        """Return why a state of a node does not go with what it depends on: by path of that, and nothing if all is well.
 
         Parameters
         ----------
         path : str
         kept : StepVersion or None
-            None for a node without a state.
+            None: any state that it ever had.
         chosen : mapping
             The versions of the nodes before it.
         """
-        node, found = self._nodes[path], {}
-        for above in node.upstream:
-            other, now = self._nodes[above], self.version_of(above, chosen)
-            known = self._links.validated(node.ref, other.ref, kept)
-            if not any(is_compatible(v.version, now) for v in known):
-                ever = known or self._links.validated(node.ref, other.ref)
-                if (
-                    kept is not None or ever
-                ):  # what has no state and was never saved can be put behind anything
-                    found[above] = why_not(other.name, known or ever, now)
-        return found
+        found = {
+            above: self._why_not(path, above, kept, self.version_of(above, chosen))
+            for above in ancestors(self._nodes, path)
+        }
+        return {above: why for above, why in found.items() if why}
+
+    def why_not(self, path: str, above: str) -> str:
+        """Return why a node, as it is now, is not known to work with another before it, as that is now; nothing if it is."""
+        node, other = self._nodes[path], self._nodes[above]
+        same = [kept for kept in self._links.versions(node.name) if kept.version == node.version]
+        return self._why_not(path, above, same[0] if same else None, other.version)
+
+    def _why_not(self, path: str, above: str, kept: StepVersion | None, now: Version) -> str:
+        node, other = self._nodes[path], self._nodes[above]
+        known = self._links.validated(node.ref, other.ref, kept)
+        if any(is_compatible(version.version, now) for version in known):
+            return ""
+        if known or above in node.upstream:
+            return why_not(other.name, known or self._links.validated(node.ref, other.ref), now)
+        # what was saved before links reached beyond neighbours is known by the pipeline that it was saved with
+        first = None if kept is None else self._links.first_saved_with(kept, other.ref)
+        if first is not None and is_compatible(first.version, now):
+            return ""
+        return why_not(other.name, [] if first is None else [first], now)
 
     def version_of(self, path: str, chosen: Mapping[str, StepVersion]) -> Version:
         """Return the version of a node with the state that was chosen for it, or once it will have been trained."""
@@ -78,14 +91,13 @@ class KeptVersions:
         return node.version if step is None or step.has_state else step.version_with(node.version)
 
     def stale(self) -> dict[str, str]:
-        """Return the nodes that have to be trained again, by path, and why."""
+        """Return the nodes that have to be trained again, by path, and why: all whose newest state cannot be loaded."""
         found: dict[str, str] = {}
         for path, node in self._nodes.items():
-            if not isinstance(node.step, MLStep):
-                continue
             kept = self.best.get(path)
             if kept is None:
-                found[path] = self.why_none_fits(node.step)
+                if isinstance(node.step, MLStep):
+                    found[path] = self.why_none_fits(node.step)
                 continue
             problems = self.problems(path, kept, self.best)
             if problems:
@@ -104,14 +116,16 @@ class KeptVersions:
                     chosen[path] = known[0]
                 else:
                     unsaved.add(path)
-        return {
-            (above, path): path not in unsaved
-            and self._links.is_valid(
-                node.ref, self._nodes[above].ref, self.version_of(above, chosen), chosen.get(path)
-            )
-            for path, node in self._nodes.items()
-            for above in node.upstream
-        }
+        found = {}
+        for path, node in self._nodes.items():
+            if node.loadable is None:
+                bad = {a for a in node.upstream if self._why_not(path, a, None, self.version_of(a, chosen))}
+            else:  # what is wrong before the node that it reads from is wrong with this edge
+                through = ancestors(self._nodes, path)
+                bad = {through[above] for above in self.problems(path, chosen.get(path), chosen)}
+            for above in node.upstream:
+                found[above, path] = path not in unsaved and above not in bad
+        return found
 
     def missing_edges(self) -> list[tuple[str, str]]:
         """Return the edges that are not valid, as far as anything is known of the node that reads."""
@@ -146,6 +160,24 @@ class KeptVersions:
             for kept in self._links.versions(step)
             if kept.has_bytes and is_compatible(kept.version, step.version_with(kept.version))
         ]
+
+
+def ancestors(nodes: Mapping[str, Identity], path: str) -> dict[str, str]:
+    """Return what the state of a node depends on, by path, with the one that it reads from through which it does.
+
+    That is all before it up to the nearest nodes that are trained themselves: what is not trained passes on each change of what it
+    reads from, and what is trained has a version for it.
+    """
+    found: dict[str, str] = {}
+    for direct in nodes[path].upstream:
+        waiting = [direct]
+        while waiting:
+            above = waiting.pop(0)
+            if above not in found:
+                found[above] = direct
+                if not isinstance(nodes[above].step, MLStep):
+                    waiting += nodes[above].upstream
+    return found
 
 
 def major_changes(before: Version, after: Version) -> str:

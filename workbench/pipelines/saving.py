@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import NotFoundError, VersionError
 from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.pipelines.identity import Identity, identities
-from workbench.pipelines.kept import KeptVersions, major_changes
+from workbench.pipelines.kept import KeptVersions, ancestors, major_changes
 from workbench.steps import MLStep
 from workbench.versions import Version
 
@@ -48,7 +48,7 @@ class Saver:
         for path, data in states.items():
             self.links.save_bytes(nodes[path].ref, versions[path], data)
         for path, node in nodes.items():
-            for above in node.upstream:
+            for above in _linked(nodes, path):
                 self.links.register(
                     nodes[above].ref,
                     nodes[above].version,
@@ -89,8 +89,8 @@ class Saver:
         """Say that all nodes work with what they read from, as that is now."""
         nodes = identities(pipeline, self.algorithms)
         kept = KeptVersions(self.links, nodes)
-        for node in nodes.values():
-            for above in node.upstream:
+        for path, node in nodes.items():
+            for above in _linked(nodes, path):
                 version = kept.version_of(above, kept.best)
                 self.links.register(nodes[above].ref, version, downstream=node.ref)
 
@@ -113,6 +113,7 @@ class Saver:
 
     def _check_trained(self, pipeline: Pipeline, nodes: Mapping[str, Identity]) -> None:
         """Refuse what was not trained, and links that no training stands for."""
+        kept = KeptVersions(self.links, nodes)
         for path, node in nodes.items():
             step = node.loadable
             if step is None:
@@ -123,12 +124,21 @@ class Saver:
                 )
             if not isinstance(step, MLStep):
                 continue
-            for above in node.upstream:
+            for above in ancestors(nodes, path):
                 other = nodes[above].step
                 trained = other.train_time if isinstance(other, MLStep) else None
-                if step.needs_state or (trained or 0) > (step.train_time or 0):
-                    # only loaded, or trained before what it reads from: then it must be known to work with that
-                    self.links.check(node.ref, nodes[above].ref, nodes[above].version, node=path)
+                if not step.needs_state and (trained or 0) <= (step.train_time or 0):
+                    continue
+                # only loaded, or trained before what it reads from: then it must be known to work with that
+                why = kept.why_not(path, above)
+                if why:
+                    raise VersionError(
+                        f"Pipeline {pipeline.name!r} cannot be saved: node {path!r} was not trained with {nodes[above].name!r} as it "
+                        f"is now: {why}. Retrain {node.name!r}: run the pipeline that trains it and save it, pipe.save().",
+                        node=path,
+                        upstream=nodes[above].name,
+                        version=str(nodes[above].version),
+                    )
 
     def _is_kept(self, node: Identity) -> bool:
         """Tell whether exactly this training is kept: a format need not give the same bytes twice."""
@@ -184,7 +194,7 @@ class Saver:
         chosen: Mapping[str, StepVersion],
     ) -> None:
         """Raise if a node never worked with what it reads from, as that is now; all of them are named."""
-        problems = {path: kept.problems(path, chosen.get(path), chosen) for path in nodes}
+        problems = {path: kept.problems(path, chosen[path], chosen) for path in nodes if path in chosen}
         found = {path: why for path, why in problems.items() if why}
         if not found:
             return
@@ -199,6 +209,11 @@ class Saver:
             version=str(kept.version_of(above, chosen)),
             nodes=tuple(found),
         )
+
+
+def _linked(nodes: Mapping[str, Identity], path: str) -> Iterable[str]:
+    """Return what a node is linked to: what it reads from, and if it has a state, all that this depends on."""
+    return ancestors(nodes, path) if nodes[path].loadable is not None else nodes[path].upstream
 
 
 def last_path(pipeline: Pipeline) -> str:
