@@ -588,8 +588,10 @@ class TestRetraining:
         train().retrain(X, Y)
         page = train(scale=Scale3).retrain(X, Y)
         assert [(r["node"], r["why"]) for r in page] == [
-            ("reduce", "it worked with scale@1.0.0, and since then factor 2.0 -> 3.0")
+            ("reduce", "it worked with scale@1.0.0, and since then factor 2.0 -> 3.0"),
+            ("classify", "reduce was trained again"),
         ]
+        assert page[1]["after"] == ws.links.get("classify").ref == "classify@1.0.1"
         assert not ws.pipelines.stale(train(scale=Scale3))
         page = train(reduce=Wider, scale=Scale3).retrain(X, Y)
         assert [r["node"] for r in page] == ["reduce", "classify"]
@@ -598,6 +600,14 @@ class TestRetraining:
         train().retrain(X, Y)
         page = train().retrain(X, Y, force=True)
         assert [r["after"] for r in page] == ["reduce@1.0.1", "classify@1.0.1"]
+
+    def test_new_data_train_what_was_not_stale(self, ws):
+        train().retrain(X, Y)
+        page = train(classify=Stricter).retrain(X + 1, Y)
+        assert [(r["node"], r["before"], r["why"]) for r in page][:1] == [
+            ("reduce", "reduce@1.0.0", "its data are new")
+        ]
+        assert [r["node"] for r in page] == ["reduce", "classify"]
 
     def test_a_failure_saves_nothing(self, ws):
         with pytest.raises(RunFailedError):

@@ -370,7 +370,8 @@ class Pipelines(SavedPipelines):
         Returns
         -------
         Page
-            One row for each node that was stale: why, and its version before and after.
+            One row for each node that was trained: why, and its version before and after. Besides those that were stale these are
+            nodes that what they read from has taken along, and nodes whose data are new.
 
         Raises
         ------
@@ -391,7 +392,7 @@ class Pipelines(SavedPipelines):
             after = self.save(pipeline).nodes
             rows = [
                 {"node": path, "before": before.get(path), "after": after[path], "why": reason}
-                for path, reason in why.items()
+                for path, reason in self._saver.why_trained(pipeline, why, before, after).items()
             ]
         return Page(
             rows, lambda row: row, None, "stale nodes", "Everything was trained with what it reads from."

@@ -103,6 +103,32 @@ class Saver:
         nodes = identities(pipeline, self.algorithms)
         return [path for path, node in nodes.items() if isinstance(node.step, MLStep)]
 
+    def why_trained(
+        self,
+        pipeline: Pipeline,
+        stale: Mapping[str, str],
+        before: Mapping[str, str],
+        after: Mapping[str, str],
+    ) -> dict[str, str]:
+        """Return all nodes that were trained, in their order, and why.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        stale : mapping
+            The nodes that had to be, and why.
+        before, after : mapping of str to str
+            The versions of nodes, by path.
+        """
+        nodes, found = identities(pipeline, self.algorithms), dict[str, str]()
+        for path, node in nodes.items():
+            if path in stale:
+                found[path] = stale[path]
+            elif isinstance(node.step, MLStep) and after[path] != before.get(path):
+                along = [nodes[above].name for above in ancestors(nodes, path) if above in found]
+                found[path] = f"{', '.join(along)} was trained again" if along else "its data are new"
+        return found
+
     def newest(self, pipeline: Pipeline) -> dict[str, StepVersion]:
         """Return for each node the newest version with a state, whether its code can use it or not."""
         nodes = identities(pipeline, self.algorithms)
