@@ -376,6 +376,34 @@ class TestLoading:
         with pytest.raises(NotFoundError, match="No pipeline 'predict' was saved"):
             predict().load("1.0.0")
 
+    def test_a_predictor_goes_back_to_a_version_of_its_training(self, ws):
+        first = trained()
+        first.save()
+        second = train()
+        second.run(X, 1 - Y, reuse="never").result()
+        second.save()
+        with pytest.raises(
+            NotFoundError,
+            match=r"No pipeline 'predict' was saved.*pipe\.save\(\).*pipe\.load\('train@1\.0\.0'\)",
+        ):
+            predict().load("1.0.0")
+        newest = predict().load()
+        assert (
+            newest.node("classify").what.version
+            == predict().load("train@1.0.1").node("classify").what.version
+        )
+        back = predict().load("train@1.0.0")
+        assert back.node("classify").what.version == first.node("classify").what.version
+        assert back.save().nodes["classify"] == "classify@1.0.0"
+        predict().load("1.0.0")
+        with pytest.raises(NotFoundError, match="Did you mean 'train'"):
+            predict().load("trian@1.0.0")
+        only = Pipeline([Node(Other("fit"), ["x", "y"])], "only", inputs=["x", "y"])
+        only.run(X, Y).result()
+        only.save()
+        with pytest.raises(NotFoundError, match=r"only@1\.0\.0 was saved without node 'reduce'"):
+            predict().load("only@1.0.0")
+
     def test_a_damaged_state_changes_nothing(self, ws):
         trained().save()
         key = ws.links.get("classify").record

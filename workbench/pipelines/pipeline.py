@@ -165,7 +165,8 @@ class Pipeline:
         ----------
         version : str
             ``"latest"``: of each step the newest state that its code can use. A number, such as ``"1.2.0"``: exactly what was
-            saved as that version of the pipeline.
+            saved as that version of the pipeline. ``"train@1.2.0"``: the states of that version of another pipeline with its
+            steps, such as the one that trains them.
         workspace : Workspace, optional
             Default: the current one.
         trusted : sequence of str

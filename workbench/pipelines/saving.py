@@ -188,13 +188,19 @@ class Saver:
     def _of_version(
         self, pipeline: Pipeline, nodes: Mapping[str, Identity], version: str
     ) -> dict[str, StepVersion]:
-        saved = self.saved.get(pipeline.name, version)
+        saved = self._saved_as(pipeline, nodes, version)
+        refs = saved.nodes
+        if (
+            saved.step != pipeline.name
+        ):  # another pipeline with these steps, which may call its nodes otherwise
+            by_name = {ref.partition("@")[0]: ref for ref in saved.nodes.values()}
+            refs = {path: by_name[node.name] for path, node in nodes.items() if node.name in by_name}
         chosen: dict[str, StepVersion] = {}
         for path, node in nodes.items():
             step = node.loadable
             if step is None:
                 continue
-            name, _, number = saved.nodes.get(path, "").partition("@")
+            name, _, number = refs.get(path, "").partition("@")
             if name != node.name:
                 raise NotFoundError(
                     f"{saved.ref} was saved without node {path!r} ({node.name}). It has: {', '.join(saved.nodes)}."
@@ -211,6 +217,27 @@ class Saver:
                 )
             chosen[path] = kept
         return chosen
+
+    def _saved_as(self, pipeline: Pipeline, nodes: Mapping[str, Identity], version: str) -> StepVersion:
+        """Return the version of a pipeline that ``"1.2.0"`` or ``"train@1.2.0"`` names."""
+        name, _, number = version.rpartition("@")
+        try:
+            return self.saved.get(name or pipeline.name, number)
+        except NotFoundError as error:
+            if name:
+                raise
+            steps = {node.name for node in nodes.values() if node.loadable is not None}
+            others = [
+                v
+                for record in self.saved.list()
+                for v in self.saved.versions(record.name)
+                if v.step != pipeline.name and steps <= {ref.partition("@")[0] for ref in v.nodes.values()}
+            ]
+            others.sort(key=lambda v: v.number != number)  # that number first, else the newest
+            hint = "Save it with each training, to come back to it: pipe.save()."
+            if others:
+                hint += f" {others[0].ref} has its steps: pipe.load({others[0].ref!r})."
+            raise NotFoundError(f"{error} {hint}", **error.facts) from None
 
     def _check_links(
         self,
