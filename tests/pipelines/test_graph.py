@@ -135,6 +135,34 @@ def test_an_input_that_nobody_reads_is_refused():
     assert "'dark' is read by no node" in problems([Node(one, "image")], inputs=["image", "dark"])[0]
 
 
+def test_one_kind_of_problem_hides_no_other():
+    inner = Pipeline([Node(two, ["a", "b"], name="sum")], inputs=["a", "b"])
+    found = problems(
+        [
+            Node(one, "image", "smooth"),
+            Node(one, "smooth", "smoother"),
+            Node(two, ["smoother", "elsewhere"]),
+            Node(inner, "smooth", name="inner"),
+        ],
+        inputs=["image", "unread"],
+        outputs=["inner", "unknown"],
+    )
+    for text in (
+        "node name 'one' is there twice",
+        "reads 'elsewhere', which no node gives",
+        "input 'unread' is read by no node",
+        "output 'unknown' is given by no node",
+        "node 'inner' reads 1 things",
+    ):
+        assert any(text in line for line in found), text
+    assert len(found) == 5
+    ring = problems([Node(one, "b", "a"), Node(one, "a", "b", name="other"), Node(one, "nowhere", name="x")])
+    assert len(ring) == 2
+    assert any("cycle" in line for line in ring)
+    (misspelt,) = problems([Node(one, "imgae")], inputs=["image"])
+    assert "Did you mean 'image'" in misspelt
+
+
 def test_all_problems_are_told_at_once():
     found = problems([Node(one, "nowhere", "a"), Node(one, "neither", "b", name="second")])
     assert len(found) == 2

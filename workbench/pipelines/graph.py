@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidPipelineError, did_you_mean
+from workbench.errors import InvalidPipelineError, did_you_mean, nearest
 from workbench.pipelines.node import PIPELINE_INPUT, PIPELINE_OUTPUT, Node, check_edge_name
 
 if TYPE_CHECKING:
@@ -124,9 +124,23 @@ class Wiring:
 
 
 def wire(
-    nodes: Sequence[Node], inputs: Iterable[str] | None, outputs: Iterable[str] | None, what: str
+    nodes: Sequence[Node],
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    what: str,
+    also: Iterable[str] = (),
 ) -> Wiring:
     """Resolve the names of a pipeline's nodes.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+    inputs, outputs : iterable of str or None
+        As of `Pipeline`.
+    what : str
+        What it is called in messages.
+    also : iterable of str
+        What is wrong besides.
 
     Raises
     ------
@@ -151,22 +165,25 @@ def wire(
         by_name.setdefault(node.name, node)
     given = None if inputs is None else _names(inputs, "Pipeline input", problems)
     ports = _ports(nodes, given, problems)
-    problems.raise_any()
-    reads = {
-        node.name: tuple(_resolved(item, node, nodes, ports, by_name, problems) for item in node.inputs)
+    read = [
+        tuple(_resolved(item, node, nodes, ports, by_name, problems) for item in node.inputs)
         for node in nodes
-    }
-    problems.raise_any()
-    all_read = {name for names in reads.values() for name in names}
+    ]
+    reads = {node.name: names for node, names in zip(nodes, read, strict=True)}
+    all_read = {name for names in read for name in names}
+    meant = {near for name in all_read - ports.keys() for near in nearest(name, ports, n=2)}
     if given is None:
         given = (PIPELINE_INPUT,) if PIPELINE_INPUT in all_read else ()
         if not given:
             ports.pop(PIPELINE_INPUT, None)
     for name in given:
-        if name not in all_read:
+        if name not in all_read and name not in meant:  # where that was meant, it is told already
             problems.add(f"input {name!r} is read by no node; leave it out of inputs=, or read it")
     gives = _outputs(outputs, nodes, ports, by_name, all_read, problems)
-    order = _ordered(nodes, reads, ports, problems)
+    # two nodes of one name cannot be told apart in a cycle
+    order = _ordered(nodes, reads, ports, problems) if len(by_name) == len(nodes) else ()
+    for text in also:
+        problems.add(text)
     problems.raise_any()
     return Wiring(given, gives, ports, reads, order)
 

@@ -76,10 +76,8 @@ class Pipeline:
         what = f"Pipeline {name!r}"
         if not self.nodes:
             raise InvalidPipelineError(f"{what} has no nodes. Pass a list: Pipeline([Node(...), ...]).")
-        self.wiring = wire(self.nodes, inputs, outputs, what)
-        problems = [text for node in self.nodes for text in _nested_problems(node)]
-        if problems:
-            raise InvalidPipelineError(f"{what}: {'; '.join(problems)}.", problems=tuple(problems))
+        nested = [text for node in self.nodes if isinstance(node, Node) for text in _nested_problems(node)]
+        self.wiring = wire(self.nodes, inputs, outputs, what, nested)
 
     @property
     def inputs(self) -> tuple[str, ...]:
