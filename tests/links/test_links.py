@@ -159,6 +159,14 @@ class TestLinks:
         ]
         assert list(ws.links.validated("pca", "forest")) == []
 
+    def test_what_is_not_known_is_told_with_near_names(self, ws):
+        ws.links.register("pca", made(2), downstream="forest")
+        assert "Did you mean 'pca'" in repr(ws.links.versions("pcaa"))
+        assert "Did you mean 'pca'" in repr(ws.links.validated("forest", "pcaa"))
+        assert "Did you mean 'forest'" in repr(ws.links.validated("forst", "pca"))
+        assert "Nothing is registered" not in repr(ws.links.validated("pca", "forest"))
+        assert list(ws.links.versions("pcaa")) == list(ws.links.validated("forst", "pca")) == []
+
     def test_a_link_to_a_version_that_is_not_registered_is_refused(self, ws):
         with pytest.raises(NotFoundError):
             ws.links.add("forest", "pca", "1.0.0")
@@ -238,10 +246,15 @@ class TestStates:
             ws.links.save_bytes("mean", "1.0.0", "text")
         assert list(ws.store.list("models")) == []
 
-    def test_a_new_state_replaces_the_old_one(self, ws):
+    def test_a_new_state_replaces_the_old_one_only_when_said(self, ws):
         ws.links.register("mean", made())
-        for data in (b"first", b"second", b"second"):
-            ws.links.save_bytes("mean", "1.0.0", data)
+        for _ in range(2):
+            ws.links.save_bytes("mean", "1.0.0", b"first")
+        with pytest.raises(AlreadyExistsError, match=r"mean@1\.0\.0 has another state .*replace=True"):
+            ws.links.save_bytes("mean", "1.0.0", b"evil")
+        assert ws.links.load_bytes("mean") == b"first"
+        assert len(list(ws.store.list("models"))) == 1
+        ws.links.save_bytes("mean", "1.0.0", b"second", replace=True)
         assert ws.links.load_bytes("mean") == b"second"
         assert len(list(ws.store.list("models"))) == 1
 

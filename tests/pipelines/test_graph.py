@@ -7,7 +7,7 @@ import functools
 import pytest
 
 import workbench
-from workbench.errors import InvalidNameError, InvalidPipelineError, NotFoundError
+from workbench.errors import InvalidInputError, InvalidNameError, InvalidPipelineError, NotFoundError
 from workbench.pipelines import Node, Pipeline
 
 IN, OUT = "__pipeline_input__", "__pipeline_output__"
@@ -161,6 +161,32 @@ def test_one_kind_of_problem_hides_no_other():
     assert any("cycle" in line for line in ring)
     (misspelt,) = problems([Node(one, "imgae")], inputs=["image"])
     assert "Did you mean 'image'" in misspelt
+
+
+def test_callbacks_have_a_hook():
+    class Watch:
+        def before_exection(self, pipeline, args): ...
+
+    class Right(Watch):
+        def after_execution(self, pipeline, args, output): ...
+
+    found = problems([Node(one, "nowhere")], callbacks=[object(), Watch(), Right, Right()])
+    assert len(found) == 4
+    assert "callbacks[0] is object, which has none of the hooks before_execution" in found[1]
+    assert "Did you mean 'before_execution'" in found[2]
+    assert "pass an object of it, Right()" in found[3]
+    assert len(Pipeline([Node(one, IN)], callbacks=[Right()]).callbacks) == 1
+
+
+def test_options_that_there_are_not_are_named(tmp_path):
+    pipe = Pipeline([Node(one, IN)])
+    with workbench.open(tmp_path / "ws") as ws:
+        for call in (pipe.run, pipe.retrain):
+            with pytest.raises(InvalidInputError, match=r"no option 'reusee'\. Did you mean 'reuse'"):
+                call(1, workspace=ws, reusee="never")
+            with pytest.raises(InvalidInputError, match=r"parameters=\{'one': \{'sigma': \.\.\.\}\}"):
+                call(1, workspace=ws, sigma=2)
+        assert not ws.runs.list()
 
 
 def test_all_problems_are_told_at_once():

@@ -188,7 +188,15 @@ class TestSaving:
         for call in (ws.pipelines.save, ws.pipelines.load, ws.pipelines.validate, ws.pipelines.retrain):
             with pytest.raises(InvalidInputError, match="3 is no Pipeline"):
                 call(3)
+        with pytest.raises(NotFoundError, match="there is no step 'reduce'"):
+            ws.pipelines.register("early", "reduce")
+        assert not ws.pipelines.exists("early")
+        ws.links.register(Reduce())
         assert ws.pipelines.register("early", "reduce").last_step == "reduce"
+        with pytest.raises(NotFoundError, match=r"no step 'reduse'\. Did you mean 'reduce'"):
+            ws.pipelines.register("early", "reduse")
+        assert ws.pipelines.list()[0].last_step == "reduce"
+        assert "Did you mean 'early'" in repr(ws.pipelines.versions("eraly"))
         assert ws.pipelines.register("early", "reduce") == ws.pipelines.register("early", "reduce")
         with pytest.raises(NotFoundError, match="'early' is registered, and no version"):
             ws.pipelines.get("early")

@@ -13,7 +13,7 @@ from workbench.links.makers import entries_made_by
 from workbench.links.numbers import shown
 from workbench.links.orphans import orphans
 from workbench.links.registered import RegisteredSteps, name_of, version_made
-from workbench.links.step_version import StepVersion
+from workbench.links.step_version import StepVersion, unknown, version_table
 from workbench.models import LinkRecord, ObjectInfo, StepVersionRecord, now
 from workbench.pages import Page
 from workbench.storage.folder import STALE_S
@@ -102,8 +102,8 @@ class Links(RegisteredSteps):
         downstream: str | Step,
         upstream: str | Step,
         downstream_version: str | Version | StepVersion | None = None,
-    ) -> list[StepVersion]:
-        """Return the versions of a step that another one worked with, newest first.
+    ) -> Page[StepVersion]:
+        """Return the versions of a step that another one worked with, newest first; none, with near names, of one not known.
 
         Parameters
         ----------
@@ -119,7 +119,9 @@ class Links(RegisteredSteps):
             if working is None or link.downstream_number in (None, working.number)
         }
         found = self._catalog.step_versions("step", name_of(upstream))
-        return [self._version(record) for record in found if record.number in numbers]
+        versions = [self._version(record) for record in found if record.number in numbers]
+        hints = () if versions else (unknown(name_of(step), self.steps()) for step in (downstream, upstream))
+        return version_table(versions, "a pipeline with both", " ".join(filter(None, hints)))
 
     def list(
         self, downstream: str | Step | None = None, upstream: str | Step | None = None

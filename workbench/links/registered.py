@@ -8,7 +8,7 @@ from workbench.errors import AlreadyExistsError, InvalidInputError, NotFoundErro
 from workbench.links.allocation import LATEST, allocate, pick
 from workbench.links.files import StepFiles, changing
 from workbench.links.states import States
-from workbench.links.step_version import StepVersion, version_table
+from workbench.links.step_version import StepVersion, unknown, version_table
 from workbench.models import StepKind, StepRecord, StepVersionRecord, now
 from workbench.names import check_name
 from workbench.pages import Page
@@ -39,7 +39,8 @@ class RegisteredSteps:
     def versions(self, step: str | Step) -> Page[StepVersion]:
         """Return the versions of a step, newest first; none of a step that is not known."""
         records = self._catalog.step_versions("step", name_of(step))
-        return version_table([self._version(r) for r in records], "a pipeline with this step")
+        hint = "" if records else unknown(name_of(step), self.steps())
+        return version_table([self._version(r) for r in records], "a pipeline with this step", hint)
 
     def get(self, step: str | Step, version: str | Version | StepVersion = LATEST) -> StepVersion:
         """Return one version.
@@ -78,7 +79,7 @@ class RegisteredSteps:
         data = step.serialize()
         with changing(self._catalog, self._store, [("step", step.name)]) as change:
             record = self._register(change, step, step.version)
-        return self.save_bytes(step, self._version(record), data)
+        return self.save_bytes(step, self._version(record), data, replace=True)
 
     def load(
         self, step: LoadableStep, version: str | Version | StepVersion = LATEST, **options: Any
@@ -102,20 +103,38 @@ class RegisteredSteps:
         step.load(found.bytes(), **options)
         return found
 
-    def save_bytes(self, step: str | Step, version: str | Version | StepVersion, data: bytes) -> StepVersion:
-        """Keep the state of a registered version, in place of one that was kept before.
+    def save_bytes(
+        self,
+        step: str | Step,
+        version: str | Version | StepVersion,
+        data: bytes,
+        *,
+        replace: bool = False,
+    ) -> StepVersion:
+        """Keep the state of a registered version; the same bytes twice are the same.
+
+        Parameters
+        ----------
+        step : str or Step
+        version : str, Version or StepVersion
+        data : bytes
+            What ``step.serialize()`` gives; it is not looked into.
+        replace : bool
+            Take the place of another state that is kept of this version.
 
         Raises
         ------
         NotFoundError
             If step or version is not registered.
+        AlreadyExistsError
+            If another state of this version is kept.
         """
         name = name_of(step)
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise InvalidInputError(
                 f"The state of step {name!r} is {type(data).__name__}, expected bytes: step.serialize()."
             )
-        return self._version(self._states.put(self._found(name, version), bytes(data)))
+        return self._version(self._states.put(self._found(name, version), bytes(data), replace=replace))
 
     def load_bytes(self, step: str | Step, version: str | Version | StepVersion = LATEST) -> bytes:
         """Return the state of a version, checked.

@@ -10,7 +10,7 @@ from workbench.links.allocation import LATEST, allocate, pick
 from workbench.links.files import STEPS, changing, place_of
 from workbench.links.makers import entries_made_by
 from workbench.links.numbers import shown
-from workbench.links.step_version import StepVersion, version_table
+from workbench.links.step_version import StepVersion, unknown, version_table
 from workbench.models import StepKind, StepRecord, StepVersionRecord, now
 from workbench.names import check_name
 from workbench.pages import Page, Row
@@ -39,8 +39,21 @@ class SavedPipelines:
         return self._catalog.get_step("pipeline", check_name(name, "Pipeline name")) is not None
 
     def register(self, name: str, last_step: str) -> StepRecord:
-        """Register a pipeline with the step that gives its result; doing it twice is the same."""
+        """Register a pipeline with the step that gives its result; doing it twice is the same.
+
+        Raises
+        ------
+        NotFoundError
+            If no step of that name is registered, with the nearest.
+        """
         key = ("pipeline", check_name(name, "Pipeline name"))
+        if self._catalog.get_step("step", check_name(last_step, "Step name")) is None:
+            steps = [record.name for record in self._catalog.list_steps("step")]
+            raise NotFoundError(
+                f"Pipeline {name!r} cannot be registered: there is no step {last_step!r}.{did_you_mean(last_step, steps)} "
+                "Register it first, ws.links.register(step), or save the pipeline: pipe.save().",
+                near=nearest(last_step, steps),
+            )
         with changing(self._catalog, self._store, [key]) as change:
             known = change.catalog.get_step(key)
             if known is not None and known.last_step == last_step:
@@ -72,7 +85,9 @@ class SavedPipelines:
     def versions(self, name: str) -> Page[StepVersion]:
         """Return the versions of a pipeline, newest first; none of one that is not known."""
         records = self._catalog.step_versions("pipeline", check_name(name, "Pipeline name"))
-        return version_table([StepVersion(record, _no_bytes) for record in records], "the pipeline")
+        known = [] if records else [record.name for record in self._catalog.list_steps("pipeline")]
+        found = [StepVersion(record, _no_bytes) for record in records]
+        return version_table(found, "the pipeline", unknown(name, known))
 
     def get(self, name: str, version: str | Version | StepVersion = LATEST) -> StepVersion:
         """Return one version of a pipeline.

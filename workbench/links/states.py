@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.errors import DamagedError, NotFoundError
+from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError
 from workbench.links.files import MODELS, StepFiles, changing
 from workbench.links.numbers import shown
 from workbench.models import StepVersionRecord
@@ -27,15 +27,27 @@ class States:
         self._store = store
         self._catalog = catalog
 
-    def put(self, record: StepVersionRecord, data: bytes) -> StepVersionRecord:
-        """Keep the state of a version, in place of one that was kept before; return what its record has become."""
+    def put(self, record: StepVersionRecord, data: bytes, *, replace: bool) -> StepVersionRecord:
+        """Keep the state of a version; return what its record has become.
+
+        Raises
+        ------
+        NotFoundError
+            If the version was deleted.
+        AlreadyExistsError
+            If another state of it is kept and is not to be replaced.
+        """
         digest, key = _digest(data), ("step", record.step)
+        if not replace:
+            _check_free(record, digest)
         place = f"{record.step}/{digest}"
         self._store.put(MODELS, place, data)
         with changing(self._catalog, self._store, [key]) as change:
             before = change.catalog.get_version(key, record.number)
             if before is None or before.deleted:
                 raise NotFoundError(f"{_ref(record)} was deleted meanwhile. Register it again.")
+            if not replace:  # another one came in between
+                _check_free(before, digest)
             if not self._store.exist(MODELS, [place])[
                 0
             ]:  # deleted meanwhile, with another version of this state
@@ -81,6 +93,14 @@ class States:
         used = {other.data for other in change.catalog.all_versions(("step", record.step))}
         if record.data and record.data not in used:
             change.forget(MODELS, [f"{record.step}/{record.data}"])
+
+
+def _check_free(record: StepVersionRecord, digest: str) -> None:
+    if record.data and record.data != digest:
+        raise AlreadyExistsError(
+            f"{_ref(record)} has another state already ({record.size} bytes, digest {record.data[:16]}…), and pipelines may be "
+            "loading it. Register a new version, ws.links.register(step), or take its place: replace=True."
+        )
 
 
 def _ref(record: StepVersionRecord) -> str:

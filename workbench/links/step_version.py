@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from types import MappingProxyType
 
+from workbench.errors import did_you_mean
 from workbench.links.numbers import shown
 from workbench.models import FieldRecord, StepVersionRecord
 from workbench.pages import Page, Row
@@ -109,8 +110,26 @@ def field_records(version: Version) -> dict[str, FieldRecord] | None:
     }
 
 
-def version_table(found: Sequence[StepVersion], what: str) -> Page[StepVersion]:
-    """Return versions, newest first, as a table that says of each what changed since the one before."""
+def unknown(name: str, known: Sequence[str]) -> str:
+    """Return what is said of a name that is not among those that are known; nothing if it is, or if none is."""
+    return (
+        f"Nothing is registered as {name!r}.{did_you_mean(name, known)}"
+        if known and name not in known
+        else ""
+    )
+
+
+def version_table(found: Sequence[StepVersion], what: str, hint: str = "") -> Page[StepVersion]:
+    """Return versions, newest first, as a table that says of each what changed since the one before.
+
+    Parameters
+    ----------
+    found : sequence of StepVersion
+    what : str
+        What has to be saved to have some.
+    hint : str
+        Said besides where there are none.
+    """
     before = {a: b.version for a, b in pairwise(found)}
 
     def row(item: StepVersion) -> Row:
@@ -129,4 +148,4 @@ def version_table(found: Sequence[StepVersion], what: str) -> Page[StepVersion]:
             **made,
         }
 
-    return Page(found, row, None, "versions", f"Save {what} first.")
+    return Page(found, row, None, "versions", f"{hint} Save {what} first.".lstrip())

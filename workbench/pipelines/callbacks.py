@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import did_you_mean, nearest
 from workbench.pipelines.graph import Graph, Port, Step
 
 if TYPE_CHECKING:
     from workbench.pipelines.pipeline import Pipeline
+
+
+HOOKS = ("before_execution", "before_node_execution", "after_node_execution", "after_execution")
+
+
+def callback_problems(callbacks: Sequence[Any]) -> Iterator[str]:
+    """Yield what is wrong with the callbacks of a pipeline: each is an object with one of the hooks at least."""
+    for number, callback in enumerate(callbacks):
+        if isinstance(callback, type):
+            yield f"callbacks[{number}] is the class {callback.__name__}; pass an object of it, {callback.__name__}()"
+        elif not any(callable(getattr(callback, hook, None)) for hook in HOOKS):
+            own = [name for name in dir(callback) if not name.startswith("_")]
+            near = next((did_you_mean(name, HOOKS) for name in own if nearest(name, HOOKS)), "")
+            yield (
+                f"callbacks[{number}] is {type(callback).__name__}, which has none of the hooks {', '.join(HOOKS)}.{near}"
+            )
 
 
 def has_callbacks(pipeline: Pipeline) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import inspect
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from workbench.errors import InvalidPipelineError, WorkbenchError
+from workbench.errors import InvalidInputError, InvalidPipelineError, WorkbenchError, did_you_mean
 from workbench.names import check_name
+from workbench.pipelines.callbacks import callback_problems
 from workbench.pipelines.graph import Graph, nested_parameters, unfold, wire
 from workbench.pipelines.node import Node
 from workbench.registry import Registry
@@ -48,7 +50,7 @@ class Pipeline:
     ------
     InvalidPipelineError
         With all that is wrong in ``.problems``: a cycle, an edge to nowhere, a node name twice, a name that two nodes give,
-        an input that no node reads.
+        an input that no node reads, a callback without a hook.
 
     Examples
     --------
@@ -72,12 +74,12 @@ class Pipeline:
     ) -> None:
         self.name = check_name(name, "Pipeline name")
         self.nodes: tuple[Node, ...] = (nodes,) if isinstance(nodes, Node) else tuple(nodes)
-        self.callbacks = tuple(callbacks)
+        self.callbacks = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
         what = f"Pipeline {name!r}"
         if not self.nodes:
             raise InvalidPipelineError(f"{what} has no nodes. Pass a list: Pipeline([Node(...), ...]).")
         nested = [text for node in self.nodes if isinstance(node, Node) for text in _nested_problems(node)]
-        self.wiring = wire(self.nodes, inputs, outputs, what, nested)
+        self.wiring = wire(self.nodes, inputs, outputs, what, [*nested, *callback_problems(self.callbacks)])
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -127,8 +129,15 @@ class Pipeline:
             Default: the current one.
         **options
             ``parameters``, ``executor``, ``reuse``, ``wait``, ``timeout_s``, ``debug``, ``tags``, ``echo``, ``on_event``.
+
+        Raises
+        ------
+        InvalidInputError
+            For an option that there is not, with the nearest.
         """
-        return cast("Run", _pipelines(workspace).run(self, *inputs, **options))
+        run = _pipelines(workspace).run
+        _check_options(run, options, self)
+        return cast("Run", run(self, *inputs, **options))
 
     def save(self, workspace: Any = None) -> StepVersion:
         """Keep the states of all its steps, and say that these versions of them work together.
@@ -189,7 +198,9 @@ class Pipeline:
 
     def retrain(self, *inputs: Any, workspace: Any = None, **options: Any) -> Page[Row]:
         """Train again what is stale, in order, and save it; see ``ws.pipelines.retrain``."""
-        return cast("Page[Row]", _pipelines(workspace).retrain(self, *inputs, **options))
+        pipelines = _pipelines(workspace)
+        _check_options(pipelines.run, {k: v for k, v in options.items() if k != "force"}, self)
+        return cast("Page[Row]", pipelines.retrain(self, *inputs, **options))
 
     def validate(self, workspace: Any = None) -> None:
         """Say by hand that all nodes work with what they read from."""
@@ -246,6 +257,19 @@ def _numbered(node: NodeRecord, version: str) -> NodeRecord:
 
 def _pipelines(workspace: Any) -> Any:
     return (workspace or _WORKSPACE.get("current")()).pipelines
+
+
+def _check_options(run: Any, options: Iterable[str], pipeline: Pipeline) -> None:
+    """Refuse options that running has not."""
+    kinds = inspect.signature(run).parameters.values()
+    known = [p.name for p in kinds if p.kind is p.KEYWORD_ONLY and not p.name.startswith("_")]
+    for name in options:
+        if name not in known:
+            example = f"parameters={{{pipeline.nodes[0].name!r}: {{{name!r}: ...}}}}"
+            raise InvalidInputError(
+                f"pipe.run has no option {name!r}.{did_you_mean(name, [*known, 'workspace'])} It has {', '.join(known)}. "
+                f"Parameters of nodes go by node: {example}."
+            )
 
 
 def _nested_problems(node: Node) -> list[str]:

@@ -46,7 +46,7 @@ class Saver:
         }
         versions = {path: self.links.register(node.ref, node.version) for path, node in nodes.items()}
         for path, data in states.items():
-            self.links.save_bytes(nodes[path].ref, versions[path], data)
+            self.links.save_bytes(nodes[path].ref, versions[path], data, replace=True)
         for path, node in nodes.items():
             for above in _linked(nodes, path):
                 self.links.register(
