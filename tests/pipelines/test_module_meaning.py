@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import workbench
+from workbench import Node, Pipeline
 from workbench.pipelines.meaning import meaning, packages_of
 
 HELPER = "def g(x):\n    return x + {}\n"
@@ -73,6 +74,19 @@ def write(folder: Path, value: object, more: str = "") -> None:
 def in_a_process(folder: Path, executor: str = "kernel") -> str:
     command = [sys.executable, "nodes.py", str(folder / "ws"), executor]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_worker_imports_anew_what_was_edited(folder: Path) -> None:
+    space: dict = {"__name__": "notebook"}
+    exec("def f(x):\n    import myhelp, os\n    return [myhelp.g(x), os.getpid()]", space)
+    pids = set()
+    with workbench.open(folder / "ws", workers=1) as ws:
+        for value in (1, 2):
+            write(folder, value)
+            run = ws.run(Pipeline([Node(space["f"], "x")], "late", inputs=["x"]), 0, executor="process")
+            assert run.result()[0] == value
+            pids.add(run.result()[1])
+    assert len(pids) == 1  # so it was the same worker
 
 
 @pytest.mark.parametrize("executor", ["kernel", "process"])

@@ -222,6 +222,12 @@ class Worker:
 
     def _run_call(self, live: BackgroundRun, services: Services, path: Path) -> RunRecord:
         """Call a function of a pipeline."""
+        from workbench.pipelines.handover import fresh_modules
+
+        with fresh_modules():
+            return self._call(live, services, path)
+
+    def _call(self, live: BackgroundRun, services: Services, path: Path) -> RunRecord:
         from workbench.pipelines.call import perform_call, trains
         from workbench.pipelines.handover import give_back, take
         from workbench.pipelines.values import Value, Values

@@ -5,6 +5,7 @@ A function may be of a notebook, so it travels with its code, by cloudpickle. On
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 from workbench.errors import InvalidPipelineError
 from workbench.execution.host_address import private_folder
 from workbench.pipelines.call import Call
+from workbench.pipelines.installed import is_installed
 from workbench.pipelines.meaning import home_of, packages_of
 from workbench.pipelines.values import NOTHING, Value
 
@@ -59,6 +61,23 @@ def take(path: Path) -> Call:
     path.unlink()
     call: Call = unpacked(content)
     return call
+
+
+@contextmanager
+def fresh_modules() -> Iterator[None]:
+    """Leave no module behind that a call has imported and that is not installed, nor the folders where it was found.
+
+    The next call in this worker may need it as it was edited since, or one of the same name from another folder.
+    """
+    before, paths = set(sys.modules), list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = paths
+        for name in set(sys.modules) - before:
+            if getattr(sys.modules[name], "__file__", None) and not is_installed(name):
+                del sys.modules[name]
+        importlib.invalidate_caches()
 
 
 def give_back(path: Path, call: Call, given: Sequence[Value], state: dict[str, Any] | None) -> None:
