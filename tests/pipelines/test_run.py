@@ -301,12 +301,50 @@ def test_what_is_wrong_is_refused_before_anything_is_stored(ws, image):
     assert len(ws.datasets.list()) == 0
 
 
-def test_only_computes_nothing(ws, image):
-    run = centre().run(image, reuse="only")
-    assert run.status == "FAILED"
-    assert len(ws.runs.list()) == 1
-    centre().run(image)
-    assert centre().run(image, reuse="only").status == "COMPLETED"
+@pytest.mark.parametrize("options", [{}, {"executor": "process"}, {"executor": "process", "wait": False}])
+def test_only_computes_nothing_and_leaves_nothing(ws, image, options):
+    pipe = centre()
+    with pytest.raises(NotFoundError, match=r"no completed run has computed node .*reuse='auto'"):
+        pipe.run(image, reuse="only", **options)
+    assert (list(ws.runs.list()), list(ws.datasets.list())) == ([], [])
+    first = pipe.run(image)
+    run = pipe.run(image, reuse="only", **options).wait(60)
+    assert run.status == "COMPLETED", run.error
+    assert all(node.reused for node in run.nodes)
+    np.testing.assert_array_equal(run.result(), first.result())
+    before = len(ws.runs.list()), len(ws.datasets.list())
+    with pytest.raises(NotFoundError, match="reuse='only'"):
+        pipe.run(image + 1, reuse="only", **options)
+    assert (len(ws.runs.list()), len(ws.datasets.list())) == before
+
+
+def test_only_knows_stacks_datasets_nodes_of_algorithms_and_objects(ws, image):
+    stack = np.stack([image, image + 1])
+    pipe = Pipeline(
+        [
+            Node(lambda x: x * 2, IN, "twice", name="double"),
+            Node("invert", "twice"),
+            Node("halve", "invert", ["a", "b"]),
+            Node(lambda a, b: float(a.sum() + b.sum()), ["a", "b"], name="total"),
+        ],
+        "mixed",
+    )
+    stored = ws.datasets.put({"image": image})
+    for given in (image, stored):
+        pipe.run(given)
+        assert all(node.reused for node in pipe.run(given, reuse="only").nodes)
+    slices = Pipeline([Node("invert", IN)], "slices")
+    slices.run(stack)
+    assert slices.run(stack, reuse="only").nodes[0].reused
+    with pytest.raises(NotFoundError, match="node 'invert'"):
+        slices.run(stack + 1, reuse="only")
+    objects = Pipeline([Node(lambda x: object(), IN, name="thing")], "objects")
+    objects.run(1)
+    with pytest.raises(NotFoundError, match="node 'thing'"):
+        objects.run(1, reuse="only")
+    always = Pipeline([Node(lambda x: x, IN, name="always", deterministic=False)], "always")
+    with pytest.raises(NotFoundError, match="deterministic=False"):
+        always.run(1, reuse="only")
 
 
 def test_debug_raises_what_a_node_raises(ws, image):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.errors import DamagedError, InvalidInputError, NotFoundError, UnsupportedError, did_you_mean
 from workbench.execution.events import RunEvent
@@ -148,6 +148,12 @@ def digest_of(value: Any) -> str:
     return str(blake3(_to_json(value).encode()).hexdigest()[:40])  # 160 bits, as git has
 
 
+class HasDigests(Protocol):
+    """Inputs, as far as the key of a run needs them."""
+
+    def digests(self) -> list[str]: ...
+
+
 class Reuse:
     """Finds the completed run that has computed already what is asked for.
 
@@ -165,7 +171,7 @@ class Reuse:
         self._of_revisions: dict[str, dict[str, str]] = {}  # the parts that all runs of one have
 
     def parts(
-        self, chosen: Runnable, values: Mapping[str, Any], inputs: Inputs, device: str
+        self, chosen: Runnable, values: Mapping[str, Any], inputs: HasDigests, device: str
     ) -> dict[str, str]:
         """Return the parts of the key; empty for a folder, whose code belongs to no revision."""
         if not chosen.is_deployed:

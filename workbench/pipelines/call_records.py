@@ -13,7 +13,7 @@ from workbench.names import new_id
 from workbench.pipelines.call import argument_refs, restore, trains
 from workbench.pipelines.graph import Step
 from workbench.pipelines.how import How
-from workbench.pipelines.plan import Plan
+from workbench.pipelines.plan import Code, Plan
 from workbench.pipelines.values import Value, is_plain
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class CallRecords:
         """Return the record of a call that is about to begin."""
         code = self._plan.code[step.path]
         pid, pid_started, host, user = this_process()
-        parts = self._parts(step, arguments)
+        parts = call_parts(self._plan.code[step.path], arguments)
         return RunRecord(
             id=new_id(),
             algorithm=step.node.label,
@@ -78,17 +78,6 @@ class CallRecords:
             created=now(),
         )
 
-    def _parts(self, step: Step, arguments: Sequence[Value]) -> dict[str, str]:
-        """Return what the result of a call depends on; empty where nobody can tell."""
-        code = self._plan.code[step.path]
-        if not (code.digest and code.parameters_digest and all(value.digest for value in arguments)):
-            return {}
-        return {
-            "code": code.digest,
-            "parameters": code.parameters_digest,
-            "inputs": digest_of([value.digest for value in arguments]),
-        }
-
     def _why_always(self, step: Step, arguments: Sequence[Value]) -> str:
         """Return what it is that nobody can tell, so that the step is computed each time."""
         code = self._plan.code[step.path]
@@ -112,6 +101,17 @@ class CallRecords:
             if not trains(step.node.what) or restore(step.node.what, record, self._datasets):
                 return record
         return None
+
+
+def call_parts(code: Code, arguments: Sequence[Value]) -> dict[str, str]:
+    """Return what the result of a call depends on; empty where nobody can tell."""
+    if not (code.digest and code.parameters_digest and all(value.digest for value in arguments)):
+        return {}
+    return {
+        "code": code.digest,
+        "parameters": code.parameters_digest,
+        "inputs": digest_of([value.digest for value in arguments]),
+    }
 
 
 def importable(what: Any) -> str:

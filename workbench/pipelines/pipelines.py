@@ -14,7 +14,7 @@ from workbench.execution.events import RunEvent
 from workbench.execution.executor import Executor, Job, Services, check_limits, check_tags
 from workbench.execution.log_file import LogFile
 from workbench.execution.process_identity import is_gone, this_process
-from workbench.execution.reuse import AUTO, NEVER, checked_word
+from workbench.execution.reuse import AUTO, NEVER, ONLY, checked_word
 from workbench.execution.run import Run
 from workbench.links import Links, SavedPipelines, StepVersion
 from workbench.models import NodeRecord, RunRecord, now
@@ -22,6 +22,7 @@ from workbench.names import new_id
 from workbench.pages import Page, Row
 from workbench.pipelines.conductor import Conductor
 from workbench.pipelines.filing import Filing
+from workbench.pipelines.foreseen import check_all_known
 from workbench.pipelines.handover import dumps
 from workbench.pipelines.how import How
 from workbench.pipelines.kept import KeptVersions
@@ -125,7 +126,8 @@ class Pipelines(SavedPipelines):
         Raises
         ------
         WorkbenchError
-            Before anything is stored or started, with the node: an unknown algorithm, a wrong parameter, an input that does not fit.
+            Before anything is stored or started, with the node: an unknown algorithm, a wrong parameter, an input that does not fit;
+            with ``reuse="only"`` a node that no earlier run stands for (`NotFoundError`).
         """
         _check_pipeline(pipeline)
         check_limits(timeout_s, 0)
@@ -149,6 +151,10 @@ class Pipelines(SavedPipelines):
         packed = pack_plan(plan, how) if outlives else b""
         if not (outlives or how.is_here):
             _check_calls(plan)
+        if how.reuse == ONLY:
+            self._filing.finish()
+            services.runs.take_in()
+            check_all_known(plan, self._algorithms, self._catalog, services.datasets)
         record = _record(
             plan,
             how,

@@ -129,6 +129,18 @@ class Given:
         value.by_key = by_key
         return value
 
+    def foreseen(self, values: Values) -> Value:
+        """Return the value with no more than the digest that it will have; nothing is stored."""
+        if self._named is not None:
+            return values.found([OutputRef(dataset=d.id, name=self._name) for d in self._named], ())
+        if self._inputs and not (self._is_raw and names_files(self._raw)):
+            return Value(digest=digest_of(["datasets", next(iter(self._inputs.values())).digests(), False]))
+        return Value(digest=with_files(values.digest_of(self._raw), self._raw))
+
+    def digests(self, key: str) -> list[str]:
+        """Return the digests of the datasets that algorithms read it as."""
+        return self._inputs[key].digests()
+
     @property
     def _is_raw(self) -> bool:
         """Whether functions get what was given, as it is."""

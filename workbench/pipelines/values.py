@@ -126,6 +126,25 @@ class Values:
         digest = digest_of(["datasets", [dataset.digest], is_dict])
         return Value((ref,), value, (dataset.id,), digest, datasets=(dataset,))
 
+    def digest_of(self, value: Any, key: str = "data") -> str:
+        """Return the digest that a value has once it is kept, and keep nothing; empty for what can be kept neither way."""
+        if is_plain(value):
+            return digest_of(["plain", value])
+        given = _datasets_in(value)
+        if given:
+            return _digest_of_datasets(given)
+        is_dict = type(value) is dict and bool(value)
+        try:
+            return digest_of(
+                [
+                    "datasets",
+                    self._datasets.digests([value if is_dict else {_key(value, key): value}]),
+                    is_dict,
+                ]
+            )
+        except InvalidDataError:
+            return ""
+
     def found(self, refs: Sequence[OutputRef], parents: Sequence[str], *, name: str = "") -> Value:
         """Return a value that was kept; an algorithm's outputs get the name of what they are in the pipeline."""
         named = tuple(ref.model_copy(update={"name": name}) if name else ref for ref in refs)
@@ -198,18 +217,32 @@ class Values:
             )
         return [self._as_key(dataset, key) for dataset in found]
 
+    def digests_as(self, value: Value, key: str) -> list[str]:
+        """Return the digests of what `inputs` gives for a kept value; nothing is stored."""
+        found = self._datasets.find_many([ref.dataset for ref in value.refs if ref.dataset])
+        return [
+            dataset.digest if renamed is None else self._datasets.digests([renamed])[0]
+            for dataset in found
+            for renamed in [self._renamed(dataset, key)]
+        ]
+
     def _as_key(self, dataset: Dataset, key: str) -> Dataset:
         """Return a dataset that has its one array under the key that is read, if it is a picture of that kind."""
+        renamed = self._renamed(dataset, key)
+        if renamed is None:
+            return dataset
+        return self._datasets.put(renamed, run_id=dataset.record.run_id, parents=[dataset.id])
+
+    def _renamed(self, dataset: Dataset, key: str) -> dict[str, Any] | None:
+        """Return the array of a dataset under another key; None where it is read as it is."""
         keys = dataset.keys
         if key in keys or (key == "image" and "volume" in keys) or len(keys) != 1:
-            return dataset
+            return None
         [(name, info)] = keys.items()
         if info.kind != "array" or (key != "data" and len(info.shape) not in (2, 3)):
-            return dataset
+            return None
         array = self._datasets.get(dataset)[name]
-        return self._datasets.put(
-            {_key(array, key): array}, run_id=dataset.record.run_id, parents=[dataset.id]
-        )
+        return {_key(array, key): array}
 
 
 def is_plain(value: Any, *, longest: int = LONGEST_PLAIN) -> bool:
