@@ -68,6 +68,7 @@ def test_a_file_that_was_changed_or_is_gone_is_refused_with_its_reason(
 ) -> None:
     (entry,) = ws.entries.add("eos", hdf5(tmp_path / "a.h5"), copy=copy)
     entry.verify()
+    entry.path.chmod(0o644)  # copies are read-only
     with entry.path.open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"!")
@@ -294,3 +295,41 @@ def test_what_a_killed_move_has_left_is_no_version_for_another_file(
     assert before == {(killed.id, "eos/data@1/a.h5"), (added.id, "eos/data@2/b.h5")}  # the move is finished
     assert ws.reindex()["entries"] == 2
     assert {(e.id, e.ref) for e in ws.entries.list()} == before
+
+
+def test_adding_a_file_again_mends_its_damaged_copy(ws: workbench.Workspace, tmp_path: Path) -> None:
+    small, large = hdf5(tmp_path / "a.h5"), tmp_path / "large.h5"
+    large.write_bytes(small.read_bytes() + bytes(2 << 20))
+    for path in (small, large):
+        (first,) = ws.entries.add("eos", path)
+        assert not first.path.stat().st_mode & 0o222  # nobody writes to it by accident
+        first.path.chmod(0o644)
+        first.path.write_bytes(b"!" * path.stat().st_size)
+        with pytest.raises(DamagedError, match="is not what was added"):
+            first.export(tmp_path / "out.h5")
+        assert not (tmp_path / "out.h5").exists()
+        (second,) = ws.entries.add("eos", path)
+        second.verify()
+        first.verify()
+        assert first.export(tmp_path / f"{path.name}.out").read_bytes() == path.read_bytes()
+    with pytest.raises(NotFoundError, match=r"There is no folder .*nowhere"):
+        first.export(tmp_path / "nowhere" / "a.h5")
+
+
+def test_what_was_refused_leaves_no_copy(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws.entries.add("eos", hdf5(tmp_path / "a.h5"), version=1)
+    before = state(ws)
+    with pytest.raises(AlreadyExistsError, match="has a version 1"):
+        ws.entries.add("eos", hdf5(tmp_path / "b.h5", 1), version=1)
+    assert state(ws) == before
+
+    def fail(self: VersionChange, *args: Any) -> None:
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(VersionChange, "write", fail)
+    for name, seed in (("a.h5", 0), ("c.h5", 2)):  # one that an entry has stays
+        with pytest.raises(StorageError, match="the disk is gone"):
+            ws.entries.add("eos", hdf5(tmp_path / name, seed))
+    assert state(ws) == before

@@ -209,6 +209,11 @@ class EntryCatalog:
         with self._database.read() as connection:
             return _get(connection, ids)
 
+    def entries_of_version(self, key: Key, version: int) -> list[EntryRecord]:
+        """Return all entries of a version, with those in the trash."""
+        with self._database.read() as connection:
+            return EntryChange(connection, [key]).of_version(key, version)
+
     def entry_scopes(self, application: str) -> list[tuple[str, str]]:
         """Return domains and kinds of an application that ever had an entry, in order."""
         c = entry_scopes.c

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from workbench.catalog.conditions import equal, keys_of, parse
 from workbench.catalog.entry_search import EntryQuestion
 from workbench.errors import (
+    AlreadyExistsError,
     DamagedError,
     InvalidInputError,
     NotFoundError,
@@ -21,7 +22,8 @@ from workbench.errors import (
 from workbench.library import entry_files
 from workbench.library.entry import Entry
 from workbench.library.entry_additions import EntryAdditions
-from workbench.library.entry_changes import FILES, EntryChanges, Handles, Ref
+from workbench.library.entry_changes import EntryChanges, Handles, Ref
+from workbench.library.entry_copies import FILES
 from workbench.library.entry_facts import (
     checked_versions,
 )
@@ -261,16 +263,20 @@ class Entries(EntryChanges, EntryAdditions):
         if record.path or self._store.is_local:
             entry_files.check_digest(self.path_of(record), record.digest, _what(record))
             return
-        import blake3
-
-        hasher = blake3.blake3()
         with self.open_file(record) as file:
-            while block := file.read(8 << 20):
-                hasher.update(block)
-        if hasher.hexdigest() != record.digest:
-            raise DamagedError(
-                f"The file of {_what(record)} is not what was added. Restore it from a backup, or add it again."
-            )
+            entry_files.check_stream(file, record.digest, _what(record))
+
+    def copy_file(self, record: EntryRecord, target: Path) -> None:
+        """Copy the file of a record to a path where none is, unless it is not what was added."""
+        with self.open_file(record) as source:
+            try:
+                with target.open("xb") as out:
+                    entry_files.check_stream(source, record.digest, _what(record), out)
+            except FileExistsError:  # in this moment, from somebody else
+                raise AlreadyExistsError(f"There is a file {target}. Name another one.") from None
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
 
     def lineage_of(self, record: EntryRecord, generations: int) -> Page[dict[str, Any]]:
         """Return a row for each entry that a record was made from or that was made from it."""

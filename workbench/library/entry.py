@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from workbench.errors import AlreadyExistsError, DamagedError
+from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError
 from workbench.pages import html_table, text_table
 
 if TYPE_CHECKING:
@@ -132,19 +131,24 @@ class Entry:
         return self._entries.lineage_of(self.record, generations)
 
     def export(self, path: str | Path) -> Path:
-        """Copy the file to a path, or into a folder under its name.
+        """Copy the file to a path, or into a folder under its name; what is read is compared with its digest on the way.
 
         Raises
         ------
         AlreadyExistsError
             If there is a file.
+        NotFoundError
+            If there is no such folder.
+        DamagedError
+            If the file is not what was added; then nothing is left at the path.
         """
-        target = Path(path)
+        target = Path(path).expanduser()
         target = target / self.name if target.is_dir() else target
         if target.exists():
             raise AlreadyExistsError(f"There is a file {target}. Name another one, or delete it first.")
-        with self.open() as source, target.open("xb") as out:
-            shutil.copyfileobj(source, out, 1 << 20)
+        if not target.parent.is_dir():
+            raise NotFoundError(f"There is no folder {target.parent}. Make it first, or name another one.")
+        self._entries.copy_file(self.record, target)
         return target
 
     def row(self) -> dict[str, Any]:

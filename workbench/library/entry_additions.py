@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import AlreadyExistsError, InvalidInputError
 from workbench.library import entry_files, entry_makers
 from workbench.library.entry import Entry
-from workbench.library.entry_changes import FILES, Handles
+from workbench.library.entry_changes import Handles
+from workbench.library.entry_copies import FILES, delete_unused, keep_copy
 from workbench.library.entry_facts import checked_metadata, checked_version, model_metadata
 from workbench.library.entry_makers import StateOfStep
 from workbench.library.entry_versions import changing
@@ -23,9 +22,9 @@ from workbench.names import check_name, new_id
 
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
+    from workbench.catalog.entries import Key
     from workbench.storage.store import Store
 
-SMALL = 1 << 20  # bytes of a file that is read once: hashed, and written if it is not there
 Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -113,41 +112,35 @@ class EntryAdditions(ABC):
         maker = None if made_by is None else entry_makers.made_by(self._catalog, made_by)
         made_from = tuple(str(getattr(parent, "id", parent)) for parent in _several(parents))
         made_from += (maker.parent,) if maker and maker.parent not in made_from else ()
+        if wanted is not None:  # before anything is copied
+            self._check_version(key, wanted, self._catalog.entries_of_version(key, wanted), extend)
         created = now()
-        records = [
-            EntryRecord(
-                id=new_id(),
-                application=self.application,
-                domain=domain,
-                kind=EntryKind(kind),
-                version=1,
-                name=path.name,
-                digest=self._copy(path) if copy else entry_files.digest_of(path),
-                size=path.stat().st_size,
-                path="" if copy else entry_files.stored_path(path, self._root),
-                metadata=facts[i] if several else facts[0],
-                parents=made_from,
-                made_by=maker,
-                created=created + timedelta(microseconds=i),  # a reindex keeps their order
-            )
-            for i, path in enumerate(paths)
-        ]
-        copies = {record.file_key: path for record, path in zip(records, paths, strict=True) if copy}
-        with changing(self._catalog, self._store, [key], copies) as change:
-            number = change.next_version(key) if wanted is None else wanted
-            there = change.of_version(key, number) if wanted is not None else []
-            if not extend and wanted is not None and there:
-                raise AlreadyExistsError(
-                    f"{domain}/{kind} has a version {number}. Leave version out for the next one, {change.catalog.last(key) + 1}; "
-                    "or add to it with extend=True."
+        copies: dict[str, Path] = {}
+        try:
+            records = []
+            for i, path in enumerate(paths):
+                digest = keep_copy(self._store, path) if copy else entry_files.digest_of(path)
+                record = EntryRecord(
+                    id=new_id(),
+                    application=self.application,
+                    domain=domain,
+                    kind=EntryKind(kind),
+                    version=1,
+                    name=path.name,
+                    digest=digest,
+                    size=path.stat().st_size,
+                    path="" if copy else entry_files.stored_path(path, self._root),
+                    metadata=facts[i] if several else facts[0],
+                    parents=made_from,
+                    made_by=maker,
+                    created=created + timedelta(microseconds=i),  # a reindex keeps their order
                 )
-            records = [record.model_copy(update={"version": number}) for record in records]
-            _check_names([*there, *records])
-            for file, path in copies.items():  # purged by another process meanwhile
-                if not self._store.exist(FILES, [file])[0]:
-                    self._copy(path)
-            change.catalog.add(records)
-            change.write(key, number, [*there, *records])
+                records.append(record)
+                copies |= {record.file_key: path} if copy else {}
+            records = self._record(key, wanted, records, copies, extend)
+        except BaseException:
+            delete_unused(self._catalog, self._store, copies)
+            raise
         return [self._handle(record) for record in records]
 
     def add_model(
@@ -210,21 +203,36 @@ class EntryAdditions(ABC):
 
     # -- inside
 
-    def _copy(self, path: Path) -> str:
-        """Keep a copy of a file and return its digest: that of the copy, should somebody write to the file meanwhile."""
-        if path.stat().st_size <= SMALL:
-            content = path.read_bytes()
-            digest = entry_files.digest_of_bytes(content)
-            key = f"{digest}{path.suffix.lower()}"
-            if not self._store.exist(FILES, [key])[0]:
-                with contextlib.suppress(AlreadyExistsError):  # from somebody else in this moment
-                    self._store.put(FILES, key, content, overwrite=False)
-            return digest
-        with self._store.stage(FILES) as staged:
-            shutil.copyfile(path, staged.path)
-            digest = entry_files.digest_of(staged.path)
-            staged.publish(f"{digest}{path.suffix.lower()}", overwrite=False)
-        return digest
+    def _record(
+        self,
+        key: Key,
+        wanted: int | None,
+        records: Sequence[EntryRecord],
+        copies: Mapping[str, Path],
+        extend: bool,
+    ) -> list[EntryRecord]:
+        """Give entries their version and record them, in one transaction."""
+        with changing(self._catalog, self._store, [key], copies) as change:
+            number = change.next_version(key) if wanted is None else wanted
+            there = change.of_version(key, number) if wanted is not None else []
+            self._check_version(key, number, there, extend)
+            made = [record.model_copy(update={"version": number}) for record in records]
+            _check_names([*there, *made])
+            for file, path in copies.items():  # purged by another process meanwhile
+                if not self._store.exist(FILES, [file])[0]:
+                    keep_copy(self._store, path)
+            change.catalog.add(made)
+            change.write(key, number, [*there, *made])
+        return made
+
+    def _check_version(self, key: Key, number: int, there: Sequence[EntryRecord], extend: bool) -> None:
+        """Raise if a version is there and is not to be extended."""
+        if there and not extend:
+            where = " in the trash" if all(record.trashed for record in there) else ""
+            raise AlreadyExistsError(
+                f"{key[1]}/{key[2]} has a version {number}{where}. Leave version out for the next one, "
+                f"{self._catalog.last_entry_version(key) + 1}; or add to it with extend=True."
+            )
 
 
 def _several(given: Any) -> Sequence[Any]:

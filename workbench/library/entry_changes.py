@@ -14,6 +14,7 @@ from workbench.catalog.referrers import Referrer
 from workbench.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from workbench.library import entry_files
 from workbench.library.entry import Entry
+from workbench.library.entry_copies import FILES, delete_unused
 from workbench.library.entry_facts import checked_version
 from workbench.library.entry_versions import changing
 from workbench.library.in_use import refuse_if_used, users_of
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
     from workbench.storage.store import Store
 
-FILES = "files"
 Ref = str | Entry
 Refs = Ref | Iterable[Ref]
 Handles = list[Entry]
@@ -216,10 +216,7 @@ class EntryChanges(ABC):
             what = f"{record.domain}/{record.kind}@{record.version}/{record.name}"
             refuse_if_used(what, users, f"ws.entries.purge({record.id!r}, force=True)")
         self._change(records, lambda record: None)
-        files = sorted({record.file_key for record in records if not record.path})
-        with self._catalog.change_entries([], files) as change:  # nobody adds one of these meanwhile
-            used = change.users_of(files)
-            self._store.delete(FILES, [file for file in files if not used[file]])
+        delete_unused(self._catalog, self._store, {r.file_key for r in records if not r.path})
 
     # -- inside
 

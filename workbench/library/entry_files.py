@@ -8,6 +8,7 @@ import socket
 import uuid
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 from workbench.errors import DamagedError, InvalidDataError, InvalidInputError, NotFoundError, did_you_mean
 from workbench.models import EntryKind, now
@@ -172,4 +173,25 @@ def check_digest(path: Path, digest: str, what: str) -> None:
         raise DamagedError(
             f"The file of {what} is not what was added: {path} has the digest {found[:16]}…, expected {digest[:16]}…. "
             "Restore it from a backup, or add it again as a new version."
+        )
+
+
+def check_stream(file: BinaryIO, digest: str, what: str, out: BinaryIO | None = None) -> None:
+    """Read a file to its end, which may be copied on the way; raise if it is no longer what it was.
+
+    Raises
+    ------
+    DamagedError
+        After all was read.
+    """
+    import blake3
+
+    hasher = blake3.blake3()
+    while block := file.read(8 * _BLOCK):
+        hasher.update(block)
+        if out is not None:
+            out.write(block)
+    if hasher.hexdigest() != digest:
+        raise DamagedError(
+            f"The file of {what} is not what was added. Restore it from a backup, or add it again."
         )
