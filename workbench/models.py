@@ -439,6 +439,11 @@ class EntryRecord(Record):
         """Return what tells the newer of two states of one entry: it is greater."""
         return self.changed or self.created, len(self.promotions)
 
+    @property
+    def place(self) -> str:
+        """Return what entries with the same file have in common: the key of a copy, or where a file by reference lies."""
+        return f"at {self.path}" if self.path else self.file_key
+
 
 class EntryVersion(Record):
     """All entries of one version. It stays when the last one is purged: no version is allocated twice."""

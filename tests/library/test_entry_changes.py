@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from workbench.errors import (
     AlreadyExistsError,
     DamagedError,
     InUseError,
+    InvalidDataError,
     InvalidInputError,
     NotFoundError,
     StorageError,
@@ -99,7 +102,7 @@ def test_a_promotion_keeps_version_metadata_and_id_and_is_remembered(
     assert ws.entries.versions("eos", "candidates") == [1]
     assert [e.id for e in ws.entries.search("score > 0.1", "eos", "data")] == [entry.id]
     assert (ws.entries.next_version("eos", "candidates"), ws.entries.next_version("eos")) == (3, 3)
-    with pytest.raises(InvalidInputError, match="is where they are"):
+    with pytest.raises(InvalidInputError, match="is there already"):
         ws.entries.move(moved, "data")
     ws.reindex()
     assert ws.entries.find(entry.id) == moved
@@ -144,8 +147,167 @@ def test_a_promotion_that_fails_leaves_everything_as_it_was(
 
     monkeypatch.setattr(VersionChange, "write", fail_second)
     with pytest.raises(StorageError, match="the disk is gone"):
-        ws.entries.move(entry, "models", folder=tmp_path / "good")
+        ws.entries.move(entry, domain="gas", folder=tmp_path / "good")
     assert (state(ws), list((tmp_path / "good").iterdir()), path.exists()) == (before, [], True)
+
+
+def test_a_file_that_another_entry_has_is_not_deleted_when_one_is_moved(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    path = hdf5(tmp_path / "new" / "a.h5")
+    (first,), (second,) = (ws.entries.add("eos", path, copy=False) for _ in range(2))
+    (theirs,) = ws.entries.of("solver").add("eos", path, copy=False)
+    (moved,) = ws.entries.move("eos/data@1", folder=tmp_path / "arch")
+    assert (moved.path, path.exists()) == (tmp_path / "arch" / "a.h5", True)
+    second.verify()
+    (back,) = ws.entries.move_back(moved)
+    assert (back.path, moved.path.exists()) == (path, False)
+    ws.entries.remove(second)  # it can be restored
+    ws.entries.move(first, folder=tmp_path / "arch")
+    ws.entries.purge(second)
+    ws.entries.of("solver").purge(theirs)
+    assert path.exists()
+    ws.entries.move_back(first)
+    both = [first, *ws.entries.add("eos", path, copy=False)]
+    assert [e.path for e in ws.entries.move(both, folder=tmp_path / "arch")] == [moved.path] * 2
+    assert (moved.path.exists(), path.exists()) == (True, False)
+
+
+def test_a_catalog_of_before_knows_who_has_a_file_by_reference(tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5")
+    with workbench.open(tmp_path / "ws") as ws:
+        first, second = (ws.entries.add("eos", path, copy=False)[0] for _ in range(2))
+    with closing(sqlite3.connect(tmp_path / "ws" / "catalog.sqlite")) as old, old:
+        old.execute("UPDATE entries SET file = ''")
+        old.execute("UPDATE catalog_version SET version_num = '0009'")
+    with workbench.open(tmp_path / "ws") as ws:
+        ws.entries.move(first.id, folder=tmp_path / "arch")
+        ws.entries.find(second.id).verify()
+
+
+def test_an_original_that_cannot_be_deleted_leaves_everything_as_it_was(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [hdf5(tmp_path / "new" / f"{i}.h5", i) for i in range(2)]
+    entries = ws.entries.add("eos", paths, "candidates", copy=False)
+    before, unlink = state(ws), Path.unlink
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:  # as chattr +i does, which needs root
+        if self == paths[1]:
+            raise PermissionError(1, "Operation not permitted", str(self))
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(
+        StorageError, match=r"1.h5 cannot be deleted \(Operation not permitted\).*nothing was moved"
+    ):
+        ws.entries.move(entries, "data", folder=tmp_path / "good")
+    # but for the number of the version, which counts as given
+    assert (state(ws)[1:], list((tmp_path / "good").iterdir())) == (before[1:], [])
+    before = state(ws)
+    for entry in entries:
+        entry.verify()
+    with pytest.raises(InvalidInputError, match="which is a file"):
+        ws.entries.move(entries, "data", folder=paths[0])
+    with pytest.raises(StorageError, match="nothing was"):
+        ws.entries.move(entries, "data", folder=paths[0] / "below")
+    assert state(ws) == before
+
+
+def test_what_becomes_a_model_must_be_one(ws: workbench.Workspace, tmp_path: Path) -> None:
+    (entry,) = ws.entries.add("eos", hdf5(tmp_path / "a.h5"), "candidates", metadata={"val_error": "big"})
+    net = tmp_path / "net.safetensors"
+    net.write_bytes((2).to_bytes(8, "little") + b"{}")
+    (model,) = ws.entries.add("eos", net, "models", metadata={"val_error": 0.1})
+    before = state(ws)
+    for dry_run in (True, False):
+        with pytest.raises(InvalidInputError, match="val_error is 'big', expected a number"):
+            ws.entries.move(entry, "models", dry_run=dry_run)
+        with pytest.raises(InvalidDataError, match=r"eos/models@1/net.safetensors is not HDF5"):
+            ws.entries.move(model, "data", dry_run=dry_run)
+    assert state(ws) == before
+    assert ws.entries.move(model, "data", check=False)[0].kind == "data"
+
+
+def test_a_version_that_is_there_is_joined_only_where_it_is_said(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    ws.entries.add("eos", [hdf5(tmp_path / f"{i}.h5", i) for i in range(2)])
+    (entry,) = ws.entries.add("eos", hdf5(tmp_path / "new.h5", 3), "candidates")
+    for dry_run in (True, False):
+        with pytest.raises(
+            AlreadyExistsError, match=r"data version 1 is there, with 2 files. Join it with extend"
+        ):
+            ws.entries.move(entry, "data", dry_run=dry_run)
+    ws.entries.move(entry, "data", extend=True)
+    assert len(ws.entries.list("eos", "data", version=1)) == 3
+    ws.entries.move_back(entry)
+    ws.entries.move(entry, "data", version=2)
+    ws.entries.add("eos", hdf5(tmp_path / "new.h5", 4), "candidates")
+    with pytest.raises(AlreadyExistsError, match=r"has a file 'new\.h5' already"):
+        ws.entries.move("eos/candidates", "data", version=2, extend=True, dry_run=True)
+
+
+def test_a_preview_refuses_what_the_move_would(ws: workbench.Workspace, tmp_path: Path) -> None:
+    (entry,) = ws.entries.add("eos", hdf5(tmp_path / "new" / "c.h5"), "candidates", copy=False)
+    (copy,) = ws.entries.add("eos", hdf5(tmp_path / "d.h5", 1), "candidates")
+    hdf5(tmp_path / "good" / "c.h5", 2)
+    with pytest.raises(AlreadyExistsError, match="which is not replaced"):
+        ws.entries.move(entry, "data", folder=tmp_path / "good", dry_run=True)
+    with pytest.raises(InvalidInputError, match="is a copy in the workspace"):
+        ws.entries.move(copy, "data", folder=tmp_path / "good")
+    entry.path.unlink()
+    with pytest.raises(DamagedError, match="is gone"):
+        ws.entries.move(entry, "data", folder=tmp_path / "better", dry_run=True)
+
+
+def test_a_version_stands_for_all_its_files(ws: workbench.Workspace, tmp_path: Path) -> None:
+    files = [hdf5(tmp_path / f"{i}.h5", i) for i in range(3)]
+    added = ws.entries.add("eos", files, "candidates")
+    assert ws.entries.find_all("eos/candidates@1") == added
+    assert [e.version for e in ws.entries.move("eos/candidates@1", version=5)] == [5, 5, 5]
+    ws.entries.move("eos/candidates", "data")
+    ws.entries.remove("eos/data@5")
+    with pytest.raises(
+        NotFoundError, match=r"'eos/data@5'. It is in the trash: ws.entries.restore\('eos/data@5'\)"
+    ):
+        ws.entries.remove("eos/data@5")
+    with pytest.raises(AlreadyExistsError, match=r"has a version 5 in the trash"):
+        ws.entries.add("eos", files[0], version=5)
+    assert len(ws.entries.restore("eos/data@5")) == 3
+    ws.entries.remove("eos/data@5/1.h5")
+    ws.entries.purge("eos/data@5/1.h5")
+    ws.entries.purge("eos/data@5")
+    assert (len(ws.entries.list(trashed=True)), len(ws.entries.list())) == (0, 0)
+
+
+def test_nothing_found_changes_nothing_and_a_page_is_no_half_of_a_search(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    path = hdf5(tmp_path / "a.h5")
+    for i in range(4):
+        ws.entries.add("eos", path, metadata={"i": i})
+    assert ws.entries.remove(ws.entries.search("i > 10")) == []
+    with pytest.raises(InvalidInputError, match=r"first 3 entries of more. Take all with .all\(\)"):
+        ws.entries.remove(ws.entries.search("i >= 0", limit=3))
+    assert len(ws.entries.remove(ws.entries.search("i >= 0", limit=3).all())) == 4
+    for wrong in (None, 5, [None]):
+        with pytest.raises(InvalidInputError, match="eos/"):
+            ws.entries.move(wrong, "data")  # type: ignore[arg-type]
+
+
+def test_references_are_found_however_the_workspace_is_reached(tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "deep" / "project" / "raw" / "a.h5")
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "project" / "ws")
+    with workbench.open(tmp_path / "deep" / "project" / "ws"):
+        pass
+    with workbench.open(tmp_path / "link") as ws:
+        (entry,) = ws.entries.add("eos", path, copy=False)
+        entry.verify()
+        assert entry.record.path == "../raw/a.h5"
+    shutil.move(tmp_path / "deep", tmp_path / "other")
+    with workbench.open(tmp_path / "other" / "project" / "ws") as ws:
+        ws.entries.find("eos/data").verify()
 
 
 def test_what_is_removed_can_be_restored(ws: workbench.Workspace, tmp_path: Path) -> None:

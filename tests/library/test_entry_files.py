@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 import workbench
 from workbench.errors import InvalidDataError, InvalidInputError
-from workbench.library.entry_files import check_content
+from workbench.library.entry_files import check_file
 from workbench.models import EntryKind
 
 
@@ -42,22 +43,62 @@ def torchscript(path: Path) -> Path:
 @pytest.mark.parametrize("make", [safetensors, torchscript])
 def test_models_are_checked_without_being_loaded(make: Callable[[Path], Path], tmp_path: Path) -> None:
     path = make(tmp_path / "model")
-    check_content(path, EntryKind.MODELS)
+    check_file(path, EntryKind.MODELS)
     whole = path.read_bytes()
     for broken in (whole[:-4], whole[: len(whole) // 2], b"", b"\xff" * 64):
         path.write_bytes(broken)
         with pytest.raises(InvalidDataError, match="model"):
-            check_content(path, EntryKind.MODELS)
+            check_file(path, EntryKind.MODELS)
 
 
 def test_a_pickled_model_is_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.zeros(2)}, tmp_path / "pickled.pt")
     with pytest.raises(InvalidDataError, match=r"perhaps a pickled one.*torch\.jit\.save"):
-        check_content(tmp_path / "pickled.pt", EntryKind.MODELS)
+        check_file(tmp_path / "pickled.pt", EntryKind.MODELS)
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps([1]))
     with pytest.raises(InvalidDataError, match="neither TorchScript nor safetensors"):
-        check_content(tmp_path / "plain.pkl", EntryKind.MODELS)
+        check_file(tmp_path / "plain.pkl", EntryKind.MODELS)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "text"),
+    [
+        ([("F32", [2, 3], 0, 24), ("F32", [2], 16, 24)], "begins at byte 16, where 24 is expected"),
+        ([("F32", [2, 3], 0, 24), ("F32", [2], 28, 36)], "begins at byte 28, where 24 is expected"),
+        ([("F32", [9, 9], 0, 24)], r"24 bytes, which F32 \[9, 9\] does not take"),
+        ([("F32", [-2, -3], 0, 24)], "has the shape"),
+        ([("U8", [24], 0, 24), ("U8", [0], 24, 24), ("new dtype", [3], 24, 25)], ""),
+    ],
+)
+def test_tensors_fill_their_bytes_one_after_the_other(
+    tmp_path: Path, tensors: list[tuple[str, list[int], int, int]], text: str
+) -> None:
+    entries = {f"t{i}": {"dtype": d, "shape": s, "data_offsets": o} for i, (d, s, *o) in enumerate(tensors)}
+    header = json.dumps(entries).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(tensors[-1][3]))
+    if not text:
+        check_file(path, EntryKind.MODELS)
+        return
+    with pytest.raises(InvalidDataError, match=text):
+        check_file(path, EntryKind.MODELS)
+
+
+def test_an_archive_with_some_files_of_torchscript_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x/constants.pkl", "x/code/a.py"):
+            archive.writestr(name, b"")
+    with pytest.raises(InvalidDataError, match="is no TorchScript model"):
+        check_file(path, EntryKind.MODELS)
+
+
+def test_hdf5_may_begin_after_a_block_of_the_user(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", userblock_size=1024) as file:
+        file["inputs"] = np.zeros((4, 2))
+    check_file(path, EntryKind.DATA)
 
 
 def test_data_are_hdf5_with_as_many_outputs_as_inputs(tmp_path: Path) -> None:
@@ -65,11 +106,11 @@ def test_data_are_hdf5_with_as_many_outputs_as_inputs(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["inputs"], file["outputs"] = np.zeros((4, 2)), np.zeros((3, 1))
     with pytest.raises(InvalidDataError, match="4 rows of inputs and 3 of outputs"):
-        check_content(path, EntryKind.DATA)
+        check_file(path, EntryKind.DATA)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InvalidDataError, match="damaged HDF5"):
-        check_content(path, EntryKind.CANDIDATES)
+        check_file(path, EntryKind.CANDIDATES)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +121,7 @@ def test_data_are_hdf5_with_as_many_outputs_as_inputs(tmp_path: Path) -> None:
         ({"val_error": float("nan")}, "val_error is nan"),
         ({"uq_type": "fais"}, "Did you mean 'faiss'"),
         ({"uq_type": "deltaUQ"}, "needs uq_aggregate"),
+        ({"uq_type": "faiss"}, "'faiss' needs uq_aggregate"),
         ({"uq_type": "deltaUQ", "uq_aggregate": "sum"}, "one of max, mean"),
     ],
 )

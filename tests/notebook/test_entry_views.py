@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -154,6 +155,32 @@ def test_what_is_in_the_way_of_an_undo_is_named_and_nothing_moves(
     assert len(ws.entries.list("eos", "data")) == 1
     with pytest.raises(AlreadyExistsError):
         ws.entries.move_back(entry.id)
+
+
+def test_a_version_that_is_joined_is_said_before(ws: workbench.Workspace, tmp_path: Path) -> None:
+    ws.entries.add("eos", hdf5(tmp_path / "a.h5"))
+    ws.entries.add("eos", [hdf5(tmp_path / f"{name}.h5") for name in "bc"], "candidates")
+    with pytest.raises(AlreadyExistsError, match="Join it with extend=True"):
+        PromotionView(ws.entries, "eos/candidates@1", kind="data")
+    view = PromotionView(ws.entries, "eos/candidates@1", kind="data", extend=True)
+    assert "They join eos/data@1 with its 1 file." in view._reason.value
+    view.promote()
+    assert len(ws.entries.list("eos", "data", version=1)) == 3
+
+
+def test_an_error_that_nobody_expected_leaves_the_buttons_alive(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws.entries.add("eos", hdf5(tmp_path / "a.h5"), "candidates")
+    view = PromotionView(ws.entries, "eos/candidates@1", kind="data")
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(type(ws.entries), "move", fail)
+    with pytest.raises(MemoryError):
+        view.promote()
+    assert (view._do.disabled, "MemoryError: no room" in view._reason.value) == (False, True)
 
 
 def test_the_table_searches_and_turns_pages(ws: workbench.Workspace, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class EntryChange:
             self._connection.execute(sa.delete(entries).where(entries.c.id.in_(some)))
 
     def users_of(self, files: Iterable[str]) -> dict[str, int]:
-        """Return for each file of ours how many entries have it."""
+        """Return for each file (`EntryRecord.place`) how many entries have it."""
         return count(self._connection, entries.c.file, files)
 
     def _row(self, record: EntryRecord) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class EntryChange:
             "scope": self._ids[key_of(record)],
             "version": record.version,
             "name": record.name,
-            "file": "" if record.path else record.file_key,
+            "file": record.place,
             "trashed": int(record.trashed is not None),
             "record": record.model_dump_json(),
         }
@@ -183,7 +183,7 @@ class EntryCatalog:
 
     @contextmanager
     def change_entries(self, keys: Iterable[Key], files: Iterable[str] = ()) -> Iterator[EntryChange]:
-        """Give a transaction over these domains and kinds, and files of ours, that no other one changes meanwhile.
+        """Give a transaction over these domains and kinds, and files, that no other one changes meanwhile.
 
         Raises
         ------

@@ -183,7 +183,7 @@ entries = Table(
     Column("scope", Integer, ForeignKey("entry_scopes.id"), nullable=False),
     Column("version", Integer, nullable=False),
     Column("name", Word, nullable=False),
-    Column("file", Word, nullable=False),  # empty for a file by reference: its bytes are not ours
+    Column("file", Word, nullable=False),  # the key of a copy; "at " and the path of a file by reference
     Column("trashed", Integer, nullable=False),
     Column("record", Text, nullable=False),
     # get_entries

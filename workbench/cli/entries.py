@@ -75,6 +75,8 @@ def entries_add(
 @click.option("--domain", help="The domain they go to.")
 @click.option("--version", type=int, help="Another version instead of their own.")
 @click.option("--folder", help="Where files by reference go.")
+@click.option("--extend", is_flag=True, help="Join a version that is there.")
+@click.option("--no-check", is_flag=True, help="Take files that are not what the kind says.")
 @click.option("--back", is_flag=True, help="To where they were before their last move.")
 @click.option("--dry-run", is_flag=True, help="Show what they would become; change nothing.")
 @click.pass_obj

@@ -98,15 +98,27 @@ def add_words(
 
 
 def move_words(
-    entries: Entries, refs: Sequence[str], *, back: bool = False, dry_run: bool = False, **where: Any
+    entries: Entries,
+    refs: Sequence[str],
+    *,
+    back: bool = False,
+    dry_run: bool = False,
+    extend: bool = False,
+    no_check: bool = False,
+    **where: Any,
 ) -> list[Entry]:
     """Promote entries, or take their last promotion back."""
-    if not back:
-        return entries.move(refs, dry_run=dry_run, **where)
     given = [name for name, value in where.items() if value is not None]
-    if given:
-        raise InvalidInputError(f"--back goes to where they were. Leave --{given[0]} out.")
-    return entries.move_back(refs, dry_run=dry_run)
+    if back:
+        given += [name for name, value in (("extend", extend), ("no-check", no_check)) if value]
+        if given:
+            raise InvalidInputError(f"--back goes to where they were. Leave --{given[0]} out.")
+        return entries.move_back(refs, dry_run=dry_run)
+    if not given:
+        raise InvalidInputError(
+            "Where to? Name --kind, --domain, --version or --folder, such as --kind data."
+        )
+    return entries.move(refs, dry_run=dry_run, extend=extend, check=not no_check, **where)
 
 
 def remove_words(

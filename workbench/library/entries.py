@@ -22,11 +22,10 @@ from workbench.errors import (
 from workbench.library import entry_files
 from workbench.library.entry import Entry
 from workbench.library.entry_additions import EntryAdditions
-from workbench.library.entry_changes import EntryChanges, Handles, Ref
+from workbench.library.entry_changes import Handles, Ref
 from workbench.library.entry_copies import FILES
-from workbench.library.entry_facts import (
-    checked_versions,
-)
+from workbench.library.entry_facts import checked_versions
+from workbench.library.entry_moves import EntryMoves
 from workbench.library.entry_versions import reindex
 from workbench.models import EntryRecord
 from workbench.names import check_name, is_id
@@ -42,10 +41,11 @@ if TYPE_CHECKING:
 
 APPLICATION = "workspace"  # what entries belong to where no application is named
 Names = list[str]
+list_of = list  # in the class, `list` is a method
 Versions = int | str | Sequence[int] | None
 
 
-class Entries(EntryChanges, EntryAdditions):
+class Entries(EntryMoves, EntryAdditions):
     """Files of domains: each has a kind, a version and metadata, and belongs to an application.
 
     An entry is named by its id, by ``domain/kind`` (the newest version), ``domain/kind@version``, or, where a version has
@@ -92,13 +92,38 @@ class Entries(EntryChanges, EntryAdditions):
         InvalidInputError
             If it names several files.
         """
+        found = self._named(ref, limit=2)
+        if len(found) > 1:
+            raise InvalidInputError(
+                f"{ref!r} has several files. Name one, such as {found[0].ref!r}; ws.entries.find_all({ref!r}) gives all."
+            )
+        return found[0]
+
+    def find_all(self, ref: Ref, *, trashed: bool = False) -> Handles:
+        """Return the entries that a name stands for: one, or all files of a version, in the order in which they were added.
+
+        With ``trashed`` those in the trash instead; an id names an entry wherever it is.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, with near names.
+        """
+        return list_of(self._named(ref, trashed=trashed, limit=1000).all())
+
+    def _named(self, ref: Ref, *, trashed: bool = False, limit: int) -> Page[Entry]:
+        """Return what a name stands for, which is something."""
+        if not isinstance(ref, (str, Entry)):
+            raise InvalidInputError(
+                f"{ref!r:.60} is no entry's name. Write domain/kind, such as 'eos/models' or 'eos/models@3'."
+            )
         if isinstance(ref, Entry):
             ref = ref.id
         if is_id(ref):
             record = self._catalog.get_entries([ref]).get(ref)
             if record is None or record.application != self.application:
                 raise NotFoundError(f"There is no entry {ref!r}. See ws.entries.list().")
-            return Entry(record, self)
+            return Page([Entry(record, self)], Entry.row, None, "entries")
         what, _, rest = ref.partition("@")
         domain, slash, kind = what.partition("/")
         if not slash:
@@ -107,14 +132,16 @@ class Entries(EntryChanges, EntryAdditions):
             )
         number, _, name = rest.partition("/")
         version: Any = int(number) if number.isdigit() else number or "latest"
-        found = self.list(domain, kind, version=version, name=name or None, limit=20)
+        asked: dict[str, Any] = {"version": version, "name": name or None, "order": "created", "limit": limit}
+        found = self.list(domain, kind, trashed=trashed, **asked)
         if not found:
-            raise NotFoundError(f"There is no entry {ref!r}.{self._versions_hint(domain, kind)}")
-        if len(found) > 1:
-            raise InvalidInputError(
-                f"{ref!r} has several files. Name one, such as {found[0].ref!r}, or use ws.entries.list()."
+            there = not trashed and self.list(domain, kind, trashed=True, **asked)
+            hint = f" It is in the trash: ws.entries.restore({ref!r})." if there else ""
+            where = " in the trash" if trashed else ""
+            raise NotFoundError(
+                f"There is no entry {ref!r}{where}.{hint or self._versions_hint(domain, kind)}"
             )
-        return found[0]
+        return found
 
     def list(
         self,

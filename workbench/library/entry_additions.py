@@ -108,7 +108,7 @@ class EntryAdditions(ABC):
             )
         if check:
             for path in paths:
-                entry_files.check_content(path, EntryKind(kind))
+                entry_files.check_file(path, EntryKind(kind))
         maker = None if made_by is None else entry_makers.made_by(self._catalog, made_by)
         made_from = tuple(str(getattr(parent, "id", parent)) for parent in _several(parents))
         made_from += (maker.parent,) if maker and maker.parent not in made_from else ()
@@ -168,7 +168,7 @@ class EntryAdditions(ABC):
             Of the uncertainty, above which its prediction is not used.
         uq_type : {"random", "deltaUQ", "faiss"}, optional
         uq_aggregate : {"max", "mean"}, optional
-            Needed for deltaUQ.
+            Needed unless uncertainty is random.
         **options
             As for `add`.
 

@@ -92,8 +92,8 @@ def checked_metadata(kind: EntryKind, metadata: Mapping[str, Any] | None) -> dic
                     f"{key} is {found[key]!r}, expected one of {', '.join(_CHOICES[key])}."
                     f"{did_you_mean(str(found[key]), _CHOICES[key])}"
                 )
-        if found.get("uq_type") == "deltaUQ" and "uq_aggregate" not in found:
-            raise InvalidInputError("uq_type 'deltaUQ' needs uq_aggregate: max or mean.")
+        if found.get("uq_type", "random") != "random" and "uq_aggregate" not in found:
+            raise InvalidInputError(f"uq_type {found['uq_type']!r} needs uq_aggregate: max or mean.")
     return found
 
 

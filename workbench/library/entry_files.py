@@ -7,14 +7,23 @@ import os
 import socket
 import uuid
 import zipfile
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from workbench.errors import DamagedError, InvalidDataError, InvalidInputError, NotFoundError, did_you_mean
 from workbench.models import EntryKind, now
 
 SUFFIXES = {EntryKind.DATA: ".h5", EntryKind.CANDIDATES: ".h5", EntryKind.MODELS: ".pt"}
 _BLOCK = 1 << 20
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_BITS = {
+    **dict.fromkeys(["F64", "I64", "U64", "C64"], 64),
+    **dict.fromkeys(["F32", "I32", "U32"], 32),
+    **dict.fromkeys(["F16", "BF16", "I16", "U16"], 16),
+    **dict.fromkeys(["F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"], 8),
+}  # of a dtype in safetensors; those that are not here are taken as they are
 
 
 def checked_kind(kind: object) -> EntryKind:
@@ -50,8 +59,21 @@ def checked_file(file: str | os.PathLike[str]) -> Path:
     raise NotFoundError(f"There is no file {path}.{near}")
 
 
-def check_content(path: Path, kind: EntryKind) -> None:
+def check_file(path: Path, kind: EntryKind) -> None:
+    """Raise if the file at a path is not what its kind says; see `check_content`."""
+    with path.open("rb") as file:
+        check_content(file, str(path), kind)
+
+
+def check_content(file: BinaryIO, what: str, kind: EntryKind) -> None:
     """Raise if a file is not what its kind says: HDF5, or a model in TorchScript or safetensors.
+
+    Parameters
+    ----------
+    file : file opened for reading
+    what : str
+        What it is called in messages.
+    kind : EntryKind
 
     Raises
     ------
@@ -59,11 +81,11 @@ def check_content(path: Path, kind: EntryKind) -> None:
         With what is wrong; nothing in the file is executed.
     """
     if kind is not EntryKind.MODELS:
-        _check_hdf5(path, kind)
-    elif zipfile.is_zipfile(path):
-        _check_torchscript(path)
+        _check_hdf5(file, what, kind)
+    elif zipfile.is_zipfile(file):
+        _check_torchscript(file, what)
     else:
-        _check_safetensors(path)
+        _check_safetensors(file, what)
 
 
 def digest_of(path: Path) -> str:
@@ -92,6 +114,7 @@ def suggested_name(kind: EntryKind, domain: str | None = None) -> str:
 
 def stored_path(path: Path, root: Path | None) -> str:
     """Return a path as it is kept: relative to the workspace if it lies in or beside it, so that both can be moved."""
+    path = path.parent.resolve() / path.name  # as the workspace is: either may be reached by a link
     if root is not None and path.is_relative_to(root.parent):
         return Path(os.path.relpath(path, root)).as_posix()
     return str(path)
@@ -102,60 +125,96 @@ def found_path(stored: str, root: Path | None) -> Path:
     return Path(os.path.normpath((root or Path()) / stored))
 
 
-def _check_hdf5(path: Path, kind: EntryKind) -> None:
+def _check_hdf5(file: BinaryIO, what: str, kind: EntryKind) -> None:
     import h5py
 
-    if not h5py.is_hdf5(path):
+    size = file.seek(0, os.SEEK_END)
+    if not any(_begins(file, start, _HDF5) for start in _hdf5_starts(size)):
         raise InvalidDataError(
-            f"{path} is not HDF5, which {kind} are. Convert it, or pass check=False to keep it as it is."
+            f"{what} is not HDF5, which {kind} are. Convert it, or pass check=False (--no-check) to take it as it is."
         )
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(file, "r") as opened:
             rows = {
-                name: file[name].shape[0]
+                name: opened[name].shape[0]
                 for name in ("inputs", "outputs")
-                if isinstance(file.get(name), h5py.Dataset) and file[name].ndim
+                if isinstance(opened.get(name), h5py.Dataset) and opened[name].ndim
             }
     except (OSError, RuntimeError) as error:
-        raise InvalidDataError(f"{path} is damaged HDF5: {error}. Write it again.") from error
+        raise InvalidDataError(f"{what} is damaged HDF5: {error}. Write it again.") from error
     if len(set(rows.values())) > 1:
         raise InvalidDataError(
-            f"{path} has {rows['inputs']} rows of inputs and {rows['outputs']} of outputs: they belong together, row by row."
+            f"{what} has {rows['inputs']} rows of inputs and {rows['outputs']} of outputs: they belong together, row by row."
         )
 
 
-def _check_torchscript(path: Path) -> None:
+def _hdf5_starts(size: int) -> Iterator[int]:
+    """Yield where HDF5 may begin, after a block of the user's own."""
+    start = 0
+    while start < size:
+        yield start
+        start = max(512, 2 * start)
+
+
+def _begins(file: BinaryIO, start: int, mark: bytes) -> bool:
+    file.seek(start)
+    return file.read(len(mark)) == mark
+
+
+def _check_torchscript(file: BinaryIO, what: str) -> None:
     try:
-        with zipfile.ZipFile(path) as file:
-            names = {name.partition("/")[2] for name in file.namelist()}
-            broken = file.testzip()
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            broken = archive.testzip()
     except (zipfile.BadZipFile, OSError) as error:
-        raise InvalidDataError(f"{path} is a damaged archive: {error}. Save the model again.") from error
+        raise InvalidDataError(f"{what} is a damaged archive: {error}. Save the model again.") from error
     if broken is not None:
-        raise InvalidDataError(f"{path} is damaged in {broken}. Save the model again.")
-    if "constants.pkl" not in names or not any(name.startswith("code/") for name in names):
+        raise InvalidDataError(f"{what} is damaged in {broken}. Save the model again.")
+    folder = names[0].partition("/")[0] if names else ""
+    inside = {name.removeprefix(f"{folder}/") for name in names}
+    has_code = any(name.startswith("code/") and name.endswith(".py") for name in inside)
+    if not has_code or not {"data.pkl", "constants.pkl", "version"} <= inside:
         raise InvalidDataError(
-            f"{path} is no TorchScript model, perhaps a pickled one. Save it with torch.jit.save or as safetensors; "
-            "check=False keeps it as it is."
+            f"{what} is no TorchScript model, perhaps a pickled one. Save it with torch.jit.save or as safetensors; "
+            "check=False (--no-check) takes it as it is."
         )
 
 
-def _check_safetensors(path: Path) -> None:
-    size = path.stat().st_size
+def _check_safetensors(file: BinaryIO, what: str) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, 100 << 20):
-                raise ValueError("its header is longer than the file")
-            header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if max(ends, default=0) != size - 8 - length:
-            raise ValueError("it is cut off, or longer than its tensors")
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, 100 << 20):
+            raise ValueError("its header is longer than the file")
+        header = json.loads(file.read(length))
+        _check_tensors(header, size - 8 - length)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise InvalidDataError(
-            f"{path} is neither TorchScript nor safetensors ({error}). Save the model with torch.jit.save or as safetensors; "
-            "check=False keeps it as it is."
+            f"{what} is neither TorchScript nor safetensors ({error}). Save the model with torch.jit.save or as safetensors; "
+            "check=False (--no-check) takes it as it is."
         ) from error
+
+
+def _check_tensors(header: dict[str, Any], size: int) -> None:
+    """Raise ValueError unless tensors fill the bytes one after the other, each with as many as its shape takes."""
+    end = 0
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    for name, entry in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
+        start, stop = entry["data_offsets"]
+        if start != end:
+            raise ValueError(f"tensor {name!r} begins at byte {start}, where {end} is expected")
+        bits = _BITS.get(entry["dtype"])
+        shape = entry["shape"]
+        if any(not isinstance(n, int) or n < 0 for n in shape):
+            raise ValueError(f"tensor {name!r} has the shape {shape}")
+        if stop < start or (bits is not None and (stop - start) * 8 != bits * prod(shape)):
+            raise ValueError(
+                f"tensor {name!r} has {stop - start} bytes, which {entry['dtype']} {shape} does not take"
+            )
+        end = stop
+    if end != size:
+        raise ValueError("it is cut off, or longer than its tensors")
 
 
 def check_digest(path: Path, digest: str, what: str) -> None:

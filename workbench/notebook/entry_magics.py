@@ -109,6 +109,8 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @argument("--domain", default=None, help="The domain they go to.")
     @argument("--version", type=int, default=None, help="Another version instead of their own.")
     @argument("--folder", default=None, help="Where files by reference go.")
+    @argument("--extend", action="store_true", help="Join a version that is there.")
+    @argument("--no-check", action="store_true", help="Take files that are not what the kind says.")
     @argument("--app", default=None, metavar="NAME", help="Of another application.")
     @output_can_be_silenced
     @line_magic
@@ -121,7 +123,9 @@ class EntryMagics(Magics):  # type: ignore[misc]
         where = {name: getattr(args, name) for name in ("kind", "domain", "version", "folder")}
         if not any(where.values()):
             where["kind"] = "data"
-        return PromotionView(_entries(args.app), args.refs, **where)
+        return PromotionView(
+            _entries(args.app), args.refs, extend=args.extend, check=not args.no_check, **where
+        )
 
     @magic_arguments()
     @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
@@ -129,6 +133,8 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @argument("--domain", default=None, help="The domain they go to.")
     @argument("--version", type=int, default=None, help="Another version instead of their own.")
     @argument("--folder", default=None, help="Where files by reference go.")
+    @argument("--extend", action="store_true", help="Join a version that is there.")
+    @argument("--no-check", action="store_true", help="Take files that are not what the kind says.")
     @argument("--back", action="store_true", help="To where they were before their last move.")
     @argument("--dry-run", action="store_true", help="Show what they would become; change nothing.")
     @argument("--app", default=None, metavar="NAME", help="Of another application.")
@@ -140,8 +146,9 @@ class EntryMagics(Magics):  # type: ignore[misc]
         from workbench.commands.entries import move_words
 
         args = arguments_of(self.entrymove, line)
-        given = {name: getattr(args, name) for name in ("kind", "domain", "version", "folder")}
-        return _page(move_words(_entries(args.app), args.refs, back=args.back, dry_run=args.dry_run, **given))
+        given = {name: getattr(args, name) for name in ("kind", "domain", "version", "folder", "extend")}
+        given |= {"no_check": args.no_check, "back": args.back, "dry_run": args.dry_run}
+        return _page(move_words(_entries(args.app), args.refs, **given))
 
     @magic_arguments()
     @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")

@@ -61,7 +61,7 @@ _SPECS = (
         type="string_enum",
         options=UQ_AGGREGATES,
         optional=True,
-        description="Of the outputs' uncertainties; deltaUQ needs it",
+        description="Of the outputs' uncertainties; deltaUQ and faiss need it",
     ),
     ParameterSpec(
         name="metadata", default="", description="key=value, one a line; numbers, True and False are typed"

@@ -29,20 +29,21 @@ class PromotionView(widgets.VBox):  # type: ignore[misc]
     what : str, Entry, or several
         As for `Entries.move`.
     **where
-        Its ``kind``, ``domain``, ``version``, ``folder``.
+        Its ``kind``, ``domain``, ``version``, ``folder``, ``extend``, ``check``.
 
     Raises
     ------
-    InvalidInputError, NotFoundError
+    InvalidInputError, NotFoundError, AlreadyExistsError
         As `Entries.move` would.
     """
 
     def __init__(self, entries: Entries, what: Any, **where: Any) -> None:
         self._entries = entries
         several: Iterable[Any] = what if isinstance(what, (list, tuple)) else [what]
-        self._before: list[Entry] = [entries.find(one) for one in several]
+        self._before: list[Entry] = [found for one in several for found in entries.find_all(one)]
         self._where = where
         self._after: list[Entry] = entries.move(self._before, dry_run=True, **where)
+        self._joined = _joined(entries, self._before, self._after)
         self.is_done = False
         self._table = widgets.HTML()
         self._table.add_class("wb-table")
@@ -58,7 +59,8 @@ class PromotionView(widgets.VBox):  # type: ignore[misc]
         )
         super().__init__([style, head, self._table, line], layout={"width": "100%"})
         self.add_class("wb-form")
-        self._show("Nothing is changed yet. Id, version and metadata stay.")
+        joins = f" They join {', '.join(self._joined)}." if self._joined else ""
+        self._show(f"Nothing is changed yet. Id, version and metadata stay.{joins}")
 
     def promote(self) -> None:
         """Move the entries."""
@@ -85,6 +87,9 @@ class PromotionView(widgets.VBox):  # type: ignore[misc]
         except WorkbenchError as error:
             self._show(str(error), bad=True)
             return
+        except Exception as error:
+            self._show(f"{type(error).__name__}: {error}", bad=True)
+            raise
         self.is_done = is_done
         self._show(f"{word}: {_count(changed)}.")
 
@@ -119,3 +124,16 @@ def _file(before: Entry, after: Entry) -> str:
 
 def _count(entries: list[Entry]) -> str:
     return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
+
+
+def _joined(entries: Entries, before: list[Entry], after: list[Entry]) -> list[str]:
+    """Return the versions that are there and get more files, such as ``eos/data@1 with its 2 files``."""
+    places = {(b.domain, str(b.kind), b.version) for b in after}
+    mine = {one.id for one in before}
+    found = []
+    for domain, kind, version in sorted(places):
+        if domain in entries.domains():
+            others = [one for one in entries.list(domain, kind, version=version).all() if one.id not in mine]
+            files = f"{len(others)} file{'s' if len(others) > 1 else ''}"
+            found += [f"{domain}/{kind}@{version} with its {files}"] if others else []
+    return found
