@@ -131,6 +131,8 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(ws: workbench.Workspace, tm
         ({"files": [good, tmp_path / "god.h5"]}, NotFoundError, "god.h5. Did you mean 'good.h5'"),
         ({"files": tmp_path}, InvalidInputError, "is a folder"),
         ({"files": []}, InvalidInputError, "no file to add"),
+        ({"files": None}, InvalidInputError, "files is None, expected a path"),
+        ({"files": [5]}, InvalidInputError, "5 is no file"),
         ({"files": [good, good]}, AlreadyExistsError, "has a file 'good.h5'"),
         ({"kind": "modles"}, InvalidInputError, "Did you mean 'models'"),
         ({"version": 0}, InvalidInputError, "whole number of 1 or more"),
@@ -144,9 +146,11 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(ws: workbench.Workspace, tm
         ({"kind": "models"}, InvalidDataError, "neither TorchScript nor safetensors"),
     ]
     for given, error, text in refused:
-        with pytest.raises(error) as caught:
-            ws.entries.add(**{"domain": "eos", "files": good, **given})
-        assert text in str(caught.value)
+        for dry_run in (True, False):
+            with pytest.raises(error) as caught:
+                ws.entries.add(**{"domain": "eos", "files": good, "dry_run": dry_run, **given})
+            assert text in str(caught.value)
+    assert [(e.version, e.name) for e in ws.entries.add("eos", good, dry_run=True)] == [(1, "good.h5")]
     assert len(ws.entries.list()) == 0
     assert not list(ws.store.list("entries"))
 

@@ -378,7 +378,10 @@ def test_an_entry_knows_what_it_was_made_from_and_what_was_made_from_it(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:
     sampled = ws.entries.add("eos", [hdf5(tmp_path / f"s{i}.h5", seed=i) for i in range(2)], "candidates")
-    (data,) = ws.entries.add("eos", hdf5(tmp_path / "d.h5", seed=3), parents=[*sampled, "a-dataset"])
+    dataset = ws.datasets.put({"x": np.zeros(2)}, name="scan")
+    gone = ws.datasets.put({"x": np.ones(2)})
+    (data,) = ws.entries.add("eos", hdf5(tmp_path / "d.h5", seed=3), parents=[*sampled, dataset, gone])
+    ws.datasets.delete(gone.id, force=True)
     weights = tmp_path / "net.pt"
     weights.write_bytes(b"w")
     model = ws.entries.add_model("eos", weights, val_error=0.1, parents=[data, sampled[0]], check=False)
@@ -386,6 +389,7 @@ def test_an_entry_knows_what_it_was_made_from_and_what_was_made_from_it(
     rows = [(row["step"], row["entry"], row["note"]) for row in model.lineage()]
     assert rows == [
         (-2, "eos/candidates@1/s1.h5", "in the trash"),
+        (-2, "dataset scan", ""),
         (-2, "", "no entry, or purged"),
         (-1, "eos/data@1/d.h5", ""),
         (-1, "eos/candidates@1/s0.h5", ""),

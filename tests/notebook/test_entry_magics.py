@@ -75,6 +75,23 @@ def test_files_are_added_found_promoted_and_removed(shell: InteractiveShell) -> 
         do("entries", "eoss")
 
 
+def test_words_are_files_patterns_or_metadata(shell: InteractiveShell) -> None:
+    do = shell.run_line_magic
+    Path("run1.h5").rename("T=300.h5")
+    assert [e.name for e in do("entryadd", "eos T=300.h5 T=300")] == ["T=300.h5"]
+    assert [e.name for e in do("entryadd", "eos *.h5 mode=hot")] == ["T=300.h5", "run2.h5"]
+    for line, text in (
+        ("eos *.pt", r"No file matches '\*.pt'"),
+        ("eos T=400.h5", "'T=400.h5' was read as metadata"),
+        ("eos run2.h5 --version 2 --dry-run", "has a version 2"),
+        ("eos run2.h5 --version 0 --dry-run", "whole number"),
+        ("eos run2.h5 --kind models --dry-run", "neither TorchScript nor safetensors.*--no-check"),
+        ("eos run2.h5 size=3 --dry-run", "has the key 'size'"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            do("entryadd", line)
+
+
 def test_views_are_shown_and_refuse_what_they_do_not_take(shell: InteractiveShell) -> None:
     do = shell.run_line_magic
     do("entryadd", "eos run1.h5 T=300 --kind candidates")

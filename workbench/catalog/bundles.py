@@ -80,6 +80,17 @@ class BundleCatalog:
         with self._database.read() as connection:
             return _versions(connection, name)
 
+    def get_bundles(self, ids: Iterable[str]) -> dict[str, BundleRecord]:
+        """Return the versions of bundles that are there, without their files, by id; of a few ids, for it looks at all bundles."""
+        found: dict[str, BundleRecord] = {}
+        with self._database.read() as connection:
+            for id_ in ids:
+                where = (_B.deleted == 0, _B.record.contains(f'"id":"{id_}"', autoescape=True))
+                for text in connection.scalars(sa.select(_B.record).where(*where)):
+                    record = BundleRecord.model_validate_json(text)
+                    found |= {id_: record} if record.id == id_ else {}
+        return found
+
     def newest_bundles(self) -> list[BundleRecord]:
         """Return the newest version of each bundle, without its files, by name."""
         newest = (

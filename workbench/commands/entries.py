@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import glob
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.commands.words import split_words
-from workbench.errors import InvalidInputError
+from workbench.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from workbench.library.entries import Entries
@@ -87,14 +89,40 @@ def add_words(
     dry_run: bool = False,
 ) -> list[Entry] | str:
     """Add files as written on a line: paths, and ``key=value`` for the metadata; or say what that would do."""
-    files, assignments = split_words(words)
+    files, assignments = _files_of(words)
+    options: dict[str, Any] = {"version": version, "extend": extend, "check": check, "made_by": made_by}
+    facts = read_metadata(assignments)
+    added = entries.add(domain, files, kind, metadata=facts, copy=not reference, dry_run=dry_run, **options)
     if not dry_run:
-        facts = read_metadata(assignments)
-        options: dict[str, Any] = {"version": version, "extend": extend, "check": check, "made_by": made_by}
-        return entries.add(domain, files, kind, metadata=facts, copy=not reference, **options)
-    number = entries.next_version(domain, kind) if version is None else version
+        return added
     how = "by reference" if reference else "copied"
-    return f"would add to {domain}/{kind} as version {number}, {how}: {', '.join(files) or 'no file'}"
+    return f"would add to {domain}/{kind} as version {added[0].version}, {how}: {', '.join(files)}"
+
+
+def _files_of(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Split words into files and ``key=value``: what is a file that is there counts as one, and patterns as what they match.
+
+    Raises
+    ------
+    NotFoundError
+        If a pattern matches nothing.
+    InvalidInputError
+        If no file is left.
+    """
+    files: list[str] = []
+    rest: list[str] = []
+    for word in words:
+        found = [word] if Path(word).expanduser().is_file() else sorted(glob.glob(word))  # noqa: PTH207
+        files += found
+        rest += [] if found else [word]
+    others, assignments = split_words(rest)
+    missing = next((word for word in others if glob.has_magic(word)), None)
+    if missing is not None:
+        raise NotFoundError(f"No file matches {missing!r}.")
+    if not files and not others:
+        read = f" {rest[0]!r} was read as metadata, for there is no such file." if rest else ""
+        raise InvalidInputError(f"There is no file to add.{read} Name one, such as run1.h5.")
+    return files + others, assignments
 
 
 def move_words(

@@ -16,6 +16,7 @@ from workbench.library.entry_changes import Handles
 from workbench.library.entry_copies import FILES, delete_unused, keep_copy
 from workbench.library.entry_facts import checked_metadata, checked_version, model_metadata
 from workbench.library.entry_makers import StateOfStep
+from workbench.library.entry_parents import checked_parents
 from workbench.library.entry_versions import changing
 from workbench.models import EntryKind, EntryRecord, now
 from workbench.names import check_name, new_id
@@ -41,6 +42,10 @@ class EntryAdditions(ABC):
         """Where the workspace lies, if it is a folder."""
 
     @abstractmethod
+    def find_all(self, ref: str | Entry, *, trashed: bool = False) -> Handles:
+        """Return the entries that a name stands for."""
+
+    @abstractmethod
     def _handle(self, record: EntryRecord) -> Entry:
         """Return the entry of a record."""
 
@@ -52,11 +57,12 @@ class EntryAdditions(ABC):
         *,
         version: int | None = None,
         metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-        parents: Iterable[Any] = (),
+        parents: Any = (),
         made_by: Any = None,
         copy: bool = True,
         check: bool = True,
         extend: bool = False,
+        dry_run: bool = False,
     ) -> Handles:
         """Catalogue files under one version: all of them, or none.
 
@@ -69,8 +75,8 @@ class EntryAdditions(ABC):
             Default: the next one, which no other writer gets.
         metadata : mapping, or one for each file, optional
             Numbers, texts and truth values can be searched for; whatever else JSON can hold is kept.
-        parents : iterable, optional
-            Entries or datasets that they were made from, or their ids.
+        parents : one or several, optional
+            What they were made from: entries, datasets, runs or bundles, their ids, or names of entries; all of them are there.
         made_by : StepVersion, Step, Run or str, optional
             What made them: a saved version of a step or pipeline (``ws.links.get("reduce")``, ``"reduce@1.2.0"``), a step that is
             as it was saved, or a run. It is searched for as ``made_by``, and needed as long as the entry is there.
@@ -81,6 +87,8 @@ class EntryAdditions(ABC):
             Refuse data and candidates that are not HDF5, models that are neither TorchScript nor safetensors.
         extend : bool
             Add to a version that is there.
+        dry_run : bool
+            Return what they would become, without digests, and add nothing; what would be refused is refused.
 
         Raises
         ------
@@ -110,36 +118,39 @@ class EntryAdditions(ABC):
             for path in paths:
                 entry_files.check_file(path, EntryKind(kind))
         maker = None if made_by is None else entry_makers.made_by(self._catalog, made_by)
-        made_from = tuple(str(getattr(parent, "id", parent)) for parent in _several(parents))
+        made_from = checked_parents(self._catalog, parents, self.find_all)
         made_from += (maker.parent,) if maker and maker.parent not in made_from else ()
-        if wanted is not None:  # before anything is copied
-            self._check_version(key, wanted, self._catalog.entries_of_version(key, wanted), extend)
         created = now()
-        copies: dict[str, Path] = {}
+        drafts = [
+            EntryRecord(
+                id=new_id(),
+                application=self.application,
+                domain=domain,
+                kind=EntryKind(kind),
+                version=wanted or self._catalog.last_entry_version(key) + 1,
+                name=path.name,
+                digest="",
+                size=path.stat().st_size,
+                path="" if copy else entry_files.stored_path(path, self._root),
+                metadata=facts[i] if several else facts[0],
+                parents=made_from,
+                made_by=maker,
+                created=created + timedelta(microseconds=i),  # a reindex keeps their order
+            )
+            for i, path in enumerate(paths)
+        ]
+        # before anything is copied
+        there = [] if wanted is None else self._catalog.entries_of_version(key, wanted)
+        self._check_version(key, wanted, there, extend)
+        _check_names([*there, *drafts])
+        if dry_run:
+            return [self._handle(record) for record in drafts]
+        kept: dict[str, Path] = {}
         try:
-            records = []
-            for i, path in enumerate(paths):
-                digest = keep_copy(self._store, path) if copy else entry_files.digest_of(path)
-                record = EntryRecord(
-                    id=new_id(),
-                    application=self.application,
-                    domain=domain,
-                    kind=EntryKind(kind),
-                    version=1,
-                    name=path.name,
-                    digest=digest,
-                    size=path.stat().st_size,
-                    path="" if copy else entry_files.stored_path(path, self._root),
-                    metadata=facts[i] if several else facts[0],
-                    parents=made_from,
-                    made_by=maker,
-                    created=created + timedelta(microseconds=i),  # a reindex keeps their order
-                )
-                records.append(record)
-                copies |= {record.file_key: path} if copy else {}
-            records = self._record(key, wanted, records, copies, extend)
+            records = [self._kept(record, path, kept) for record, path in zip(drafts, paths, strict=True)]
+            records = self._record(key, wanted, records, kept, extend)
         except BaseException:
-            delete_unused(self._catalog, self._store, copies)
+            delete_unused(self._catalog, self._store, [file for file in kept if not file.startswith("at ")])
             raise
         return [self._handle(record) for record in records]
 
@@ -203,40 +214,59 @@ class EntryAdditions(ABC):
 
     # -- inside
 
+    def _kept(self, record: EntryRecord, path: Path, kept: dict[str, Path]) -> EntryRecord:
+        """Return an entry with its digest, after the file was copied if it is to be, and note where it is."""
+        digest = entry_files.digest_of(path) if record.path else keep_copy(self._store, path)
+        # what was copied counts, should somebody write to the file meanwhile
+        record = record.model_copy(update={"digest": digest})
+        kept[record.place] = path
+        return record
+
     def _record(
         self,
         key: Key,
         wanted: int | None,
         records: Sequence[EntryRecord],
-        copies: Mapping[str, Path],
+        kept: Mapping[str, Path],
         extend: bool,
     ) -> list[EntryRecord]:
         """Give entries their version and record them, in one transaction."""
-        with changing(self._catalog, self._store, [key], copies) as change:
+        with changing(self._catalog, self._store, [key], kept) as change:
             number = change.next_version(key) if wanted is None else wanted
             there = change.of_version(key, number) if wanted is not None else []
-            self._check_version(key, number, there, extend)
+            self._check_version(key, wanted, there, extend)
             made = [record.model_copy(update={"version": number}) for record in records]
             _check_names([*there, *made])
-            for file, path in copies.items():  # purged by another process meanwhile
-                if not self._store.exist(FILES, [file])[0]:
-                    keep_copy(self._store, path)
+            for record in made:  # purged or moved by another process meanwhile
+                if record.path:
+                    entry_files.checked_file(kept[record.place])
+                elif not self._store.exist(FILES, [record.file_key])[0]:
+                    keep_copy(self._store, kept[record.place])
             change.catalog.add(made)
             change.write(key, number, [*there, *made])
         return made
 
-    def _check_version(self, key: Key, number: int, there: Sequence[EntryRecord], extend: bool) -> None:
-        """Raise if a version is there and is not to be extended."""
-        if there and not extend:
+    def _check_version(
+        self, key: Key, wanted: int | None, there: Sequence[EntryRecord], extend: bool
+    ) -> None:
+        """Raise if a version that was named is there and is not to be extended."""
+        if wanted is not None and there and not extend:
             where = " in the trash" if all(record.trashed for record in there) else ""
             raise AlreadyExistsError(
-                f"{key[1]}/{key[2]} has a version {number}{where}. Leave version out for the next one, "
+                f"{key[1]}/{key[2]} has a version {wanted}{where}. Leave version out for the next one, "
                 f"{self._catalog.last_entry_version(key) + 1}; or add to it with extend=True."
             )
 
 
-def _several(given: Any) -> Sequence[Any]:
-    return [given] if isinstance(given, (str, os.PathLike, Entry)) else list(given)
+def _several(files: Any) -> Sequence[Any]:
+    """Return the files that are named, one or several."""
+    if isinstance(files, Entry):
+        raise InvalidInputError(f"{files.ref} is an entry, and files are added. Name its file: entry.path.")
+    if isinstance(files, (str, os.PathLike)):
+        return [files]
+    if not isinstance(files, Iterable):
+        raise InvalidInputError(f"files is {files!r:.60}, expected a path, or several.")
+    return list(files)
 
 
 def _check_names(records: Sequence[EntryRecord]) -> None:

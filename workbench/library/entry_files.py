@@ -50,6 +50,8 @@ def checked_file(file: str | os.PathLike[str]) -> Path:
     NotFoundError, InvalidInputError
         If there is none, or if it is a folder.
     """
+    if not isinstance(file, (str, os.PathLike)):
+        raise InvalidInputError(f"{file!r:.60} is no file. Name one by its path, such as 'run1.h5'.")
     path = Path(file).expanduser().absolute()
     if path.is_file():
         return path

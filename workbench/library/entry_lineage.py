@@ -6,19 +6,20 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError
-from workbench.models import DatasetRecord, EntryRecord, RunRecord
+from workbench.models import BundleRecord, DatasetRecord, EntryRecord, RunRecord
+from workbench.names import is_id
 from workbench.pages import Page
 
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
 
-Found = EntryRecord | DatasetRecord | RunRecord
+Found = EntryRecord | DatasetRecord | RunRecord | BundleRecord
 
 
 def lineage(catalog: Catalog, record: EntryRecord, generations: int = 10) -> Page[dict[str, Any]]:
     """Return a row for each entry that this one was made from (step below 0), itself, and what was made from it (above 0).
 
-    Runs, datasets, and versions of steps are on the way: a run was made from what it read. What was deleted since has its id only.
+    Runs, datasets, and versions of bundles and steps are on the way: a run was made from what it read. What was deleted since has its id only.
 
     Raises
     ------
@@ -51,6 +52,7 @@ def _known(catalog: Catalog, ids: Sequence[str]) -> dict[str, Found]:
     if rest:
         found |= catalog.get_datasets(rest)
         found |= catalog.get_runs(rest)
+        found |= catalog.get_bundles(id_ for id_ in rest if id_ not in found and is_id(id_))
     return found
 
 
@@ -71,6 +73,8 @@ def _row(step: int, id: str, record: Found | None) -> dict[str, Any]:
         note = "in the trash" if record.trashed else ""
     elif isinstance(record, RunRecord):
         where, note = f"run {record.algorithm}", str(record.status).lower()
+    elif isinstance(record, BundleRecord):
+        where = f"bundle {record.name}@{record.version}"
     elif record is not None:
         where = f"dataset {record.name or ''}".rstrip()
     elif id.startswith(("step:", "pipeline:")):  # a version of one
