@@ -12,6 +12,7 @@ import pytest
 from workbench.catalog import Catalog, entry_search
 from workbench.catalog.conditions import Group, parse
 from workbench.catalog.entry_search import EntryQuestion
+from workbench.errors import InvalidInputError
 from workbench.models import EntryKind, EntryRecord, now
 from workbench.names import new_id
 
@@ -32,6 +33,10 @@ def _facts(i: int, draw: random.Random) -> dict[str, Any]:
         found["layers"] = "many"
     if i % 2:
         found["checked"] = True
+    if i % 6 == 0:
+        found["learning rate"] = i / 10
+    if i % 4:
+        found["hash"] = [2**53, 2**53 + 1, -(2**64), 16**300, 5, 1e17][i % 6]
     return found
 
 
@@ -86,6 +91,14 @@ CONDITIONS = [
     "name in ('net3.pt', 'net4.pt')",
     "absent == 1",
     "error != 0.5 and layers != 2",
+    "`learning rate` < 5 and family != '`a`'",
+    "hash == 9007199254740993",
+    "hash != 9007199254740993 and not hash == 9007199254740992",
+    "hash in (9007199254740992, 5, 'text', 100000000000000000)",
+    "hash > 1e30 or hash < 0",
+    f"hash == {16**300}",
+    "version < 1e30 and version in (1, 2, 1e30)",
+    "version < 3.5 and not version in (1e30, 2.5)",
     "error < 0.8 and error > 0.1 and error != 0.5",
 ]
 ORDERS = ["-created", "created", "-version", "version", "error", "-error", "layers", "-layers", "seed"]
@@ -96,6 +109,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">=": lambda a, b: a >= b,
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
+    "in": lambda a, b: a in b,
 }
 
 
@@ -103,10 +117,15 @@ def _fulfils(record: EntryRecord, part: Any) -> bool:
     if isinstance(part, Group):
         found = [_fulfils(record, p) for p in part.parts]
         return any(found) if part.how == "or" else all(found) is (part.how == "and")
-    value = {**record.metadata, "version": record.version, "name": record.name}.get(part.key)
-    if value is None or isinstance(value, str) is not isinstance(part.value, str):
+    facts = {**record.metadata, "version": record.version, "name": record.name}
+    value = facts.get(part.key.removeprefix("="))
+    wanted = part.value
+    if part.key.startswith("="):  # the digits of a large number
+        wanted = tuple(map(int, wanted)) if part.sign == "in" else int(wanted)
+    is_text = isinstance(wanted[0] if part.sign == "in" else wanted, str)
+    if value is None or isinstance(value, str) is not is_text:
         return False
-    return _COMPARE[part.sign](value, part.value)
+    return _COMPARE[part.sign](value, wanted)
 
 
 def _expected(records: list[EntryRecord], question: EntryQuestion) -> list[str]:
@@ -128,12 +147,11 @@ def _expected(records: list[EntryRecord], question: EntryQuestion) -> list[str]:
     found = [(n, r) for n, r in found if question.name in (None, r.name) or question.name == "net*"]
     found = [(n, r) for n, r in found if all(_fulfils(r, part) for part in question.where)]
     field = question.order.removeprefix("-")
-    with_numbers = {(r.domain, r.kind) for _, r in alive if isinstance(r.metadata.get(field), (int, float))}
     rows = []
     for n, r in found:
         value = {"created": n, "version": r.version}.get(field, r.metadata.get(field))
         is_text = isinstance(value, str)
-        if value is not None and not (is_text and (r.domain, r.kind) in with_numbers):
+        if value is not None:
             rows.append(((is_text, value, n), r.id))
     return [id_ for _, id_ in sorted(rows, reverse=question.order.startswith("-"))]
 
@@ -195,3 +213,35 @@ def test_the_trash_is_a_list_of_its_own(everything: tuple[Catalog, list[EntryRec
         found = _pages(catalog, limit=4, trashed=True, **asked)
         if asked.get("versions") != "latest":
             assert found == _expected(records, EntryQuestion("ours", trashed=True, **asked))
+
+
+def test_many_values_are_one_condition(everything: tuple[Catalog, list[EntryRecord]]) -> None:
+    catalog, records = everything
+    for count in (1, 1001, 30_000):
+        where = parse(f"seed in ({', '.join(map(str, range(3, 3 + count)))},)")
+        for order in ("-created", "seed", "error"):
+            expected = _expected(records, EntryQuestion("ours", where=where, order=order))
+            assert _pages(catalog, limit=50, where=where, order=order) == expected
+    with pytest.raises(InvalidInputError, match=r"compared with 30001 values, and at most 30000"):
+        parse(f"seed in {tuple(range(30_001))}")
+    long = " or ".join(f"seed == {i}" for i in range(400))
+    assert len(_pages(catalog, limit=500, where=parse(long))) == sum(
+        r.application == "ours" and not r.trashed for r in records
+    )
+    with pytest.raises(InvalidInputError, match=r"401 comparisons.*key in"):
+        parse(f"{long} or seed == 400")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("checked == true", "write True"),
+        ("family == relu", "write text in quotes: 'relu'"),
+        ("`a b` == `c d`", "write text in quotes: 'c d'"),
+        ("`a b` + 1", "'`a b` \\+ 1' is no comparison"),
+        ("lambda < 1", "stands in backticks"),
+    ],
+)
+def test_what_is_wrong_with_a_condition_is_said(text: str, hint: str) -> None:
+    with pytest.raises(InvalidInputError, match=hint):
+        parse(text)

@@ -139,7 +139,7 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(ws: workbench.Workspace, tm
         ({"version": "3"}, InvalidInputError, "Write version=3"),
         ({"version": True}, InvalidInputError, "whole number"),
         ({"metadata": {"version": 1}}, InvalidInputError, "'version', which every entry has"),
-        ({"metadata": {"x": float("nan")}}, InvalidInputError, "cannot be stored"),
+        ({"metadata": {"x": float("nan")}}, InvalidInputError, "metadata['x'] is nan"),
         ({"metadata": [{"x": 1}, {"x": 2}]}, InvalidInputError, "a list of 2 for 1 file"),
         ({"domain": "a/b"}, InvalidInputError, "Try 'a-b'"),
         ({"files": tmp_path / "text.h5"}, InvalidDataError, "is not HDF5"),
@@ -222,6 +222,56 @@ def test_a_misspelt_key_is_named_and_one_that_nobody_has_finds_nothing(
         with pytest.raises(NotFoundError, match="Did you mean 'val_error'"):
             ws.entries.search(**asked)
     assert list(ws.entries.search("pressure > 1")) == []
+
+
+def test_what_cannot_be_searched_or_sorted_by_is_refused(ws: workbench.Workspace, tmp_path: Path) -> None:
+    add_models(ws, tmp_path, 1)
+    for where, text in [
+        ("size > 100", "'size' cannot be searched for. Conditions name keys"),
+        ("val_error < 1 and not kind == 'models'", r"Ask for it by kind=... \(--kind\)"),
+        ("domain == 'eos'", "Ask for it by domain"),
+        ("created > '2020-01-01'", "'created' cannot be searched for"),
+    ]:
+        with pytest.raises(InvalidInputError, match=text):
+            ws.entries.search(where)
+    with pytest.raises(InvalidInputError, match="'kind' cannot be"):
+        ws.entries.search(metadata={"kind": "models"})
+    for order in ("name", "-size", "kind", "domain", "id", "", None):
+        with pytest.raises(InvalidInputError, match=r"order is .*expected 'created', 'version' or a key"):
+            ws.entries.search(order=order)  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_and_large_ones_are_numbers(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"rows")
+    facts = {"seed": 2**53 + 1, "hash": int("f" * 300, 16), "error": np.float32(0.5)}
+    (entry,) = ws.entries.add("eos", path, version=np.int64(3), metadata=facts, check=False)
+    assert entry.metadata == {**facts, "error": 0.5}
+    assert (
+        list(ws.entries.list(version=np.int64(3)))
+        == list(ws.entries.list(version=np.arange(5)[3:]))
+        == [entry]
+    )
+    assert list(ws.entries.search(metadata={"error": np.float32(0.5), "seed": 2**53 + 1})) == [entry]
+    assert list(ws.entries.search(f"hash == {facts['hash']} and hash > 1e300")) == [entry]
+    assert not ws.entries.search(f"seed == {2**53}")
+    assert ws.entries.search(order="hash").next() is not None
+    with pytest.raises(NotFoundError, match="Did you mean 'seed'"):
+        ws.entries.search("sed == 1")
+    for value in (float("nan"), float("inf"), {1}):
+        with pytest.raises(InvalidInputError, match=r"metadata\['score'\] is .*which JSON cannot hold"):
+            ws.entries.add("eos", path, metadata={"a": 1, "score": value}, check=False)
+    ws.entries.add("eos", path, metadata={"hash": "n/a", "learning rate": 0.1, "lambda": 2}, check=False)
+    assert [e.version for e in ws.entries.search(order="hash")] == [3, 4]
+    assert [e.version for e in ws.entries.search("`learning rate` < 1 and `lambda` == 2")] == [4]
+
+
+@pytest.mark.parametrize("ref", [5, None, "eos/data@0"])
+def test_what_names_nothing_is_refused(ws: workbench.Workspace, ref: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        ws.entries.find(ref)
+    assert "None for the next" not in str(caught.value)
+    assert not ws.entries.list(name=Path("a.h5"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=pytest.mark.s3)])

@@ -1,18 +1,23 @@
-"""Conditions on metadata, as people write them: ``val_error < 0.1 and (uq == "faiss" or not checked)``.
+"""Conditions on metadata, as people write them: ``val_error < 0.1 and (uq == "faiss" or not `is new`)``.
 
-The text is read as a Python expression and never executed.
+The text is read as a Python expression and never executed. A key that is no word of Python stands in backticks.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.errors import InvalidInputError
 
 Value = float | str
+_EXACT = 2.0**53  # from here on, floating numbers leave whole ones out
+_MOST_VALUES = 30_000  # of one `in`: what both databases take in a statement
+_MOST_COMPARISONS = 400  # SQLite takes expressions a thousand deep
+_QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`([^`]*)`""")
 _SIGNS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",
     ast.LtE: "<=",
@@ -34,16 +39,19 @@ class Slot:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A key compared with a number or a text; an entry without the key, or with the other type, does not fulfil it."""
+    """A key compared with a number or a text; an entry without the key, or with the other type, does not fulfil it.
+
+    Of the sign ``in``, the value is several of one type, of which it equals one.
+    """
 
     key: str
     sign: str
-    value: Value | Slot
+    value: Value | tuple[Value, ...] | Slot
 
     @property
     def is_text(self) -> bool:
         """Whether it is compared with a text."""
-        return (self.value.type if isinstance(self.value, Slot) else type(self.value)) is str
+        return _type(self.value) is str
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,32 @@ def slotted(condition: Condition, values: dict[str, Any]) -> Condition:
     """Return a condition with slots for its values, which are added to the given ones."""
     if isinstance(condition, Group):
         return Group(condition.how, tuple(slotted(part, values) for part in condition.parts))
-    value = condition.value
-    if condition.key == "version" and isinstance(value, float) and value.is_integer():
-        value = int(value)  # PostgreSQL has no index of versions as floating numbers
-    slot = Slot(f"value{len(values)}", type(value))
-    values[slot.name] = value
+    value: Any = condition.value
+    if condition.key == "version":  # PostgreSQL has no index of versions as floating numbers
+        value = _versions(value) if isinstance(value, tuple) else _whole(value)
+    slot = Slot(f"value{len(values)}", _type(value))
+    values[slot.name] = list(value) if isinstance(value, tuple) else value
     return Comparison(condition.key, condition.sign, slot)
+
+
+def exact_key(key: str) -> str:
+    """Return the key under which a large number has its digits as text: as a floating number it would equal its neighbours."""
+    return f"={key}"
+
+
+def digits_of(value: float) -> str | None:
+    """Return the digits of a number that is too large to be told apart as a floating number, else None."""
+    if isinstance(value, bool) or not (abs(value) >= _EXACT) or value in (float("inf"), float("-inf")):
+        return None
+    return str(int(value))
+
+
+def as_float(value: float) -> float:
+    """Return a number as a floating number; one that is too large is infinite, as comparisons see it."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
 
 
 def parse(text: str) -> list[Condition]:
@@ -80,12 +108,29 @@ def parse(text: str) -> list[Condition]:
     InvalidInputError
         If it is no such text.
     """
+    if not isinstance(text, str):
+        raise InvalidInputError(f"The condition is {text!r:.60}, expected text such as 'val_error < 0.1'.")
+    names: dict[str, str] = {}
+
+    def word(match: re.Match[str]) -> str:
+        if match[1] is not None:
+            return match[1]
+        name = f"_quoted_{len(names)}_"
+        names[name] = match[2]
+        return name
+
     try:
-        read = _read(ast.parse(text.strip(), mode="eval").body, text)
-    except (SyntaxError, ValueError, RecursionError) as error:
+        read = _Reader(text, names).condition(ast.parse(_QUOTED.sub(word, text.strip()), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, InvalidInputError):
             raise
         raise _refused(text, "it cannot be read") from error
+    count = sum(1 for _ in keys_of([read]))
+    if count > _MOST_COMPARISONS:
+        raise InvalidInputError(
+            f"The condition has {count} comparisons, and at most {_MOST_COMPARISONS} can be searched. Write one key with many "
+            "values as `key in (1, 2, 3)`, or search several times."
+        )
     return list(read.parts) if isinstance(read, Group) and read.how == "and" else [read]
 
 
@@ -97,13 +142,17 @@ def equal(metadata: Mapping[str, Any]) -> list[Condition]:
     InvalidInputError
         For a value that is neither number, truth value nor text.
     """
+    if not isinstance(metadata, Mapping):
+        raise InvalidInputError(f"metadata is {metadata!r:.60}, expected a dict such as {{'layers': 3}}.")
     found: list[Condition] = []
     for key, value in metadata.items():
+        if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+            value = value.item()  # a number of numpy or torch
         if not isinstance(value, (int, float, str)):
             raise InvalidInputError(
                 f"metadata[{key!r}] is {value!r:.60}, and only numbers, texts, True and False can be searched for."
             )
-        found.append(Comparison(str(key), "==", value if isinstance(value, str) else float(value)))
+        found.append(_comparison(str(key), "==", value))
     return found
 
 
@@ -111,25 +160,99 @@ def keys_of(conditions: Iterable[Condition]) -> Iterator[str]:
     """Yield the keys that conditions compare."""
     for condition in conditions:
         if isinstance(condition, Comparison):
-            yield condition.key
+            yield condition.key.removeprefix("=")
         else:
             yield from keys_of(condition.parts)
 
 
-def _read(node: ast.expr, text: str) -> Condition:
-    if isinstance(node, ast.BoolOp):
-        how = "and" if isinstance(node.op, ast.And) else "or"
-        parts = [_read(value, text) for value in node.values]
-        return _group(how, parts)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return Group("not", (_read(node.operand, text),))
-    if isinstance(node, ast.Compare):
-        sides = [node.left, *node.comparators]
-        pairs = zip(sides, node.ops, sides[1:], strict=False)
-        return _group("and", [_compared(left, op, right, text) for left, op, right in pairs])
-    if isinstance(node, ast.Name):
-        return Comparison(node.id, "==", 1.0)
-    raise _refused(text, f"{ast.unparse(node)!r} is no comparison")
+class _Reader:
+    """Reads the syntax tree of a condition.
+
+    Parameters
+    ----------
+    text : str
+        For messages.
+    names : mapping
+        What stands in the tree for keys in backticks, to these keys.
+    """
+
+    def __init__(self, text: str, names: Mapping[str, str]) -> None:
+        self._text = text
+        self._names = names
+
+    def condition(self, node: ast.expr) -> Condition:
+        """Return what a part of the tree says."""
+        if isinstance(node, ast.BoolOp):
+            how = "and" if isinstance(node.op, ast.And) else "or"
+            return _group(how, [self.condition(value) for value in node.values])
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return Group("not", (self.condition(node.operand),))
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            pairs = zip(sides, node.ops, sides[1:], strict=False)
+            return _group("and", [self._compared(left, op, right) for left, op, right in pairs])
+        if isinstance(node, ast.Name):
+            return Comparison(self._key(node), "==", 1.0)
+        raise self._refused(f"{self._shown(node)} is no comparison")
+
+    def _compared(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Condition:
+        if isinstance(left, ast.Name) and isinstance(op, (ast.In, ast.NotIn)):
+            nodes = right.elts if isinstance(right, (ast.Tuple, ast.List, ast.Set)) else []
+            if not nodes:
+                raise self._refused(f"after 'in' a list is expected, not {self._shown(right)}")
+            found = self._one_of(self._key(left), [self._value(node) for node in nodes])
+            return found if isinstance(op, ast.In) else Group("not", (found,))
+        sign = _SIGNS.get(type(op))
+        if sign is None:
+            raise self._refused("only <, <=, >, >=, ==, != and in compare")
+        if isinstance(left, ast.Name):
+            return _comparison(self._key(left), sign, self._value(right))
+        if isinstance(right, ast.Name):
+            return _comparison(self._key(right), _MIRRORED[sign], self._value(left))
+        raise self._refused(f"neither {self._shown(left)} nor {self._shown(right)} is a key")
+
+    def _one_of(self, key: str, values: Sequence[Value]) -> Condition:
+        """Return the condition that a key has one of some values."""
+        if len(values) > _MOST_VALUES:
+            raise InvalidInputError(
+                f"{key!r} is compared with {len(values)} values, and at most {_MOST_VALUES} can be searched at once. "
+                "Search several times, each for some of them."
+            )
+        if len(values) == 1:
+            return _comparison(key, "==", values[0])
+        found: dict[tuple[str, type], dict[Value, None]] = {}
+        for value in values:
+            digits = None if isinstance(value, str) or key == "version" else digits_of(value)
+            name = key if digits is None else exact_key(key)
+            plain: Value = digits or (value if isinstance(value, str) else as_float(value))
+            found.setdefault((name, type(plain)), {})[plain] = None
+        return _group("or", [Comparison(name, "in", tuple(some)) for (name, _), some in found.items()])
+
+    def _key(self, node: ast.Name) -> str:
+        return self._names.get(node.id, node.id)
+
+    def _value(self, node: ast.expr) -> Value:
+        try:
+            value = ast.literal_eval(node)
+        except (ValueError, SyntaxError):
+            hint = ""
+            if isinstance(node, ast.Name) and node.id.lower() in ("true", "false"):
+                hint = f"; write {node.id.capitalize()}"
+            elif isinstance(node, ast.Name):
+                hint = f"; write text in quotes: {self._key(node)!r}"
+            raise self._refused(f"{self._shown(node)} is no value{hint}") from None
+        if isinstance(value, (int, float, str)):
+            return value
+        raise self._refused(f"{value!r} is neither a number nor a text")
+
+    def _shown(self, node: ast.expr) -> str:
+        shown = ast.unparse(node)
+        for name, key in self._names.items():
+            shown = shown.replace(name, f"`{key}`")
+        return repr(shown)
+
+    def _refused(self, why: str) -> InvalidInputError:
+        return _refused(self._text, why)
 
 
 def _group(how: str, parts: list[Condition]) -> Condition:
@@ -139,38 +262,39 @@ def _group(how: str, parts: list[Condition]) -> Condition:
     return flat[0] if len(flat) == 1 else Group(how, tuple(flat))
 
 
-def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str) -> Condition:
-    if isinstance(left, ast.Name) and isinstance(op, (ast.In, ast.NotIn)):
-        values = right.elts if isinstance(right, (ast.Tuple, ast.List, ast.Set)) else []
-        if not values:
-            raise _refused(text, f"after 'in' a list is expected, not {ast.unparse(right)!r}")
-        found = _group("or", [Comparison(left.id, "==", _value(value, text)) for value in values])
-        return found if isinstance(op, ast.In) else Group("not", (found,))
-    sign = _SIGNS.get(type(op))
-    if sign is None:
-        raise _refused(text, "only <, <=, >, >=, ==, != and in compare")
-    if isinstance(left, ast.Name):
-        return Comparison(left.id, sign, _value(right, text))
-    if isinstance(right, ast.Name):
-        return Comparison(right.id, _MIRRORED[sign], _value(left, text))
-    raise _refused(text, f"neither {ast.unparse(left)!r} nor {ast.unparse(right)!r} is a key")
-
-
-def _value(node: ast.expr, text: str) -> Value:
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, SyntaxError):
-        hint = f"; write text in quotes: '{node.id}'" if isinstance(node, ast.Name) else ""
-        raise _refused(text, f"{ast.unparse(node)!r} is no value{hint}") from None
+def _comparison(key: str, sign: str, value: Value) -> Condition:
+    """Return the comparison of a key with a value; large numbers are equal by their digits."""
     if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)):
-        return float(value)
-    raise _refused(text, f"{value!r} is neither a number nor a text")
+        return Comparison(key, sign, value)
+    digits = digits_of(value) if sign in ("==", "!=") and key != "version" else None
+    if digits is None:
+        return Comparison(key, sign, as_float(value))
+    equal_to = Comparison(exact_key(key), "==", digits)
+    if sign == "==":
+        return equal_to
+    return Group("and", (Group("not", (equal_to,)), Comparison(key, "<=", float("inf"))))  # it has a number
+
+
+def _type(value: Any) -> type:
+    if isinstance(value, Slot):
+        return value.type
+    return type(value[0]) if isinstance(value, tuple) else type(value)
+
+
+def _whole(value: Value) -> Value:
+    is_version = isinstance(value, float) and value.is_integer() and abs(value) < 1 << 31
+    return int(value) if is_version else value
+
+
+def _versions(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Return those of some values that versions may be; 0 is none, where there would be nothing."""
+    return tuple(value for value in map(_whole, values) if not isinstance(value, float)) or (0,)
 
 
 def _refused(text: str, why: str) -> InvalidInputError:
+    shown = text if len(text) <= 200 else f"{text[:200]}…"
     return InvalidInputError(
-        f"The condition {text!r} is not understood: {why}. "
-        "Write such as \"val_error < 0.1 and uq_type == 'faiss'\"."
+        f"The condition {shown!r} is not understood: {why}. "
+        "Write such as \"val_error < 0.1 and uq_type == 'faiss'\"; a key that is no word stands in backticks: "
+        '"`learning rate` < 0.1".'
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from workbench.catalog.conditions import as_float, digits_of, exact_key
 from workbench.catalog.engine import Database
 from workbench.catalog.entry_search import EntryQuestion, page
 from workbench.catalog.entry_statements import scopes_of
@@ -152,11 +153,10 @@ class EntryChange:
 
     def _index(self, records: Mapping[int, EntryRecord]) -> None:
         values = [
-            {"entry": number, "key": key, "scope": self._ids[key_of(record)], **_columns(value)}
+            {"entry": number, "key": key, "scope": self._ids[key_of(record)], **columns}
             for number, record in records.items()
             if record.trashed is None
-            for key, value in {**_made_by(record), **record.metadata}.items()
-            if isinstance(value, (int, float, str))
+            for key, columns in _searched({**_made_by(record), **record.metadata})
         ]
         if values:
             self._insert(entry_values, values)
@@ -256,7 +256,7 @@ class EntryCatalog:
                 both = [[c.value.is_not(None)], [c.text.is_not(None)]] if self._database.is_sqlite else [[]]
                 for some in both:
                     found |= set(distinct(connection, c.key, [c.scope == scope, *some]))
-        return sorted(found)
+        return sorted(key for key in found if not key.startswith("="))
 
     def has_entry_key(self, application: str, key: str) -> bool:
         """Tell whether an entry of an application has this key in its searchable metadata."""
@@ -304,5 +304,13 @@ def _quick_insert(table: sa.Table, columns: tuple[str, ...]) -> Compiled:
     return compiled(_INSERT[table], table, columns)
 
 
-def _columns(value: float | str) -> dict[str, Any]:
-    return {"value": None, "text": value} if isinstance(value, str) else {"value": float(value), "text": None}
+def _searched(facts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield keys and what is recorded under them: a number or a text; of a large number its digits too."""
+    for key, value in facts.items():
+        if isinstance(value, str):
+            yield key, {"value": None, "text": value}
+        elif isinstance(value, (int, float)):
+            yield key, {"value": as_float(value), "text": None}
+            digits = digits_of(value)
+            if digits is not None:
+                yield exact_key(key), {"value": None, "text": digits}

@@ -128,10 +128,9 @@ class _Search:
         self._top = found[0][1] or 0
         if not asked.by_key:
             return self._of([row[0] for row in found], None)
-        # numbers come before texts; a domain and kind that has numbers under the key is sorted by these alone
-        columns = {
+        columns = {  # numbers come before texts
             "value": [scope for scope, _, has_value, _ in found if has_value],
-            "text": [scope for scope, _, has_value, has_text in found if has_text and not has_value],
+            "text": [scope for scope, _, _, has_text in found if has_text],
         }
         rows: list[Row] = []
         order = ["text", "value"] if asked.descending else ["value", "text"]

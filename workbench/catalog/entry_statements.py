@@ -68,7 +68,7 @@ def leads_of(where: Iterable[Condition]) -> list[Lead]:
         kinds = {(p.key, p.is_text) for p in compared}
         signs = {p.sign for p in compared}
         is_range = part is parts[0] and "!=" not in signs
-        if len(compared) == len(parts) and len(kinds) == 1 and (is_range or signs == {"=="}):
+        if len(compared) == len(parts) and len(kinds) == 1 and (is_range or signs <= {"==", "in"}):
             key, is_text = kinds.pop()
             if key not in _ON_ENTRY or (key == "name") is is_text:
                 found.setdefault((key, is_text), []).append(part)
@@ -144,6 +144,7 @@ def led(asked: Asked, lead: Lead | None, column: str | None, by_name: bool) -> s
         first = e.version
     elif lead is not None and lead.key == asked.field and not on_entry:
         first = v[str(column)]
+        where.append(first.is_not(None))  # the condition may be on the other type
     else:
         w = entry_values.alias().c
         first = sa.select(w[str(column)]).where(w.entry == number, w.key == asked.field).scalar_subquery()
@@ -311,7 +312,11 @@ def _sign(columns: Any, comparison: Comparison) -> Sql:
 
 def _compare(column: Any, comparison: Comparison) -> Sql:
     assert isinstance(comparison.value, Slot)
-    value: Any = sa.bindparam(comparison.value.name)  # of the column's type
+    if comparison.sign == "in":
+        return column.in_(sa.bindparam(comparison.value.name, expanding=True))  # type: ignore[no-any-return]
+    # of the column's type, but for versions that are compared with a number that is none
+    type_ = sa.Float if comparison.key == "version" and comparison.value.type is float else None
+    value: Any = sa.bindparam(comparison.value.name, type_=type_)
     found: dict[str, Any] = {
         "<": column < value,
         "<=": column <= value,

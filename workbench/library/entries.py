@@ -24,7 +24,7 @@ from workbench.library.entry import Entry
 from workbench.library.entry_additions import EntryAdditions
 from workbench.library.entry_changes import Handles, Ref
 from workbench.library.entry_copies import FILES
-from workbench.library.entry_facts import checked_versions
+from workbench.library.entry_facts import check_keys, check_order, checked_versions
 from workbench.library.entry_moves import EntryMoves
 from workbench.library.entry_versions import reindex
 from workbench.models import EntryRecord
@@ -171,9 +171,10 @@ class Entries(EntryMoves, EntryAdditions):
         NotFoundError, InvalidInputError
             For an unknown domain or kind, with the nearest.
         """
-        if name is not None and "/" in str(name):
+        name = None if name is None else str(name)
+        if name is not None and "/" in name:
             raise InvalidInputError(
-                f"name is {str(name)!r}, and entries have the names of their files, without folders. "
+                f"name is {name!r}, and entries have the names of their files, without folders. "
                 f"Write name={Path(name).name!r}."
             )
         return self._page([], domain, kind, version, order, limit, after, name=name, trashed=trashed)
@@ -196,17 +197,18 @@ class Entries(EntryMoves, EntryAdditions):
         ----------
         where : str, optional
             Conditions, such as ``"val_error < 0.1 and (uq_type == 'faiss' or 1 <= threshold < 2)"``; ``in`` and ``not`` work
-            too, and ``version`` and ``name`` are keys as well.
+            too, and ``version`` and ``name`` are keys as well. A key that is no word is written in backticks: `` `learning rate` ``.
         version : int, list of int or "latest", optional
         metadata : mapping, optional
             All of these keys have exactly these values.
         order : str
-            ``"created"``, ``"version"`` or a key of the metadata, with ``-`` in front for descending.
+            ``"created"``, ``"version"`` or a key of the metadata, with ``-`` in front for descending. By a key, numbers come before
+            texts, and entries without it are left out.
 
         Raises
         ------
         NotFoundError, InvalidInputError
-            For an unknown domain or kind, or a condition that cannot be read.
+            For an unknown domain or kind, a condition that cannot be read, or what can neither be searched nor sorted by.
 
         Examples
         --------
@@ -331,6 +333,8 @@ class Entries(EntryMoves, EntryAdditions):
         after: str | None,
         **more: Any,
     ) -> Page[Entry]:
+        check_keys(keys_of(conditions))
+        check_order(order)
         question = EntryQuestion(
             application=self.application,
             domain=domain,

@@ -105,7 +105,7 @@ class EntryAdditions(ABC):
         several = isinstance(metadata, (list, tuple))
         given: Any = metadata if several else [metadata]
         facts = [checked_metadata(EntryKind(kind), one) for one in given]
-        wanted = None if version is None else checked_version(version)
+        wanted = None if version is None else checked_version(version, ", or None for the next one")
         paths = [entry_files.checked_file(file) for file in _several(files)]
         if not paths:
             raise InvalidInputError("There is no file to add. Name one: ws.entries.add('eos', 'run1.h5').")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any, cast
 
 from workbench.errors import InvalidInputError, did_you_mean
 from workbench.library.facts import checked_facts
@@ -30,41 +31,74 @@ RESERVED = frozenset(
         "metadata",
     ]
 )
+_CONDITIONS = frozenset(["version", "name", "made_by"])  # what a condition may name beside the metadata
+_ORDERS = frozenset(["version", "created", "made_by"])
+_ARGUMENTS = ("domain", "kind")  # what is asked for by an argument
 UQ_TYPES = ("random", "deltaUQ", "faiss")
 UQ_AGGREGATES = ("max", "mean")
 _NUMBERS = ("val_error", "test_error", "threshold")
 _CHOICES = {"uq_type": UQ_TYPES, "uq_aggregate": UQ_AGGREGATES}
+_SEVERAL = ", a list of them, or 'latest'"
 MODEL_KEYS = (*_NUMBERS, *_CHOICES)
 
 
-def checked_version(version: object) -> int:
-    """Return a version.
+def checked_version(version: object, other: str = "") -> int:
+    """Return a version; ``other`` says what else it may be.
 
     Raises
     ------
     InvalidInputError
         If it is no whole number from 1 on.
     """
-    if isinstance(version, int) and not isinstance(version, bool) and 1 <= version < 1 << 31:
-        return version
+    if isinstance(version, Integral) and not isinstance(version, bool) and 1 <= int(version) < 1 << 31:
+        return int(version)  # also one of numpy
     hint = f" Write version={int(version)}." if isinstance(version, str) and version.isdigit() else ""
-    raise InvalidInputError(
-        f"version is {version!r}, expected a whole number of 1 or more, or None for the next one.{hint}"
-    )
+    raise InvalidInputError(f"version is {version!r}, expected a whole number of 1 or more{other}.{hint}")
 
 
 def checked_versions(version: object) -> Sequence[int] | str | None:
     """Return the versions that are asked for: None for all, "latest", one, or several."""
-    if version is None or version == "latest":
+    if version is None or (isinstance(version, str) and version == "latest"):
         return version
-    if isinstance(version, (list, tuple, set, frozenset, range)):
-        return [checked_version(one) for one in version]
+    if getattr(version, "ndim", 0) == 1 or isinstance(version, (list, tuple, set, frozenset, range)):
+        return [checked_version(one, _SEVERAL) for one in cast(Iterable[object], version)]
     if isinstance(version, str):
         raise InvalidInputError(
             f"version is {version!r}, expected a whole number, a list of them, or 'latest'."
             f"{did_you_mean(version, ['latest'])}"
         )
-    return [checked_version(version)]
+    return [checked_version(version, _SEVERAL)]
+
+
+def check_keys(keys: Iterable[str]) -> None:
+    """Raise if a condition names what every entry has and what is not searched.
+
+    Raises
+    ------
+    InvalidInputError
+        With how it is asked for, if it can be.
+    """
+    for key in keys:
+        if key in RESERVED - _CONDITIONS:
+            how = f"Ask for it by {key}=... (--{key})." if key in _ARGUMENTS else ""
+            raise InvalidInputError(
+                f"{key!r} cannot be searched for. {how or 'Conditions name keys of the metadata, version, name and made_by.'}"
+            )
+
+
+def check_order(order: object) -> None:
+    """Raise if entries cannot be sorted so.
+
+    Raises
+    ------
+    InvalidInputError
+        With what they can be sorted by.
+    """
+    field = order.removeprefix("-") if isinstance(order, str) else ""
+    if not field or field in RESERVED - _ORDERS:
+        raise InvalidInputError(
+            f"order is {order!r}, expected 'created', 'version' or a key of the metadata, with '-' in front for descending."
+        )
 
 
 def checked_metadata(kind: EntryKind, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -75,7 +109,7 @@ def checked_metadata(kind: EntryKind, metadata: Mapping[str, Any] | None) -> dic
     InvalidInputError
         For a reserved key, a value that JSON cannot hold, or a fact of a model that is not of its type.
     """
-    found: dict[str, Any] = checked_facts({"attributes": metadata or {}})["attributes"]
+    found = _plain(metadata or {})
     taken = sorted(RESERVED & found.keys())
     if taken:
         raise InvalidInputError(
@@ -97,6 +131,44 @@ def checked_metadata(kind: EntryKind, metadata: Mapping[str, Any] | None) -> dic
     return found
 
 
+def check_number(key: str, value: object) -> None:
+    """Raise if a fact of a model is given and is no number that can be compared.
+
+    Raises
+    ------
+    InvalidInputError
+        For nan and infinity.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputError(f"{key} is {value}, expected a number: without one a model is not ranked.")
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as JSON gives it back."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidInputError(
+            f"metadata is {metadata!r:.60}, expected a dict such as {{'temperature': 300}}."
+        )
+    try:
+        found: dict[str, Any] = checked_facts({"attributes": metadata})["attributes"]
+    except InvalidInputError:
+        for key, value in metadata.items():
+            try:
+                checked_facts({"attributes": {key: value}})
+            except InvalidInputError as error:
+                is_number = isinstance(value, float)
+                hint = (
+                    "Leave it out, or write it as text."
+                    if is_number
+                    else "Use numbers, texts, lists and dicts."
+                )
+                raise InvalidInputError(
+                    f"metadata[{key!r}] is {value!r:.60}, which JSON cannot hold. {hint}"
+                ) from error
+        raise
+    return found
+
+
 def model_metadata(metadata: Mapping[str, Any] | None, **facts: Any) -> dict[str, Any]:
     """Return metadata with the typed facts of a model, those that are given.
 
@@ -108,9 +180,6 @@ def model_metadata(metadata: Mapping[str, Any] | None, **facts: Any) -> dict[str
     both = sorted(set(metadata or {}) & set(MODEL_KEYS))
     if both:
         raise InvalidInputError(f"metadata has the key {both[0]!r}, which is an argument: {both[0]}=...")
-    for key in ("val_error", "test_error"):
-        if isinstance(facts[key], float) and math.isnan(facts[key]):
-            raise InvalidInputError(
-                f"{key} is nan, expected a number: a model without an error is not ranked."
-            )
+    for key in _NUMBERS:
+        check_number(key, facts[key])
     return {**(metadata or {}), **{key: value for key, value in facts.items() if value is not None}}
