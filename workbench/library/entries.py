@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -13,6 +14,7 @@ from workbench.catalog.entry_search import EntryQuestion
 from workbench.errors import (
     AlreadyExistsError,
     DamagedError,
+    InvalidDataError,
     InvalidInputError,
     NotFoundError,
     UnsupportedError,
@@ -246,7 +248,9 @@ class Entries(EntryMoves, EntryAdditions):
         NotFoundError
             If there is no file, or one lacks the key.
         InvalidDataError
-            If rows differ in shape or dtype, with the two files.
+            If rows differ in shape or dtype, with the two files, or if a file is not HDF5.
+        DamagedError
+            If a file by reference was changed since it was added, then or when it is read.
 
         Examples
         --------
@@ -261,7 +265,8 @@ class Entries(EntryMoves, EntryAdditions):
             page = page.next() if page.has_more else None
         if not found:
             raise NotFoundError(f"There is no file in {domain}/{kind}.{self._versions_hint(domain, kind)}")
-        return RowView([(_what(entry.record), partial(_hdf5, entry)) for entry in found], key)
+        verified: dict[str, float] = {}
+        return RowView([(_what(entry.record), partial(_hdf5, entry, verified)) for entry in found], key)
 
     # -- files
 
@@ -391,11 +396,33 @@ class Entries(EntryMoves, EntryAdditions):
 
 
 @contextmanager
-def _hdf5(entry: Entry) -> Iterator[h5py.File]:
+def _hdf5(entry: Entry, verified: dict[str, float]) -> Iterator[h5py.File]:
+    """Open the file of an entry, if it is HDF5 and as long as it was.
+
+    A file by reference with a time after that of its entry is compared with its digest, once for each such time, which is kept.
+    """
     import h5py
 
-    with entry.open() as source, h5py.File(source, "r") as file:
-        yield file
+    record = entry.record
+    with entry.open() as source:
+        if source.seek(0, os.SEEK_END) != record.size:
+            raise DamagedError(
+                f"The file of {_what(record)} is not what was added: it has another size. Add it again as a new version."
+            )
+        time = entry.path.stat().st_mtime if record.path else 0.0
+        if time > record.created.timestamp() and verified.get(record.id) != time:
+            source.seek(0)
+            entry_files.check_stream(source, record.digest, _what(record))
+            verified[record.id] = time
+        source.seek(0)
+        try:
+            file = h5py.File(source, "r")
+        except OSError as error:
+            raise InvalidDataError(
+                f"{_what(record)} is not HDF5, which a view reads: {error}. Name the kind of such files, such as kind='data'."
+            ) from error
+        with file:
+            yield file
 
 
 def _row(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:

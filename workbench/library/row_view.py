@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import InvalidDataError, NotFoundError, did_you_mean
+from workbench.errors import DamagedError, InvalidDataError, NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
     import h5py
@@ -41,6 +41,8 @@ class RowView:
         If a file lacks the key.
     InvalidDataError
         If rows differ in shape or dtype, with the two files.
+    DamagedError
+        Later, when a file has other rows than before.
     """
 
     def __init__(self, sources: Sequence[tuple[str, Open]], key: str) -> None:
@@ -94,11 +96,32 @@ class RowView:
         if index and index[0] is Ellipsis:
             index = (slice(None), *((Ellipsis,) if len(index) > 1 else ()), *index[1:])
         first, rest = (index[0], index[1:]) if index else (slice(None), ())
+        if not all(_is_plain(part) for part in rest):
+            # only numpy knows what arrays and steps back mean together: the rows that are asked for are read whole
+            whole, local = self._rows_of(first)
+            return whole[(local, *rest)]
         if isinstance(first, slice):
             rows = range(*first.indices(len(self)))
             forward = rows if rows.step > 0 else rows[::-1]
             read = self._slice(forward, rest)
             return read if rows.step > 0 else read[::-1]
+        at = self._numbers(first)
+        if at.ndim == 0:
+            i = bisect_right(self.starts, int(at)) - 1
+            return self._read(i, int(at) - self.starts[i], rest)
+        return self._chosen(at, rest)
+
+    def _rows_of(self, first: Any) -> tuple[np.ndarray, Any]:
+        """Return whole rows, and the index that chooses among them as the first one does among all."""
+        if isinstance(first, slice):
+            return self[first], slice(None)
+        at = self._numbers(first)
+        if at.ndim == 0:
+            return self[int(at) : int(at) + 1], 0
+        return self._chosen(at, ()), np.arange(len(at))
+
+    def _numbers(self, first: Any) -> np.ndarray:
+        """Return the numbers of the rows that a number, a mask or a list of numbers chooses."""
         wanted = np.asarray(first)
         if wanted.dtype == bool:
             if wanted.shape != (len(self),):
@@ -113,10 +136,7 @@ class RowView:
         at = np.where(wanted < 0, wanted + len(self), wanted)
         if at.size and (at.min() < 0 or at.max() >= len(self)):
             raise IndexError(f"row {first!r:.60} is out of range: there are {len(self)}")
-        if wanted.ndim == 0:
-            i = bisect_right(self.starts, int(at)) - 1
-            return self._read(i, int(at) - self.starts[i], rest)
-        return self._chosen(at, rest)
+        return at
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         read = np.asarray(self[:])
@@ -158,5 +178,20 @@ class RowView:
         return np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)] if out is None else out
 
     def _read(self, i: int, rows: Any, rest: tuple[Any, ...]) -> np.ndarray:
-        with self._sources[i][1]() as file:
-            return file[self.key][(rows, *rest)]  # type: ignore[no-any-return]
+        name, open_file = self._sources[i]
+        with open_file() as file:
+            found = file.get(self.key)
+            count = self._end(i) - self.starts[i]
+            expected = (count, *self.shape[1:])
+            if getattr(found, "shape", None) != expected or found.dtype != self.dtype:
+                raise DamagedError(
+                    f"{name} was rewritten since the view was made: it had {count} rows of {self.key!r}. Make the view again."
+                )
+            return found[(rows, *rest)]  # type: ignore[no-any-return]
+
+
+def _is_plain(part: Any) -> bool:
+    """Tell whether HDF5 reads it as numpy does: a number, or a slice that goes on."""
+    if isinstance(part, slice):
+        return part.step is None or part.step > 0
+    return part is Ellipsis or (isinstance(part, (int, np.integer)) and not isinstance(part, bool))
