@@ -46,7 +46,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     with workbench.open(root / "ws") as ws:
         for i in range(8):
             facts = {"val_error": 0.02 + i * 0.011, "test_error": 0.05 + i * 0.01}
-            more = {"layers": 2 + i % 3, "family": ("relu", "tanh")[i % 2]}
+            more: dict[str, Any] = {"layers": 2 + i % 3, "family": ("relu", "tanh")[i % 2]}
+            more |= {f"a_rather_long_key_{k}": k for k in range(8)}  # wider than a cell
             ws.entries.add_model("eos", root / "wide.safetensors", metadata=more, **facts)
         ws.entries.add("eos", root / "staged.h5", "candidates", metadata={"temperature": 300, "rows": 4})
     write_notebook(root / "entries.ipynb", CELLS)
@@ -109,6 +110,11 @@ def test_entries_in_the_browser(lab: Lab, theme: str) -> None:
     where.fill("")
     where.press("Enter")
     expect(table).to_contain_text("1 to 5, more follow")
+    expect(table).to_contain_text("eos/models@8/wide.safetensors")  # to be copied
+    content = table.locator(".wb-rows > .widget-html-content")
+    reach = content.evaluate("e => [e.scrollWidth, e.clientWidth, e.getBoundingClientRect().right]")
+    assert reach[0] > reach[1], "the table has no scroll bar"
+    assert reach[2] <= table.evaluate("e => e.getBoundingClientRect().right")
     _shot(page, f"table-{theme}")
     for form in (model, promotion, table):
         assert form.evaluate("e => e.scrollWidth <= e.clientWidth + 1"), "a view is wider than its cell"

@@ -71,6 +71,12 @@ def test_files_are_added_found_promoted_and_removed(shell: InteractiveShell) -> 
     with pytest.raises(UsageError, match="--purge --yes"):
         do("entryremove", f"{removed.id} --purge")
     assert "No entries left" in repr(do("entryremove", f"{removed.id} --purge --yes"))
+    do("entryremove", "--kind candidates T=300")
+    assert [e.metadata["T"] for e in do("entries", "--trash")] == [300, 300]
+    assert len(do("entryremove", "eos/candidates@1 --restore")) == 2
+    assert len(do("entryremove", "--where 'T > 1000'")) == 0
+    with pytest.raises(UsageError, match="Name entries, such as eos/data@3, or say what they fulfil"):
+        do("entryremove", "eos/candidates --kind data")
     with pytest.raises(UsageError, match="Did you mean 'eos'"):
         do("entries", "eoss")
 
@@ -135,6 +141,34 @@ def test_the_command_line_does_the_same(files: Path) -> None:
     assert "ok  eos/data@1/run1.h5" in call("verify", "eos/data@1")
     assert "Aborted" in call("rm", "eos/data", "--purge", input="n\n")
     assert "1" in call("ls", "eos")
-    call("rm", "eos/data", "--purge", "--yes")
+    assert "purged eos/data@1/run1.h5" in call("rm", "eos/data", "--purge", "--yes")
     assert "No entries" in call("ls")
+    with h5py.File("run2.h5", "a") as file:
+        file["outputs"] = np.zeros((4, 1))
+    call("add", "eos", "run*.h5", "T=300")
+    call("add", "eos", "run1.h5", "T=500")
+    assert call("versions", "eos") == "eos/data@2  run1.h5, run2.h5\neos/data@3  run1.h5\nthe next one is 4\n"
+    assert "is no folder" in call("export", "eos/data@2", "out")
+    (files / "out").mkdir()
+    assert call("export", "eos/data@2", "out") == "out/run1.h5\nout/run2.h5\n"
+    assert "eos/data@3/run1.h5" in call("lineage", "eos/data@3")
+    assert call("name", "models", "eos").startswith("eos_")
+    assert "Where to? Name --kind" in call("move", "eos/data")
+    with workbench.open(files / "ws") as ws:
+        damaged = ws.entries.find("eos/data@2/run1.h5").path
+        damaged.chmod(0o644)
+        damaged.write_bytes(b"!")
+    done = CliRunner().invoke(
+        main, ["-w", str(files / "ws"), "entries", "verify", "eos/data@2", "eos/data@3"]
+    )
+    assert [line[:23] for line in done.output.splitlines()] == [
+        "bad eos/data@2/run1.h5:",
+        "ok  eos/data@2/run2.h5",
+        "bad eos/data@3/run1.h5:",
+    ]
+    assert done.exit_code == 1
+    assert "No entry fulfils this" in call("rm", "--where", "T > 1000")
+    assert "eos/data@3/run1.h5" in call("rm", "--domain", "eos", "T=500")
+    assert call("rm", "--version", "2", "--kind", "data").count("Entry") == 2
+    assert call("rm", "--domain", "eos", "--restore").count("Entry") == 3
     assert "Error: There is no file" in call("add", "eos", "nothing.h5")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,9 @@ def test_a_model_is_added_by_its_form_and_ranked(ws: workbench.Workspace, tmp_pa
         ({"file": "ne.safetensors"}, "Did you mean 'net.safetensors'"),
         ({"file": "."}, "is a folder"),
         ({"domain": "a/b"}, "Try 'a-b'"),
-        ({"val_error": float("nan")}, "expected"),
+        ({"val_error": float("nan")}, "val_error: val_error is nan, expected a number"),
+        ({"threshold": float("inf")}, "threshold: threshold is inf"),
+        ({"file": "pickled.pt"}, "file: pickled.pt is no TorchScript model, perhaps a pickled one"),
         ({"uq_type": "deltaUQ"}, "needs uq_aggregate: max or mean"),
         ({"metadata": "version=3"}, "'version', which every entry has"),
         ({"metadata": "val_error=3"}, "which is an argument"),
@@ -80,6 +84,8 @@ def test_the_form_says_what_is_wrong_at_its_field(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     safetensors(tmp_path / "net.safetensors")
+    with zipfile.ZipFile("pickled.pt", "w") as archive:
+        archive.writestr("pickled/data.pkl", pickle.dumps([1]))
     form = ModelForm(ws.entries, "eos", "net.safetensors")
     assert form.problem is None
     form.write(**values)
@@ -96,7 +102,7 @@ def test_a_file_that_is_no_model_is_refused_in_the_form(ws: workbench.Workspace,
     form = ModelForm(ws.entries, "eos", str(tmp_path / "net.pt"))
     form.add()
     assert "neither TorchScript nor safetensors" in form._reason.value
-    assert not form._button.disabled
+    assert form._button.disabled
     assert len(ws.entries.list()) == 0
 
 

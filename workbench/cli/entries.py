@@ -88,33 +88,93 @@ def entries_move(open_entries: Callable[..., Entries], /, refs: tuple[str, ...],
 
 
 @entries.command("rm")
-@click.argument("refs", nargs=-1, required=True)
-@click.option("--restore", is_flag=True, help="Take them (by id) out of the trash again.")
+@click.argument("words", nargs=-1, metavar="[REF]... [KEY=VALUE]...")
+@click.option("--domain", help="All of a domain.")
+@click.option("--kind", help="All of a kind.")
+@click.option("--version", help="All of version 3, or 1,2, or latest.")
+@click.option("--where", metavar="CONDITION", help='All that fulfil it, such as "val_error > 0.5".')
+@click.option("--restore", is_flag=True, help="Take them out of the trash again.")
 @click.option("--purge", is_flag=True, help="Forget them for good.")
 @click.option("--yes", is_flag=True, help="Purge without asking.")
-@click.option("--force", is_flag=True, help="Purge what other entries were made from, too.")
+@click.option("--force", is_flag=True, help="Purge what others were made from, too.")
 @click.pass_obj
 def entries_rm(
-    open_entries: Callable[..., Entries], /, refs: tuple[str, ...], yes: bool, purge: bool, **options: Any
+    open_entries: Callable[..., Entries],
+    /,
+    words: tuple[str, ...],
+    restore: bool,
+    purge: bool,
+    yes: bool,
+    force: bool,
+    **which: Any,
 ) -> None:
-    """Put entries into the trash."""
-    from workbench.commands.entries import remove_words
+    """Put entries into the trash: those that are named, or all that fulfil what is said."""
+    from workbench.commands.entries import change_words, named_words
 
+    opened = open_entries(looks=True)
+    in_trash = restore or (purge and not any(which.values()))
+    found = named_words(opened, words, trash=in_trash, **which)
+    if not found:
+        click.echo("No entry fulfils this; nothing was changed.")
+        return
     if purge and not yes:
-        click.confirm(f"Delete {', '.join(refs)} for good?", abort=True)
-    _say(remove_words(open_entries(looks=True), refs, purge=purge, **options))
+        names = ", ".join(entry.ref for entry in found[:5]) + (" and more" if len(found) > 5 else "")
+        click.confirm(f"Delete {len(found)} for good: {names}?", abort=True)
+    done = change_words(opened, found, restore=restore, purge=purge, force=force)
+    _say([f"purged {entry.ref} ({entry.id})" for entry in done] if purge else done)
 
 
 @entries.command("verify")
 @click.argument("refs", nargs=-1, required=True)
-@click.pass_obj
-def entries_verify(open_entries: Callable[..., Entries], /, refs: tuple[str, ...]) -> None:
+@click.pass_context
+def entries_verify(ctx: click.Context, /, refs: tuple[str, ...]) -> None:
     """Compare the files of entries with the digests that they had when they were added."""
-    found = open_entries(looks=True)
-    for ref in refs:
-        entry = found.find(ref)
-        entry.verify()
-        click.echo(f"ok  {entry.ref}")
+    from workbench.commands.entries import verify_words
+
+    found = verify_words(ctx.obj(looks=True), refs)
+    _say([f"bad {ref}: {problem}" if problem else f"ok  {ref}" for ref, problem in found])
+    if any(problem for _, problem in found):
+        ctx.exit(1)
+
+
+@entries.command("versions")
+@click.argument("domain")
+@click.option("--kind", default="data", help="data (default), candidates or models.")
+@click.pass_obj
+def entries_versions(open_entries: Callable[..., Entries], /, domain: str, kind: str) -> None:
+    """List the versions of a domain with their files, and say which is the next."""
+    from workbench.commands.entries import versions_words
+
+    _say(versions_words(open_entries(looks=True), domain, kind))
+
+
+@entries.command("lineage")
+@click.argument("ref")
+@click.option("--generations", type=int, default=10, help="How far; default: 10.")
+@click.pass_obj
+def entries_lineage(open_entries: Callable[..., Entries], /, ref: str, generations: int) -> None:
+    """Show what an entry was made from, and what was made from it."""
+    click.echo(repr(open_entries(looks=True).find(ref).lineage(generations)))
+
+
+@entries.command("export")
+@click.argument("ref")
+@click.argument("path")
+@click.pass_obj
+def entries_export(open_entries: Callable[..., Entries], /, ref: str, path: str) -> None:
+    """Copy the file of an entry to PATH, or all files of a version into that folder."""
+    from workbench.commands.entries import export_words
+
+    _say(export_words(open_entries(looks=True), ref, path))
+
+
+@entries.command("name")
+@click.argument("kind")
+@click.argument("domain", required=False)
+@click.pass_obj
+def entries_name(open_entries: Callable[..., Entries], /, kind: str, domain: str | None) -> None:
+    """Suggest a file name that no other file has."""
+    click.echo(open_entries(looks=True).suggest_name(kind, domain))
 
 
 def _say(done: Any) -> None:

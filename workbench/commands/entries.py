@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.commands.words import split_words
-from workbench.errors import InvalidInputError, NotFoundError
+from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.library.entries import Entries
@@ -149,16 +149,96 @@ def move_words(
     return entries.move(refs, dry_run=dry_run, extend=extend, check=not no_check, **where)
 
 
-def remove_words(
-    entries: Entries, refs: Sequence[str], *, restore: bool = False, purge: bool = False, force: bool = False
+def named_words(
+    entries: Entries,
+    words: Sequence[str],
+    *,
+    where: str | None = None,
+    domain: str | None = None,
+    kind: str | None = None,
+    version: str | None = None,
+    trash: bool = False,
 ) -> list[Entry]:
-    """Put entries into the trash, take them out, or forget them for good; return those that are kept."""
+    """Return the entries that a line names: by their names, or by what all of them fulfil; perhaps none.
+
+    Raises
+    ------
+    InvalidInputError
+        If it says neither, or both.
+    """
+    refs, assignments = split_words(words)
+    is_filter = bool(assignments or where or domain or kind or version)
+    if bool(refs) is is_filter:
+        raise InvalidInputError(
+            "Name entries, such as eos/data@3, or say what they fulfil: --domain, --kind, --version, --where, KEY=VALUE."
+        )
+    if refs:
+        found = [entry for ref in refs for entry in _of_name(entries, ref, trash)]
+        return list({entry.id: entry for entry in found}.values())
+    if not trash:
+        metadata, versions = read_metadata(assignments), read_versions(version)
+        return list(entries.search(where, domain, kind, version=versions, metadata=metadata).all())
+    if where or assignments:
+        raise InvalidInputError("Metadata in the trash cannot be searched. Leave the conditions out.")
+    return list(entries.list(domain, kind, version=read_versions(version), trashed=True).all())
+
+
+def change_words(
+    entries: Entries,
+    found: Sequence[Entry],
+    *,
+    restore: bool = False,
+    purge: bool = False,
+    force: bool = False,
+) -> list[Entry]:
+    """Put entries into the trash, take them out, or forget them for good; return what they are now, or were."""
     if restore and purge:
         raise InvalidInputError("--restore and --purge are opposites. Keep one.")
     if purge:
-        entries.purge(refs, force=force)
-        return []
-    return entries.restore(refs) if restore else entries.remove(refs)
+        entries.purge(found, force=force)
+        return list(found)
+    return entries.restore(found) if restore else entries.remove(found)
+
+
+def versions_words(entries: Entries, domain: str, kind: str = "data") -> list[str]:
+    """Return a line for each version, and one for the next."""
+    found = entries.versions(domain, kind, files=True)
+    lines = [
+        f"{domain}/{kind}@{number}  {', '.join(entry.name for entry in some)}"
+        for number, some in found.items()
+    ]
+    return [*lines, f"the next one is {entries.next_version(domain, kind)}"]
+
+
+def export_words(entries: Entries, ref: str, path: str) -> list[str]:
+    """Copy the files of a name to a path, which is a folder where there are several; return where they are."""
+    found = entries.find_all(ref)
+    if len(found) > 1 and not Path(path).is_dir():
+        raise InvalidInputError(
+            f"{ref!r} has {len(found)} files, and {path} is no folder. Make one, or name a file."
+        )
+    return [str(entry.export(path)) for entry in found]
+
+
+def verify_words(entries: Entries, refs: Sequence[str]) -> list[tuple[str, str]]:
+    """Return for each file what it is called, and what is wrong with it, if anything."""
+    found = []
+    for entry in (entry for ref in refs for entry in entries.find_all(ref)):
+        try:
+            entry.verify()
+            found.append((entry.ref, ""))
+        except WorkbenchError as error:
+            found.append((entry.ref, str(error)))
+    return found
+
+
+def _of_name(entries: Entries, ref: str, trash: bool) -> list[Entry]:
+    if trash:
+        try:
+            return entries.find_all(ref, trashed=True)
+        except NotFoundError:
+            pass  # or it is not in the trash
+    return entries.find_all(ref)
 
 
 def _value(text: str) -> Any:

@@ -36,10 +36,10 @@ _ORDERS = frozenset(["version", "created", "made_by"])
 _ARGUMENTS = ("domain", "kind")  # what is asked for by an argument
 UQ_TYPES = ("random", "deltaUQ", "faiss")
 UQ_AGGREGATES = ("max", "mean")
-_NUMBERS = ("val_error", "test_error", "threshold")
+NUMBERS = ("val_error", "test_error", "threshold")
 _CHOICES = {"uq_type": UQ_TYPES, "uq_aggregate": UQ_AGGREGATES}
 _SEVERAL = ", a list of them, or 'latest'"
-MODEL_KEYS = (*_NUMBERS, *_CHOICES)
+MODEL_KEYS = (*NUMBERS, *_CHOICES)
 
 
 def checked_version(version: object, other: str = "") -> int:
@@ -117,7 +117,7 @@ def checked_metadata(kind: EntryKind, metadata: Mapping[str, Any] | None) -> dic
             f"'{taken[0]}_note'."
         )
     if kind is EntryKind.MODELS:
-        for key in found.keys() & set(_NUMBERS):
+        for key in found.keys() & set(NUMBERS):
             if isinstance(found[key], bool) or not isinstance(found[key], (int, float)):
                 raise InvalidInputError(f"{key} is {found[key]!r}, expected a number.")
         for key in found.keys() & _CHOICES.keys():
@@ -180,6 +180,6 @@ def model_metadata(metadata: Mapping[str, Any] | None, **facts: Any) -> dict[str
     both = sorted(set(metadata or {}) & set(MODEL_KEYS))
     if both:
         raise InvalidInputError(f"metadata has the key {both[0]!r}, which is an argument: {both[0]}=...")
-    for key in _NUMBERS:
+    for key in NUMBERS:
         check_number(key, facts[key])
     return {**(metadata or {}), **{key: value for key, value in facts.items() if value is not None}}

@@ -142,12 +142,11 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
 
     def _show(self, problem: str = "", *, bad: bool = False) -> None:
         if self.page is not None:
-            chosen = {
-                "domain": self._domain.value,
-                "kind": self._kind.value,
-                "id": "domain/kind@version names it",
-            }
-            rows = [{key: v for key, v in row.items() if not chosen.get(key)} for row in self.page.rows()]
+            named = ("domain", "kind", "version", "name", "id")  # the name by which it is found says it all
+            rows = [
+                {"name": entry.ref, **{key: v for key, v in row.items() if key not in named}}
+                for entry, row in zip(self.page, self.page.rows(), strict=True)
+            ]
             for row in rows:
                 row["size"] = human_size(row["size"])
                 row["created"] = cell_text(row["created"])[:16]  # to the minute

@@ -151,28 +151,36 @@ class EntryMagics(Magics):  # type: ignore[misc]
         return _page(move_words(_entries(args.app), args.refs, **given))
 
     @magic_arguments()
-    @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
-    @argument("--restore", action="store_true", help="Take them (by id) out of the trash again.")
+    @argument("words", nargs="*", help="Ids, domain/kind@version[/name]; or key=value that all of them have.")
+    @argument("--domain", default=None, help="All of a domain.")
+    @argument("--kind", default=None, help="All of a kind.")
+    @argument("--version", default=None, help="All of version 3, or 1,2, or latest.")
+    @argument(
+        "--where", default=None, metavar="CONDITION", help='All that fulfil it, such as "val_error > 0.5".'
+    )
+    @argument("--restore", action="store_true", help="Take them out of the trash again.")
     @argument("--purge", action="store_true", help="Forget them for good; needs --yes.")
     @argument("--yes", action="store_true", help="Confirm --purge.")
-    @argument("--force", action="store_true", help="Purge what other entries were made from, too.")
+    @argument("--force", action="store_true", help="Purge what others were made from, too.")
     @argument("--app", default=None, metavar="NAME", help="Of another application.")
     @output_can_be_silenced
     @line_magic
     @usage
     def entryremove(self, line: str) -> Any:
-        """Put entries into the trash."""
-        from workbench.commands.entries import remove_words
+        """Put entries into the trash: those that are named, or all that fulfil what is said."""
+        from workbench.commands.entries import change_words, named_words
 
         args = arguments_of(self.entryremove, line)
         if args.purge and not args.yes:
             raise UsageError(
                 "--purge deletes for good. Say --purge --yes, or leave it out: the trash can be restored."
             )
+        which = {name: getattr(args, name) for name in ("domain", "kind", "version", "where")}
+        in_trash = args.restore or (args.purge and not any(which.values()))
         entries = _entries(args.app)
-        return _page(
-            remove_words(entries, args.refs, restore=args.restore, purge=args.purge, force=args.force)
-        )
+        found = named_words(entries, args.words, trash=in_trash, **which)
+        done = change_words(entries, found, restore=args.restore, purge=args.purge, force=args.force)
+        return _page([] if args.purge else done)
 
 
 def _entries(application: str | None) -> Entries:

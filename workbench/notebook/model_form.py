@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
 from workbench.library import entry_files
 from workbench.library.entry_facts import (
     MODEL_KEYS,
+    NUMBERS,
     UQ_AGGREGATES,
     UQ_TYPES,
+    check_number,
     checked_metadata,
     model_metadata,
 )
@@ -94,6 +97,10 @@ class ModelForm(widgets.VBox):  # type: ignore[misc]
         self._entries = entries
         self.added: Entry | None = None
         self._is_ready = False
+        self._seen: tuple[Any, InvalidInputError | None] = (
+            None,
+            None,
+        )  # the last file, and what is wrong with it
         parameters = Parameters(_SPECS)
         self._domain = _box("such as eos")
         self._file = _box("net.pt")
@@ -194,8 +201,10 @@ class ModelForm(widgets.VBox):  # type: ignore[misc]
         if not self._is_ready:
             return
         self._complain("domain", lambda text: check_name(text, "Domain"))
-        self._complain("file", entry_files.checked_file)
+        self._complain("file", self._check_file)
         self._complain("metadata", _check_metadata)
+        for key in NUMBERS:
+            self._complain(key, partial(check_number, key))
         self._complain("uq_aggregate", self._check_facts)
         self._domain.options = self._entries.domains()
         self._file.options = _suggested(self._file.value)
@@ -224,8 +233,23 @@ class ModelForm(widgets.VBox):  # type: ignore[misc]
             row.complain(text)
 
     def _check_facts(self, aggregate: str | None) -> None:
-        facts = {key: self.values.get(key) for key in MODEL_KEYS} | {"uq_aggregate": aggregate}
-        checked_metadata(EntryKind.MODELS, model_metadata(None, **facts))
+        facts = {"uq_type": self.values.get("uq_type"), "uq_aggregate": aggregate}
+        checked_metadata(EntryKind.MODELS, {key: v for key, v in facts.items() if v is not None})
+
+    def _check_file(self, text: str) -> None:
+        """Raise if there is no such file, or it is no model; it is read once as long as nobody writes to it."""
+        path = entry_files.checked_file(text)
+        state = path.stat()
+        seen = (str(path), state.st_mtime_ns, state.st_size)
+        if self._seen[:1] != (seen,):
+            problem = None
+            try:
+                entry_files.check_file(path, EntryKind.MODELS)
+            except InvalidInputError as error:
+                problem = error
+            self._seen = (seen, problem)
+        if self._seen[1] is not None:
+            raise self._seen[1]
 
     def _say(self, text: str, *, bad: bool = False) -> None:
         self._reason.value = f'<span class="{"wb-bad" if bad else "wb-muted"}">{html.escape(text)}</span>'

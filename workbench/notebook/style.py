@@ -21,7 +21,8 @@ CSS = f"""<style>
 .wb-unit .widget-html-content {{ line-height: 28px !important; color: {MUTED}; white-space: nowrap; }}
 .wb-say .widget-html-content {{ min-height: 32px; font-size: 12px; display: grid; align-content: center; }}
 .wb-say .widget-html-content > * {{ grid-area: 1 / 1; align-self: center; line-height: 15px; overflow-wrap: anywhere; }}
-.wb-table .widget-html-content {{ overflow-x: auto; }}
+.wb-table, .wb-table > .widget-html-content {{ min-width: 0 !important; max-width: 100%; }}
+.wb-table > .widget-html-content {{ overflow-x: auto; }}
 .wb-table table {{ border-collapse: collapse; margin: 4px 0; color: {TEXT}; }}
 .wb-table th, .wb-table td {{ padding: 3px 10px 3px 4px; border-bottom: 1px solid {LINE}; font-size: 12px; line-height: 16px; }}
 .wb-rows td {{ white-space: nowrap; }}
