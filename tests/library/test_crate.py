@@ -143,6 +143,21 @@ def test_failed_runs_folders_and_what_was_deleted_are_described(
     assert reused["isBasedOn"].id == f"#{run.id}"
 
 
+def test_an_algorithm_of_a_clean_checkout_has_no_patch(ws: workbench.Workspace, tmp_path: Path) -> None:
+    folder = write_algorithm(tmp_path / "repository" / "clean", "clean")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(folder.parent), *identity, *words], check=True)
+    revision = ws.algorithms.deploy(folder, check=False).revision
+    assert revision.git is not None
+    assert not revision.git.diff
+    run = ws.run("clean", {"image": np.ones((4, 4), np.float32)})
+    crate = read(run.lineage().export(tmp_path / "crate.zip"))
+    code = crate.root_dataset["mentions"]["instrument"]
+    parts = code["hasPart"] if isinstance(code["hasPart"], list) else [code["hasPart"]]
+    assert [part["name"] for part in parts] == ["pyproject.toml"]
+
+
 def test_a_crate_replaces_nothing_by_itself(tmp_path: Path) -> None:
     with workbench.open(tmp_path / "ws") as ws:
         scan = ws.datasets.put({"image": np.ones((4, 4), np.float32)}, name="scan")

@@ -247,6 +247,7 @@ class _Crate:
         if revision.git is not None:
             if revision.git.remote:
                 code["codeRepository"] = code["url"] = revision.git.remote
+        if revision.git is not None and revision.git.diff:  # a clean checkout has none
             name = f"what was not committed to {revision.git.commit}"
             diff = f"{revision.git.diff}.patch"
             assets.append(
