@@ -314,6 +314,9 @@ class RunRecord(Record):
     )
     # what a call was made with, under the position of each; what a pipeline was given, under the name of each input
     arguments: tuple[OutputRef, ...] = ()
+    # the runs that gave what is no dataset of theirs: plain values and objects that a call read, the training of a step that predicts
+    sources: tuple[str, ...] = ()
+    version: str = ""  # of a step: ``name@1.2.0`` where that is saved, else its digests in short
     priority: int = 0
     created: datetime
     started: datetime | None = None
@@ -512,6 +515,7 @@ class StepVersionRecord(Record):
     fields: dict[str, FieldRecord] | None = None  # None: only the digests are known
     data: str = ""  # digest of its bytes, models/<step>/<digest>; empty where none are kept
     size: int = 0
+    trained_by: str = ""  # the run that trained it
     nodes: dict[str, str] = Field(default_factory=dict)  # of a pipeline: node -> step@number
     created: datetime
     deleted: datetime | None = None  # the number is not given again

@@ -99,7 +99,9 @@ class Workspace:
             if self._datasets is None:
                 from workbench.library import Datasets
 
-                self._datasets = Datasets(self.store, self.catalog, self.settings)
+                self._datasets = Datasets(
+                    self.store, self.catalog, self.settings, take_in_runs=lambda: self.runs.take_in()
+                )
             return self._datasets
 
     @property

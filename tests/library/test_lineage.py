@@ -23,7 +23,7 @@ from workbench.errors import (
     NotFoundError,
     UnsupportedError,
 )
-from workbench.library import lineage as lineage_module
+from workbench.library import lineage_walk
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_what_was_deleted_is_drawn_as_such_and_passed(ws) -> None:
 
 
 def test_a_large_lineage_is_cut_and_says_so(ws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lineage_module, "MOST_NODES", 6)
+    monkeypatch.setattr(lineage_walk, "MOST_NODES", 6)
     scan = chain(ws, 0)[0]
     for _ in range(8):
         ws.run("invert", scan)

@@ -51,6 +51,7 @@ _WITH_DIGEST = (
     .order_by(datasets.c.created.desc(), datasets.c.id.desc())
     .limit(1)
 )
+_WITH_DIGEST_FROM_OUTSIDE = _WITH_DIGEST.where(datasets.c.run_id == "")
 
 
 class DatasetCatalog:
@@ -86,9 +87,12 @@ class DatasetCatalog:
         return None if row is None else FAMILY.parse(row)
 
     def dataset_with_digest(self, digest: str) -> DatasetRecord | None:
-        """Return the newest dataset with that digest."""
+        """Return the newest dataset with that digest that no run made; if all were made by runs, the newest of these."""
         with self._database.reader() as reader:
-            return next((FAMILY.parse(row) for row in reader.rows(_WITH_DIGEST, {"digest": digest})), None)
+            for statement in (_WITH_DIGEST_FROM_OUTSIDE, _WITH_DIGEST):
+                for row in reader.rows(statement, {"digest": digest}):
+                    return FAMILY.parse(row)
+        return None
 
     def list_datasets(
         self,

@@ -59,7 +59,8 @@ FAMILY = Family(
     tags=run_tags,
     links={
         run_tags: lambda record: record.tags,
-        run_inputs: lambda record: record.inputs,
+        # ids of runs and datasets are never the same
+        run_inputs: lambda record: (*record.inputs, *record.sources),
         run_outputs: lambda record: [
             output.dataset for output in record.outputs if output.dataset is not None
         ],
@@ -243,12 +244,12 @@ class RunCatalog:
         """Return the ids of the runs that read a dataset, newest first."""
         return self._linked(run_inputs, dataset_id, limit, newest_first=True)
 
-    def readers(self, dataset_ids: Sequence[str], most: int) -> list[tuple[str, str]]:
-        """Return (dataset, run) for the runs that read any of these datasets, oldest first, at most so many in all."""
+    def readers(self, ids: Sequence[str], most: int) -> list[tuple[str, str]]:
+        """Return (id, run) for the runs that read any of these datasets, or what these runs gave, oldest first, at most so many in all."""
         link = run_inputs
         found: list[tuple[str, str]] = []
         with self._database.read() as connection:
-            for some in chunks(dataset_ids):
+            for some in chunks(ids):
                 statement = (
                     sa.select(link.c.dataset_id, link.c.run_id)
                     .where(link.c.dataset_id.in_(some))

@@ -200,6 +200,7 @@ class Runs:
         """Return what a run was made from and what was made from it; see `Dataset.lineage`."""
         from workbench.library.lineage import lineage
 
+        self.take_in()
         return lineage(self._catalog, self.get(id).id, "run", generations, direction, self._store)
 
     def resume(self, id: str, **options: Any) -> Run:

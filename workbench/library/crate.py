@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import AlreadyExistsError, MissingPackageError, NotFoundError, UnsupportedError
+from workbench.library.lineage_walk import read_directly
 from workbench.models import DatasetRecord, Revision, RunRecord, RunStatus
 
 if TYPE_CHECKING:
@@ -154,10 +155,11 @@ class _Crate:
         if record.error is not None:
             action["error"] = f"{record.error.type}: {record.error.message}"
         values = ", ".join(f"{name}={value!r}" for name, value in record.parameters.items())
-        action["description"] = f"{record.algorithm}{f' with {values}' if values else ''}, on {record.device}"
+        action["description"] = f"{label}{f' with {values}' if values else ''}, on {record.device}"
         action["instrument"] = self._algorithm(record)
         read = [
-            *(self._known(input_) for input_ in record.inputs),
+            *(self._known(input_) for input_ in read_directly(record)),
+            *(self._given_by(source) for source in record.sources),
             *(self._parameter(id, name, value) for name, value in record.parameters.items()),
         ]
         if read:
@@ -170,6 +172,10 @@ class _Crate:
             {"name": "executed notebook", "encodingFormat": "application/x-ipynb+json"},
         )
         made += [notebook] if notebook else []
+        if any(
+            id in node.record.sources for node in self._nodes.values() if isinstance(node.record, RunRecord)
+        ):
+            made.append(self._given_by(id))
         if made and not record.reused_from:
             action["result"] = _plain(made)
         if record.user:
@@ -194,6 +200,16 @@ class _Crate:
                 else {"@id": f"#{origin}"}
             )
         return action
+
+    def _given_by(self, run: str) -> Any:
+        """Return what a run gave that is no dataset; the run itself is named as what has it as its result."""
+        record = self._nodes[run].record if run in self._nodes else None
+        label = self._nodes[run].label if run in self._nodes else run
+        plain = [ref for ref in record.outputs if ref.is_value] if isinstance(record, RunRecord) else []
+        facts: dict[str, Any] = {"name": f"what {label} gave", "identifier": f"{run}/given"}
+        if plain:
+            facts["value"] = json.dumps(plain[0].value if len(plain) == 1 else [ref.value for ref in plain])
+        return self._thing(f"#{run}/given", "PropertyValue", **facts)
 
     def _parameter(self, run: str, name: str, value: Any) -> Any:
         is_plain = isinstance(value, (int, str)) or (isinstance(value, float) and math.isfinite(value))
@@ -244,9 +260,8 @@ class _Crate:
             self._file("assets", digest, f"algorithms/{_folder(revision)}/{path}", {"name": path})
             for path, digest in sorted(revision.assets.items())
         ]
-        if revision.git is not None:
-            if revision.git.remote:
-                code["codeRepository"] = code["url"] = revision.git.remote
+        if revision.git is not None and revision.git.remote:
+            code["codeRepository"] = code["url"] = revision.git.remote
         if revision.git is not None and revision.git.diff:  # a clean checkout has none
             name = f"what was not committed to {revision.git.commit}"
             diff = f"{revision.git.diff}.patch"

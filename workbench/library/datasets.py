@@ -58,10 +58,19 @@ class Datasets:
     store : Store
     catalog : Catalog
     settings : Settings
+    take_in_runs : callable, optional
+        Brings to the catalog what is on its way there; called before runs are looked for.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        settings: Settings,
+        take_in_runs: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._take_in_runs = take_in_runs
         self._catalog = catalog
         self._settings = settings
         self._contents = Contents(store, catalog, settings)
@@ -175,7 +184,7 @@ class Datasets:
         return _map(hdf5.digest, trees, self._threads(_nbytes(trees) >= 4 << 20))
 
     def with_digest(self, digest: str) -> Dataset | None:
-        """Return the newest dataset of that content whose arrays are there."""
+        """Return the newest dataset of that content whose arrays are there; before those that runs made, one that none did."""
         record = self._catalog.dataset_with_digest(digest)
         return Dataset(record, self) if record and all(self._contents.present([digest])) else None
 
@@ -363,6 +372,7 @@ class Datasets:
         """Return what a dataset was made from and what was made from it; see `Dataset.lineage`."""
         from workbench.library.lineage import lineage
 
+        self._take_in_runs()
         return lineage(self._catalog, self.find(ref).id, "dataset", generations, direction, self._store)
 
     def exist(self, ids: Iterable[str]) -> list[bool]:

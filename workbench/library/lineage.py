@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.errors import AlreadyExistsError, InvalidInputError, NotFoundError, UnsupportedError
+from workbench.library.lineage_walk import Kind, Walk, steps_from
 from workbench.models import DatasetRecord, RunRecord
 from workbench.pages import text_table
 
@@ -16,30 +17,34 @@ if TYPE_CHECKING:
     from workbench.catalog import Catalog
     from workbench.storage.store import Store
 
-MOST_NODES = 500
-ELSEWHERE = "elsewhere"  # records of datasets whose arrays are not here
 Direction = Literal["both", "up", "down"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A dataset or run of a lineage. ``step`` counts from the one that was asked for: negative is upstream."""
+    """A dataset or run of a lineage. ``step`` counts from the one that was asked for, by the longest way: negative is upstream."""
 
     id: str
-    kind: Literal["dataset", "run"]
+    kind: Kind
     step: int
     record: DatasetRecord | RunRecord | None  # None: deleted since
     is_here: bool = True  # False: only told of by a run that came with an algorithm; its arrays are elsewhere
 
     @property
     def label(self) -> str:
-        """What people call it: the name of a dataset, the algorithm of a run."""
+        """What people call it: the name of a dataset, the algorithm of a run, with the version of a step."""
         if self.record is None:
             return "deleted since"
         if isinstance(self.record, RunRecord):
-            return self.record.algorithm
+            version = self.record.version
+            return version if "@" in version else f"{self.record.algorithm} {version}".rstrip()
         name = self.record.name or ", ".join(self.record.keys)
         return name if self.is_here else f"{name} (elsewhere)"
+
+    @property
+    def place(self) -> str:
+        """Which node of a pipeline it was the run of."""
+        return self.record.node if isinstance(self.record, RunRecord) else ""
 
     @property
     def detail(self) -> str:
@@ -60,11 +65,14 @@ class Lineage:
     nodes : dict
         By id, upstream first.
     edges : sequence of (str, str)
-        From what was read to who read it, and from the run to what it made.
+        From what was read to who read it, and from the run to what it made. Where a run read what is no dataset, a plain value
+        or what a step had learned, from the run that gave it.
     is_cut : bool
         There is more than was asked for.
     place : (Store, Catalog), optional
         Where the files are.
+    inside : tuple of str
+        Of the lineage of a pipeline's run: the runs of its nodes, and what they made.
     """
 
     id: str
@@ -72,6 +80,7 @@ class Lineage:
     edges: Sequence[tuple[str, str]]
     is_cut: bool = False
     place: tuple[Store, Catalog] | None = field(default=None, repr=False, compare=False)
+    inside: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per dataset and run, upstream first."""
@@ -84,6 +93,7 @@ class Lineage:
                 "what": node.kind,
                 "id": node.id,
                 "name": node.label,
+                **({"node": node.place if node.id in self.inside else ""} if self.inside else {}),
                 "with": node.detail,
                 "from": sources.get(node.id, []),
             }
@@ -148,8 +158,12 @@ class Lineage:
         return f"<div>{html.escape(self._head())}</div>{svg(self)}{html.escape(self._tail())}"
 
     def _head(self) -> str:
-        count = {kind: sum(n.kind == kind for n in self.nodes.values()) for kind in ("dataset", "run")}
-        return f"Lineage of {self.nodes[self.id].kind} {self.id}: {count['dataset']} datasets, {count['run']} runs."
+        kinds = [node.kind for node in self.nodes.values()]
+        counts = [
+            f"{kinds.count(kind)} {kind}{'' if kinds.count(kind) == 1 else 's'}"
+            for kind in ("dataset", "run")
+        ]
+        return f"Lineage of {self.nodes[self.id].kind} {self.id}: {', '.join(counts)}."
 
     def _tail(self) -> str:
         return "\nMore lies beyond; generations=… goes further." if self.is_cut else ""
@@ -158,14 +172,14 @@ class Lineage:
 def lineage(
     catalog: Catalog,
     id: str,
-    kind: Literal["dataset", "run"],
+    kind: Kind,
     generations: int,
     direction: Direction,
     store: Store | None = None,
 ) -> Lineage:
     """Walk from a dataset or run; a generation is a run with what it read and made.
 
-    The catalog is asked two or three times for each generation, whatever its size.
+    Of the run of a pipeline, the runs of its nodes are where the walk begins.
 
     Raises
     ------
@@ -178,83 +192,25 @@ def lineage(
         raise InvalidInputError(f"generations is {generations!r}, expected a whole number, 1 or larger.")
     if direction not in ("both", "up", "down"):
         raise InvalidInputError(f"direction is {direction!r}, expected 'both', 'up' or 'down'.")
-    walk = _Walk(catalog, store)
-    if not walk.meet(kind, [id], 0) or walk.nodes[id].record is None:
+    walk = Walk(catalog, store)
+    front = walk.meet(kind, [id])
+    record = walk.nodes[id].record if front else None
+    if record is None:
         raise NotFoundError(f"There is no {kind} {id!r}.")
-    # a generation is two steps; from a run the first one is half of one
-    steps = 2 * generations - (kind == "run")
-    for sign in (-1, 1):
-        if direction in ("both", "up" if sign < 0 else "down"):
-            walk.go(walk.nodes[id], sign, steps)
-    nodes = dict(sorted(walk.nodes.items(), key=lambda item: (item[1].step, item[0])))
-    edges = [edge for edge in walk.edges if edge[0] in nodes and edge[1] in nodes]
-    return Lineage(id, nodes, edges, walk.is_cut, None if store is None else (store, catalog))
-
-
-class _Walk:
-    """Nodes and edges that were met so far."""
-
-    def __init__(self, catalog: Catalog, store: Store | None) -> None:
-        self._store = store
-        self.nodes: dict[str, Node] = {}
-        self.edges: dict[tuple[str, str], None] = {}
-        self.is_cut = False
-        self._catalog = catalog
-        self._read_by: dict[str, tuple[str, ...]] = {}  # run -> what it read, as what it made tells
-
-    def meet(self, kind: Literal["dataset", "run"], ids: Iterable[str], step: int) -> list[Node]:
-        """Take up what is new of these ids; return it."""
-        new = [id for id in dict.fromkeys(ids) if id not in self.nodes]
-        room = MOST_NODES - len(self.nodes)
-        self.is_cut |= len(new) > room
-        new = new[:room]
-        known: dict[str, Any] = dict(
-            self._catalog.get_datasets(new) if kind == "dataset" else self._catalog.get_runs(new)
-        )
-        told = self._told(id for id in new if id not in known) if kind == "dataset" else {}
-        found = [Node(id, kind, step, known.get(id) or told.get(id), id not in told) for id in new]
-        self.nodes.update((node.id, node) for node in found)
-        return found
-
-    def _told(self, ids: Iterable[str]) -> dict[str, DatasetRecord]:
-        """Return the datasets that are known by what came with an algorithm."""
-        keys = [f"{id}.json" for id in ids]
-        texts = self._store.get_many(ELSEWHERE, keys) if keys and self._store is not None else []
-        records = [DatasetRecord.model_validate_json(text) for text in texts if text is not None]
-        return {record.id: record for record in records}
-
-    def go(self, start: Node, sign: int, steps: int) -> None:
-        """Walk upstream (-1) or downstream (1)."""
-        front = [start]
-        for step in range(1, steps + 1):
-            next_edges = self._up(front) if sign < 0 else self._down(front)
-            self.edges.update(dict.fromkeys((a, b) if sign > 0 else (b, a) for a, b, _ in next_edges))
-            front = []
-            for kind in ("run", "dataset"):
-                ids = [other for _, other, other_kind in next_edges if other_kind == kind]
-                front += self.meet(kind, ids, sign * step) if ids else []
-        self.is_cut |= bool(front) and bool(self._up(front) if sign < 0 else self._down(front))
-
-    def _up(self, front: list[Node]) -> list[tuple[str, str, str]]:
-        found = []
-        for node in front:
-            record = node.record
-            if isinstance(record, RunRecord):
-                found += [(node.id, source, "dataset") for source in record.inputs]
-            elif node.kind == "run":
-                found += [(node.id, source, "dataset") for source in self._read_by.get(node.id, ())]
-            elif record is not None and record.run_id is not None:
-                self._read_by[record.run_id] = record.parents
-                found.append((node.id, record.run_id, "run"))
-            elif record is not None:
-                found += [(node.id, source, "dataset") for source in record.parents]
-        return found
-
-    def _down(self, front: list[Node]) -> list[tuple[str, str, str]]:
-        found = []
-        for node in front:
-            if isinstance(node.record, RunRecord):
-                found += [(node.id, o.dataset, "dataset") for o in node.record.outputs if o.dataset]
-        read = [node.id for node in front if node.kind == "dataset"]
-        readers = self._catalog.readers(read, MOST_NODES + 1) if read else []
-        return found + [(dataset, run, "run") for dataset, run in readers]
+    parts = [node.run for node in record.nodes if node.run] if isinstance(record, RunRecord) else []
+    front += walk.meet("run", parts)
+    steps = 2 * generations - (kind == "run")  # from a run the first one is half of one
+    if direction != "down":
+        walk.go(front, -1, steps)
+    if direction != "up":
+        walk.go([*front, *(walk.nodes[target] for target in walk.made_by(parts))], 1, steps)
+    edges = [edge for edge in walk.edges if edge[0] in walk.nodes and edge[1] in walk.nodes]
+    made = walk.made_by(parts)
+    # what a node gave the pipeline gave through it
+    edges = [(source, target) for source, target in edges if source != id or target not in made]
+    inside = [other for other in walk.nodes if other in made or other in parts]
+    places = steps_from([id, *inside], edges)
+    nodes = [Node(n.id, n.kind, places[n.id], n.record, n.is_here) for n in walk.nodes.values()]
+    nodes.sort(key=lambda node: (node.step, node.id != id, node.id))
+    place = None if store is None else (store, catalog)
+    return Lineage(id, {node.id: node for node in nodes}, edges, walk.is_cut, place, tuple(inside))

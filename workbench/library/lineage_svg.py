@@ -5,13 +5,17 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from workbench.lettering import fitted
 from workbench.theme import ACCENT, LINE, MUTED, TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from workbench.library.lineage import Lineage, Node
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 170, 44, 46, 14, 8
-_SHORT = 24
+WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 190, 44, 46, 14, 8
+FRAME, TITLE = 12, 22  # around the nodes of a pipeline, and for its name
+Corner = tuple[int, int]
 
 
 def svg(lineage: Lineage) -> str:
@@ -20,38 +24,60 @@ def svg(lineage: Lineage) -> str:
 
 
 def drawing(lineage: Lineage) -> str:
-    """Return the graph as SVG; the node it is about has a thick border, runs have round corners."""
-    columns: dict[int, list[Node]] = {}
-    for node in lineage.nodes.values():
-        columns.setdefault(node.step, []).append(node)
-    sources: dict[str, list[str]] = {}
-    for source, target in lineage.edges:
-        sources.setdefault(target, []).append(source)
-    rows = max(map(len, columns.values()))
-    places: dict[str, tuple[int, int]] = {}
-    for number, step in enumerate(sorted(columns)):
-        # beside what it was made from, so that few lines cross
-        nodes = sorted(
-            columns[step],
-            key=lambda n: min((places[s][1] for s in sources.get(n.id, ()) if s in places), default=0),
-        )
-        top = EDGE + (rows - len(nodes)) * (HEIGHT + GAP_Y) // 2
-        for row, node in enumerate(nodes):
-            places[node.id] = (EDGE + number * (WIDTH + GAP_X), top + row * (HEIGHT + GAP_Y))
-    lines = "".join(_edge(places[a], places[b]) for a, b in lineage.edges)
-    boxes = "".join(_box(node, *places[node.id], node.id == lineage.id) for node in lineage.nodes.values())
-    width = 2 * EDGE + len(columns) * (WIDTH + GAP_X) - GAP_X
-    height = 2 * EDGE + rows * (HEIGHT + GAP_Y) - GAP_Y
+    """Return the graph as SVG; the node it is about has a thick border, runs have round corners.
+
+    The run of a pipeline is a frame around what happened in it.
+    """
+    framed = lineage.nodes[lineage.id] if lineage.inside else None
+    shown = [node for node in lineage.nodes.values() if node is not framed]
+    edges = [edge for edge in lineage.edges if framed is None or framed.id not in edge]
+    top = EDGE + (FRAME + TITLE if framed else 0)
+    places = _placed(shown, edges, top)
+    width = max(x for x, _ in places.values()) + WIDTH + EDGE + (FRAME if framed else 0)
+    height = max(y for _, y in places.values()) + HEIGHT + EDGE + (FRAME if framed else 0)
+    frame = "" if framed is None else _frame(framed, [places[id] for id in lineage.inside], top, height)
+    lines = "".join(_edge(places[a], places[b]) for a, b in edges)
+    boxes = "".join(_box(node, *places[node.id], node.id == lineage.id) for node in shown)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
-        f'aria-label="lineage of {lineage.id}" style="font:12px var(--jp-ui-font-family, sans-serif)">{lines}{boxes}</svg>'
+        f'aria-label="lineage of {lineage.id}" style="font:12px var(--jp-ui-font-family, sans-serif)">{frame}{lines}{boxes}</svg>'
     )
 
 
-def _edge(source: tuple[int, int], target: tuple[int, int]) -> str:
+def _placed(nodes: Sequence[Node], edges: Sequence[tuple[str, str]], top: int) -> dict[str, Corner]:
+    """Return the left upper corner of each node: beside what it was made from, so that few lines cross."""
+    columns: dict[int, list[Node]] = {}
+    for node in nodes:
+        columns.setdefault(node.step, []).append(node)
+    sources: dict[str, list[str]] = {}
+    for source, target in edges:
+        sources.setdefault(target, []).append(source)
+    rows = max(map(len, columns.values()))
+    places: dict[str, Corner] = {}
+    for number, step in enumerate(sorted(columns)):
+        column = sorted(columns[step], key=lambda n: _middle(sources.get(n.id, ()), places))
+        first = top + (rows - len(column)) // 2 * (
+            HEIGHT + GAP_Y
+        )  # rows stand in line: long edges pass between
+        for row, node in enumerate(column):
+            places[node.id] = (EDGE + FRAME + number * (WIDTH + GAP_X), first + row * (HEIGHT + GAP_Y))
+    return places
+
+
+def _middle(ids: Sequence[str], places: Mapping[str, Corner]) -> float:
+    heights = [places[id][1] for id in ids if id in places]
+    return sum(heights) / len(heights) if heights else 0
+
+
+def _edge(source: Corner, target: Corner) -> str:
     x, y, to_x, to_y = source[0] + WIDTH, source[1] + HEIGHT // 2, target[0], target[1] + HEIGHT // 2
     bend = GAP_X // 2
-    path = f"M{x} {y} C{x + bend} {y} {to_x - bend} {to_y} {to_x - 5} {to_y}"
+    over = ""
+    if to_x - x > GAP_X:  # between the rows where it passes other columns
+        between = y + (HEIGHT + GAP_Y) // 2
+        over = f" C{x + bend} {y} {x + bend} {between} {x + GAP_X} {between} L{to_x - GAP_X} {between}"
+        x, y = to_x - GAP_X, between
+    path = f"M{source[0] + WIDTH} {source[1] + HEIGHT // 2}{over} C{x + bend} {y} {to_x - bend} {to_y} {to_x - 5} {to_y}"
     arrow = f"M{to_x} {to_y} l-7 -4 v8 z"
     return (
         f'<path d="{path}" style="fill:none;stroke:{LINE};stroke-width:1.5"/>'
@@ -59,20 +85,32 @@ def _edge(source: tuple[int, int], target: tuple[int, int]) -> str:
     )
 
 
+def _frame(node: Node, inside: Sequence[Corner], top: int, height: int) -> str:
+    """Return the frame of a pipeline's run; nothing else stands in the columns of what is inside."""
+    left = min(x for x, _ in inside) - FRAME
+    width = max(x for x, _ in inside) + WIDTH + FRAME - left
+    title = html.escape(f"run {node.id}\n{node.label}\n{node.detail}")
+    return (
+        f"<g><title>{title}</title>"
+        f'<rect x="{left}" y="{EDGE}" width="{width}" height="{height - 2 * EDGE}" rx="8" '
+        f'style="fill:var(--jp-layout-color2, #f3f3f3);fill-opacity:.55;stroke:{ACCENT};stroke-width:3"/>'
+        f'<text x="{left + FRAME}" y="{top - FRAME + 2}" style="fill:{TEXT};font-weight:600">'
+        f"{html.escape(fitted(f'pipeline {node.label}', width - 2 * FRAME, 12, is_bold=True))}</text></g>"
+    )
+
+
 def _box(node: Node, x: int, y: int, is_asked: bool) -> str:
     is_run = node.kind == "run"
     color = ACCENT if is_run or is_asked else LINE
     dash = ";stroke-dasharray:4 3" if node.record is None else ""
-    below = node.detail or node.id
+    room = WIDTH - (HEIGHT // 2 if is_run else 12)
+    label = html.escape(fitted(node.label, room, 12, is_bold=True))
+    below = html.escape(fitted(node.detail or node.id, room, 11))
     title = html.escape(f"{node.kind} {node.id}\n{node.label}\n{node.detail}")
     return (
         f"<g><title>{title}</title>"
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{HEIGHT // 2 if is_run else 4}" '
         f'style="fill:var(--jp-layout-color1, #fff);stroke:{color};stroke-width:{3 if is_asked else 1.5}{dash}"/>'
-        f'<text x="{x + WIDTH // 2}" y="{y + 18}" text-anchor="middle" style="fill:{TEXT};font-weight:600">{_cut(node.label)}</text>'
-        f'<text x="{x + WIDTH // 2}" y="{y + 34}" text-anchor="middle" style="fill:{MUTED};font-size:11px">{_cut(below)}</text></g>'
+        f'<text x="{x + WIDTH // 2}" y="{y + 18}" text-anchor="middle" style="fill:{TEXT};font-weight:600">{label}</text>'
+        f'<text x="{x + WIDTH // 2}" y="{y + 34}" text-anchor="middle" style="fill:{MUTED};font-size:11px">{below}</text></g>'
     )
-
-
-def _cut(text: str) -> str:
-    return html.escape(text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…")

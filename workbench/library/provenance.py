@@ -50,7 +50,9 @@ def prov_json(lineage: Lineage) -> str:
             make(wb[node.id], other_attributes=label)
     for source, target in lineage.edges:
         made = records[target]
-        if lineage.nodes[target].kind == "run":
+        if lineage.nodes[target].kind == lineage.nodes[source].kind == "run":
+            document.wasInformedBy(wb[target], wb[source])  # by a plain value or object, or by training it
+        elif lineage.nodes[target].kind == "run":
             document.used(wb[target], wb[source])
         elif lineage.nodes[source].kind == "dataset":
             document.wasDerivedFrom(wb[target], wb[source])
@@ -62,6 +64,10 @@ def prov_json(lineage: Lineage) -> str:
 
 def _add_run(document: Any, wb: Any, record: RunRecord, label: dict[str, str]) -> None:
     facts: dict[str, Any] = {"wb:status": str(record.status), "wb:device": record.device}
+    if record.version:
+        facts["wb:version"] = record.version
+    if record.pipeline is not None:
+        facts["wb:pipeline"], facts["wb:node"] = wb[record.pipeline], record.node
     facts["wb:parameters"] = json.dumps(record.parameters)
     if record.seed is not None:
         facts["wb:seed"] = record.seed

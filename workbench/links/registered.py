@@ -79,7 +79,11 @@ class RegisteredSteps:
         data = step.serialize()
         with changing(self._catalog, self._store, [("step", step.name)]) as change:
             record = self._register(change, step, step.version)
-        return self.save_bytes(step, self._version(record), data, replace=True)
+        kept = self.save_bytes(
+            step, self._version(record), data, replace=True, trained_by=getattr(step, "trained_by", "")
+        )
+        kept.name_in(step)
+        return kept
 
     def load(
         self, step: LoadableStep, version: str | Version | StepVersion = LATEST, **options: Any
@@ -101,6 +105,7 @@ class RegisteredSteps:
         """
         found = self._latest_with_bytes(step) if version == LATEST else self.get(step, version)
         step.load(found.bytes(), **options)
+        found.name_in(step)
         return found
 
     def save_bytes(
@@ -110,6 +115,7 @@ class RegisteredSteps:
         data: bytes,
         *,
         replace: bool = False,
+        trained_by: str = "",
     ) -> StepVersion:
         """Keep the state of a registered version; the same bytes twice are the same.
 
@@ -121,6 +127,8 @@ class RegisteredSteps:
             What ``step.serialize()`` gives; it is not looked into.
         replace : bool
             Take the place of another state that is kept of this version.
+        trained_by : str
+            The run that trained it, where that is known.
 
         Raises
         ------
@@ -134,7 +142,9 @@ class RegisteredSteps:
             raise InvalidInputError(
                 f"The state of step {name!r} is {type(data).__name__}, expected bytes: step.serialize()."
             )
-        return self._version(self._states.put(self._found(name, version), bytes(data), replace=replace))
+        return self._version(
+            self._states.put(self._found(name, version), bytes(data), replace=replace, trained_by=trained_by)
+        )
 
     def load_bytes(self, step: str | Step, version: str | Version | StepVersion = LATEST) -> bytes:
         """Return the state of a version, checked.

@@ -27,7 +27,9 @@ class States:
         self._store = store
         self._catalog = catalog
 
-    def put(self, record: StepVersionRecord, data: bytes, *, replace: bool) -> StepVersionRecord:
+    def put(
+        self, record: StepVersionRecord, data: bytes, *, replace: bool, trained_by: str = ""
+    ) -> StepVersionRecord:
         """Keep the state of a version; return what its record has become.
 
         Raises
@@ -52,7 +54,7 @@ class States:
                 0
             ]:  # deleted meanwhile, with another version of this state
                 self._store.put(MODELS, place, data)
-            became = before.model_copy(update={"data": digest, "size": len(data)})
+            became = before.model_copy(update={"data": digest, "size": len(data), "trained_by": trained_by})
             change.put(became)
             if before.data != digest:
                 self.forget(change, before)

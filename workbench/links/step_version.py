@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Any
 
 from workbench.errors import did_you_mean
 from workbench.links.numbers import shown
@@ -53,6 +54,16 @@ class StepVersion:
     def nodes(self) -> dict[str, str]:
         """Of a pipeline: the version of each node, as ``step@1.2.0``."""
         return dict(self.record.nodes)
+
+    @property
+    def trained_by(self) -> str:
+        """The run that trained it; empty where that is not known."""
+        return self.record.trained_by
+
+    def name_in(self, step: Any) -> None:
+        """Let a step know that its state is this one, so that its runs can say so."""
+        if hasattr(step, "kept_as"):  # one that is trained
+            step.kept_as, step.trained_by = self.ref, self.trained_by
 
     @property
     def has_bytes(self) -> bool:

@@ -147,6 +147,8 @@ def _attempt(
         for name, value, key in zip(call.outputs, split(result, call), call.keys, strict=True)
     )
     if trains(call.what):
+        call.what.trained_by = live.record.id
+        live.change(version=version_of_step(call.what))
         _keep_state(live, call, values)
     return given
 
@@ -173,6 +175,14 @@ def trains(what: Any) -> bool:
     return bool(getattr(what, "allow_version_change", False)) and hasattr(what, "serialize")
 
 
+def version_of_step(what: Any) -> str:
+    """Return the version that a step says it has, as short as people read it."""
+    version = getattr(what, "version", None)
+    if version is None or callable(version):
+        return ""
+    return str(getattr(version, "short", version))
+
+
 def _keep_state(live: LiveRun, call: Call, values: Values) -> None:
     """Keep what a step has learned as a dataset, so that this run can stand for a later one."""
     try:
@@ -189,6 +199,7 @@ def restore(what: Any, record: RunRecord, datasets: Datasets) -> bool:
     """Let a step know again what it had learned in a run; tell whether that was possible."""
     try:
         what.load(datasets.get(record.records[STATE])[STATE])
+        what.trained_by = record.id
     except Exception:  # its format is not loaded unasked, its package is gone: it is trained again
         return False
     return True

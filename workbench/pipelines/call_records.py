@@ -10,7 +10,7 @@ from workbench.execution.reuse import digest_of, key_of
 from workbench.execution.seeds import new_seed
 from workbench.models import RunRecord, now
 from workbench.names import new_id
-from workbench.pipelines.call import argument_refs, restore, trains
+from workbench.pipelines.call import argument_refs, restore, trains, version_of_step
 from workbench.pipelines.graph import Step
 from workbench.pipelines.how import How
 from workbench.pipelines.plan import Code, Plan
@@ -55,6 +55,8 @@ class CallRecords:
             function=importable(step.node.what) if all(map(is_plain, code.parameters.values())) else "",
             inputs=parents,
             arguments=argument_refs(arguments),
+            sources=_sources(step, arguments),
+            version=_version(step),
             parameters={k: v if is_plain(v) else _shown(v) for k, v in code.parameters.items()},
             executor=self._how.executor,
             reuse=self._how.reuse,
@@ -112,6 +114,21 @@ def call_parts(code: Code, arguments: Sequence[Value]) -> dict[str, str]:
         "parameters": code.parameters_digest,
         "inputs": digest_of([value.digest for value in arguments]),
     }
+
+
+def _sources(step: Step, arguments: Sequence[Value]) -> tuple[str, ...]:
+    """Return the runs that a call depends on and that the datasets it reads do not lead to."""
+    runs = [value.run for value in arguments if value.run and not value.gives_away_its_run]
+    if not trains(step.node.what):
+        runs.append(getattr(step.node.what, "trained_by", ""))
+    return tuple(dict.fromkeys(filter(None, runs)))
+
+
+def _version(step: Step) -> str:
+    """Return the version of a step with the state that it has; what trains has one at its end."""
+    if step.node.kind != "step" or trains(step.node.what):
+        return ""
+    return getattr(step.node.what, "kept_as", "") or version_of_step(step.node.what)
 
 
 def importable(what: Any) -> str:

@@ -13,7 +13,7 @@ from workbench.execution.reuse import digest_of
 from workbench.library.bundle import Bundle
 from workbench.models import AlgorithmType, NodeRecord, OutputRef, RunRecord
 from workbench.names import is_id
-from workbench.pipelines.call import trains
+from workbench.pipelines.call import trains, version_of_step
 from workbench.pipelines.callbacks import has_callbacks
 from workbench.pipelines.graph import Graph, Port, Step, nested_parameters
 from workbench.pipelines.meaning import meaning
@@ -338,6 +338,10 @@ def check_call_of(step: Step, parameters: Mapping[str, Any]) -> None:
     check_call(step.node, parameters)
 
 
+#: attributes of a step that say what it has learned, and how that came to be
+LEARNED = ("model", "train_time", "trained_by", "kept_as")
+
+
 def step_meaning(step: Any) -> tuple[str, str]:
     """Return the digest of what a step does: its class, its version, and what it holds but for what it has learned.
 
@@ -351,21 +355,13 @@ def step_meaning(step: Any) -> tuple[str, str]:
         if name in held and str(held[name]) == str(getattr(type(step), name)):
             del held[name]
     if trains(step) or held.get("train_time") is not None:
-        held = {name: value for name, value in held.items() if name not in ("model", "train_time")}
+        held = {name: value for name, value in held.items() if name not in LEARNED}
     code, unknown = meaning(type(step))
     state, unknown_state = meaning(held) if held else ("none", "")
     if not code or not state:
         return "", unknown or unknown_state
     version = version_of(type(step)) if trains(step) else getattr(step, "version", "")
     return digest_of([code, state, _digests(version)]), ""
-
-
-def version_of_step(what: Any) -> str:
-    """Return the version that a step says it has, as short as people read it."""
-    version = getattr(what, "version", None)
-    if version is None or callable(version):
-        return ""
-    return str(getattr(version, "short", version))
 
 
 def _digests(version: Any) -> str:

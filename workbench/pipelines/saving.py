@@ -46,7 +46,8 @@ class Saver:
         }
         versions = {path: self.links.register(node.ref, node.version) for path, node in nodes.items()}
         for path, data in states.items():
-            self.links.save_bytes(nodes[path].ref, versions[path], data, replace=True)
+            trained_by = getattr(nodes[path].step, "trained_by", "")
+            self.links.save_bytes(nodes[path].ref, versions[path], data, replace=True, trained_by=trained_by)
         for path, node in nodes.items():
             for above in _linked(nodes, path):
                 self.links.register(
@@ -59,7 +60,12 @@ class Saver:
         total = Version()
         for path, node in nodes.items():
             total += node.version.inside(path)
-        return self.saved.add_version(pipeline.name, total, {path: v.ref for path, v in versions.items()})
+        saved = self.saved.add_version(pipeline.name, total, {path: v.ref for path, v in versions.items()})
+        for path, version in versions.items():
+            step = nodes[path].step
+            if isinstance(step, MLStep):
+                step.kept_as = version.ref
+        return saved
 
     def load(self, pipeline: Pipeline, version: str = LATEST, **options: Any) -> dict[str, StepVersion]:
         """Give all nodes their states; an error leaves them as they were. See `Pipeline.load`."""
@@ -78,6 +84,7 @@ class Saver:
                 step = nodes[path].loadable
                 assert step is not None
                 step.load(data, **(options if isinstance(step, MLStep) else {}))
+                chosen[path].name_in(step)
         except BaseException:
             for path, attributes in before.items():
                 vars(nodes[path].step).clear()

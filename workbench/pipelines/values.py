@@ -49,6 +49,8 @@ class Value:
         Of an input of the pipeline: the datasets that algorithms read it as, by the key that they read.
     datasets : tuple of Dataset
         Those that it is, where this process has looked them up.
+    run : str
+        The run that computed it; empty for an input of the pipeline.
     """
 
     refs: tuple[OutputRef, ...] = ()
@@ -57,6 +59,12 @@ class Value:
     digest: str = ""
     by_key: dict[str, list[Dataset]] = field(default_factory=dict)
     datasets: tuple[Dataset, ...] = ()
+    run: str = ""
+
+    @property
+    def gives_away_its_run(self) -> bool:
+        """Tell whether all that it is are datasets that name the run that computed it."""
+        return bool(self.datasets) and all(dataset.record.run_id == self.run for dataset in self.datasets)
 
     @property
     def is_kept(self) -> bool:
@@ -106,13 +114,14 @@ class Values:
         takes_stored : bool
             Whether a dataset of equal content stands for it.
         """
+        run = run_id or ""
         if is_plain(value):
             ref = OutputRef(name=name, value=value, is_value=True)
-            return Value((ref,), value, tuple(parents), digest_of(["plain", value]))
+            return Value((ref,), value, tuple(parents), digest_of(["plain", value]), run=run)
         given = _datasets_in(value)
         if given:
             refs = tuple(OutputRef(dataset=dataset.id, name=name) for dataset in given)
-            return Value(refs, NOTHING, tuple(d.id for d in given), _digest_of_datasets(given))
+            return Value(refs, NOTHING, tuple(d.id for d in given), _digest_of_datasets(given), run=run)
         is_dict = type(value) is dict and bool(value)
         held = "" if _is_exact(value) else type(value).__name__
         tree = value if is_dict else {_key(value, key): value}
@@ -121,10 +130,10 @@ class Values:
             dataset = stored or self._datasets.put(tree, run_id=run_id, parents=parents)
         except InvalidDataError:
             ref = OutputRef(name=name, held=type(value).__name__)
-            return Value((ref,), value, tuple(parents))
+            return Value((ref,), value, tuple(parents), run=run)
         ref = OutputRef(dataset=dataset.id, name=name, is_dict=is_dict, held=held)
         digest = digest_of(["datasets", [dataset.digest], is_dict])
-        return Value((ref,), value, (dataset.id,), digest, datasets=(dataset,))
+        return Value((ref,), value, (dataset.id,), digest, datasets=(dataset,), run=run)
 
     def digest_of(self, value: Any, key: str = "data") -> str:
         """Return the digest that a value has once it is kept, and keep nothing; empty for what can be kept neither way."""
@@ -169,8 +178,10 @@ class Values:
             groups = [list(record.outputs)]
         if len(groups) != len(outputs):
             return ()
+        run = record.reused_from or record.id
         return tuple(
-            self.found(refs, record.inputs, name=name) for refs, name in zip(groups, outputs, strict=True)
+            replace(self.found(refs, record.inputs, name=name), run=run)
+            for refs, name in zip(groups, outputs, strict=True)
         )
 
     def load(self, value: Value, *, is_shared: bool) -> Any:

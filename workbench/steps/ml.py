@@ -43,6 +43,9 @@ class MLStep(LoadableStep):
     mode: Mode = Mode.FIT_PREDICT
     model: Any = None
     train_time: float | None = None
+    #: the run that trained it, and the version that is saved, ``name@1.2.0``; empty where that is not known
+    trained_by: str = ""
+    kept_as: str = ""
 
     def __init__(
         self,
@@ -119,6 +122,7 @@ class MLStep(LoadableStep):
             return self.predict(*args, **parameters)
         self.fit(*args, **parameters)
         self.train_time = time.time()
+        self.trained_by = self.kept_as = ""
         return self.predict(*args[:1]) if self.mode is Mode.FIT_PREDICT else None
 
     def serialize(self) -> bytes:
@@ -157,6 +161,7 @@ class MLStep(LoadableStep):
         check_format(meta.format, self.format, what, allow_pickle)
         self.model = pickle.loads(model) if meta.format == "pickle" else self.load_model(model, trusted)
         self.train_time = meta.train_time
+        self.trained_by = self.kept_as = ""
 
     def _check_trained(self, to_do: str) -> None:
         if not self.is_trained:
