@@ -249,9 +249,21 @@ class TestPipelines:
         first = self.pipe().run(image)
         run = self.pipe().run(image)
         found = run.lineage()
-        assert {node.run for node in run.nodes} <= set(found.inside)
-        assert first.node("invert").id in found.nodes  # it computed what these only name
-        assert "Lineage of run" in repr(found)
+        assert labels(found) == ["measure", "invert@1.0", "level", "sub", "halves"]
+        assert {node.run for node in first.nodes} < set(found.inside)  # they computed what its own only name
+        assert "datasets, 5 runs" in repr(found)
+
+    def test_what_was_trained_on_what_it_made_is_drawn_between(self, ws):
+        x = np.arange(12.0).reshape(6, 2)
+        train = Pipeline([Node(dbl, "x"), Node(Regress("fit"), ["dbl", "y"])], "train", inputs=["x", "y"])
+        train.run(x, x.sum(axis=1))
+        train.save()
+        predict = Pipeline([Node(dbl, IN), Node(Regress("predict"), "dbl", OUT)], "predict")
+        predict.load()
+        found = predict.run(x).lineage()
+        steps = {found.nodes[a].step - found.nodes[b].step for a, b in found.edges}
+        assert max(steps) < 0  # all edges lead to the right
+        assert "pipeline predict" not in found._repr_html_()
 
     def test_it_is_drawn_as_a_frame(self, ws, image):
         page = self.pipe().run(image).lineage()._repr_html_()

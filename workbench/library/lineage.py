@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,11 +42,6 @@ class Node:
         return name if self.is_here else f"{name} (elsewhere)"
 
     @property
-    def place(self) -> str:
-        """Which node of a pipeline it was the run of."""
-        return self.record.node if isinstance(self.record, RunRecord) else ""
-
-    @property
     def detail(self) -> str:
         """What it was run with, or where it came from."""
         if isinstance(self.record, RunRecord):
@@ -71,8 +66,8 @@ class Lineage:
         There is more than was asked for.
     place : (Store, Catalog), optional
         Where the files are.
-    inside : tuple of str
-        Of the lineage of a pipeline's run: the runs of its nodes, and what they made.
+    inside : dict
+        Of the lineage of a pipeline's run: the runs that computed its nodes, with their names, and what they made.
     """
 
     id: str
@@ -80,7 +75,7 @@ class Lineage:
     edges: Sequence[tuple[str, str]]
     is_cut: bool = False
     place: tuple[Store, Catalog] | None = field(default=None, repr=False, compare=False)
-    inside: tuple[str, ...] = ()
+    inside: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per dataset and run, upstream first."""
@@ -93,7 +88,7 @@ class Lineage:
                 "what": node.kind,
                 "id": node.id,
                 "name": node.label,
-                **({"node": node.place if node.id in self.inside else ""} if self.inside else {}),
+                **({"node": self.inside.get(node.id, "")} if self.inside else {}),
                 "with": node.detail,
                 "from": sources.get(node.id, []),
             }
@@ -179,7 +174,7 @@ def lineage(
 ) -> Lineage:
     """Walk from a dataset or run; a generation is a run with what it read and made.
 
-    Of the run of a pipeline, the runs of its nodes are where the walk begins.
+    Of the run of a pipeline, the runs that computed its nodes are where the walk begins.
 
     Raises
     ------
@@ -197,7 +192,7 @@ def lineage(
     record = walk.nodes[id].record if front else None
     if record is None:
         raise NotFoundError(f"There is no {kind} {id!r}.")
-    parts = [node.run for node in record.nodes if node.run] if isinstance(record, RunRecord) else []
+    parts = walk.parts_of(record)
     front += walk.meet("run", parts)
     steps = 2 * generations - (kind == "run")  # from a run the first one is half of one
     if direction != "down":
@@ -208,9 +203,9 @@ def lineage(
     made = walk.made_by(parts)
     # what a node gave the pipeline gave through it
     edges = [(source, target) for source, target in edges if source != id or target not in made]
-    inside = [other for other in walk.nodes if other in made or other in parts]
+    inside = {other: parts.get(other, "") for other in walk.nodes if other in made or other in parts}
     places = steps_from([id, *inside], edges)
     nodes = [Node(n.id, n.kind, places[n.id], n.record, n.is_here) for n in walk.nodes.values()]
     nodes.sort(key=lambda node: (node.step, node.id != id, node.id))
     place = None if store is None else (store, catalog)
-    return Lineage(id, {node.id: node for node in nodes}, edges, walk.is_cut, place, tuple(inside))
+    return Lineage(id, {node.id: node for node in nodes}, edges, walk.is_cut, place, inside)

@@ -26,9 +26,10 @@ def svg(lineage: Lineage) -> str:
 def drawing(lineage: Lineage) -> str:
     """Return the graph as SVG; the node it is about has a thick border, runs have round corners.
 
-    The run of a pipeline is a frame around what happened in it.
+    The run of a pipeline is a frame around what happened in it; where something else lies between that, as a training that read
+    what this pipeline made, the boxes inside have thick borders instead.
     """
-    framed = lineage.nodes[lineage.id] if lineage.inside else None
+    framed = lineage.nodes[lineage.id] if _has_frame(lineage) else None
     shown = [node for node in lineage.nodes.values() if node is not framed]
     edges = [edge for edge in lineage.edges if framed is None or framed.id not in edge]
     top = EDGE + (FRAME + TITLE if framed else 0)
@@ -37,11 +38,22 @@ def drawing(lineage: Lineage) -> str:
     height = max(y for _, y in places.values()) + HEIGHT + EDGE + (FRAME if framed else 0)
     frame = "" if framed is None else _frame(framed, [places[id] for id in lineage.inside], top, height)
     lines = "".join(_edge(places[a], places[b]) for a, b in edges)
-    boxes = "".join(_box(node, *places[node.id], node.id == lineage.id) for node in shown)
+    marked = {lineage.id} if framed else {lineage.id, *lineage.inside}
+    boxes = "".join(_box(node, *places[node.id], node.id in marked) for node in shown)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
         f'aria-label="lineage of {lineage.id}" style="font:12px var(--jp-ui-font-family, sans-serif)">{frame}{lines}{boxes}</svg>'
     )
+
+
+def _has_frame(lineage: Lineage) -> bool:
+    inside = [lineage.nodes[id].step for id in lineage.inside]
+    others = [
+        node.step
+        for node in lineage.nodes.values()
+        if node.id not in lineage.inside and node.id != lineage.id
+    ]
+    return bool(inside) and not any(min(inside) <= step <= max(inside) for step in others)
 
 
 def _placed(nodes: Sequence[Node], edges: Sequence[tuple[str, str]], top: int) -> dict[str, Corner]:

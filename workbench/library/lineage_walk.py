@@ -76,6 +76,21 @@ class Walk:
         beyond = self._up(front) if sign < 0 else self._down(front)
         self.is_cut |= any(other not in self.nodes for _, other, _ in beyond)
 
+    def parts_of(self, record: DatasetRecord | RunRecord) -> dict[str, str]:
+        """Return the runs that computed the nodes of a pipeline's run, with the names of these."""
+        if not isinstance(record, RunRecord):
+            return {}
+        runs = {node.run: node.name for node in record.nodes if node.run}
+        origins = {
+            run: known.reused_from for run, known in self._records(list(runs)).items() if known.reused_from
+        }
+        there = self._records(list(origins.values()))
+        found: dict[str, str] = {}
+        for run, name in runs.items():
+            origin = origins.get(run, "")
+            found.setdefault(origin if origin in there else run, name)
+        return found
+
     def made_by(self, runs: Collection[str]) -> set[str]:
         """Return the datasets that were met and that any of these runs made."""
         made = {target for source, target in self.edges if source in runs and target in self.nodes}
@@ -156,17 +171,20 @@ def read_directly(record: RunRecord) -> Sequence[str]:
 def steps_from(start: Collection[str], edges: Iterable[Edge]) -> dict[str, int]:
     """Return how many steps everything lies before the start (negative) or behind it, by the longest way.
 
-    Where the start is several, they count from 0 on among themselves, and what follows counts on from the last of them.
+    Where the start is several, they count from 0 on among themselves, with what lies between them, and what follows counts on from
+    the last of them.
     """
     before: dict[str, list[str]] = {}
     after: dict[str, list[str]] = {}
     for source, target in edges:
         before.setdefault(target, []).append(source)
         after.setdefault(source, []).append(target)
-    within = _depths(start, before)
+    behind, ahead = _reached(start, after), _reached(start, before)
+    between = {*start, *(behind & ahead)}
+    within = _depths(between, before)
     last = max(within.values())
-    up = _depths(_reached(start, before), after)
-    down = _depths(_reached(start, after), before)
+    up = _depths(ahead - between, after)
+    down = _depths(behind - between, before)
     return {
         **{id: last + 1 + depth for id, depth in down.items()},
         **{id: -1 - depth for id, depth in up.items()},
