@@ -291,7 +291,9 @@ class RunRecord(Record):
     seed: int | None = None  # of its random numbers
     seeded: tuple[str, ...] = ()  # whose random numbers began from it, and went to this run alone
     replays: str | None = None  # the run that this one computes again
-    content: str = ""  # of a folder's run: digest of its place and files
+    content: str = ""  # of a folder's run: digest of its place and files; of a call: of what it means
+    code: str = ""  # of a call: ``code/<code>.py`` is what its function or step is made of again
+    no_code: str = ""  # of a call: why nothing of that could be kept
     reused_from: str | None = None  # the run that computed these outputs, if this one did not
     pid: int | None = None
     pid_started: float | None = None  # start time of that process: pid alone is no identity

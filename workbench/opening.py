@@ -27,8 +27,8 @@ MARK = "workbench.json"
 COLLECTIONS = (
     *("objects", "datasets", "packages", "assets", "algorithms", "runs", "forms", "environments"),
     *("templates", "files", "entries", "bundle-files"),
-    *("bundles", "steps", "models"),
-    "links",  # new ones at the end: the last one shows whether a workspace has all
+    *("bundles", "steps", "models", "links"),
+    "code",  # new ones at the end: the last one shows whether a workspace has all
 )
 
 

@@ -315,13 +315,14 @@ def test_why_without_any_run_says_what_to_do(shell: InteractiveShell) -> None:
 def test_a_pipeline_is_replayed_and_its_nodes_shown(deployed: InteractiveShell) -> None:
     deployed.run_cell(
         "from workbench import Node, Pipeline\n"
-        "nodes = [Node('invert', '__pipeline_input__'), Node(lambda x: x * 2, 'invert', name='double')]\n"
+        "class Held: pass\nheld = Held()\n"
+        "nodes = [Node('invert', '__pipeline_input__'), Node(lambda x: x * 2 if held else x, 'invert', name='double')]\n"
         "pipe = Pipeline(nodes, 'shown')\nrun = pipe.run(volume)"
     )
     run = deployed.user_ns["run"]
     again = deployed.run_line_magic("algoreplay", run.id)
     assert [node.verdict for node in again.nodes] == ["identical", "not replayed"]
-    assert "no name of its own" in again._repr_html_()
+    assert "global &#x27;held&#x27; is a Held" in again._repr_html_()
     again = deployed.run_line_magic("algoreplay", f"{run.id} --pipeline pipe")
     assert "Of 2 nodes: 2 identical." in again._repr_html_()
     with pytest.raises(UsageError, match="which is no pipeline"):

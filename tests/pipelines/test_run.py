@@ -500,16 +500,24 @@ def test_objects_are_computed_again_only_where_they_are_needed(ws, image, execut
 
 
 def test_a_function_is_replayed_with_its_arguments_and_seed(ws, image):
+    held = Flaw()
+
     def inner(x):
-        return x
+        return x if held else None
 
     run = Pipeline([Node(noisy, IN, ["a", "b"], parameters={"level": 0.5}), Node(inner, "a")]).run(image)
     replay = run.node("noisy").replay()
     assert replay.is_identical
     assert {match[0] for match in replay.matches} == {0, 1}
     assert replay.run.record.replays == run.node("noisy").id
-    with pytest.raises(UnsupportedError, match="no name of its own"):
+    with pytest.raises(
+        UnsupportedError, match="closes over, 'held', is a Flaw, an object that no source text stands for"
+    ):
         run.node("inner").replay()
+
+
+class Flaw:
+    """An object."""
 
 
 def noisy(x, level):
@@ -517,12 +525,17 @@ def noisy(x, level):
     return x + noise, float(noise.mean())
 
 
-def test_a_function_that_has_changed_is_not_replayed(ws, image, monkeypatch):
+def test_a_function_that_has_changed_is_replayed_as_it_was(ws, image, monkeypatch):
     run = Pipeline([Node(noisy, IN, ["a", "b"], parameters={"level": 0.5})]).run(image)
     changed = noisy.__code__.replace(co_consts=(*noisy.__code__.co_consts, "more"))
     monkeypatch.setattr(noisy, "__code__", changed)
-    with pytest.raises(UnsupportedError, match="its code has changed since"):
-        run.node("noisy").replay()
+    assert run.node("noisy").replay().is_identical
+    ws.pipelines._filing.finish()
+    ws.catalog.put_runs([run.node("noisy").record.model_copy(update={"code": ""})])  # of an older workbench
+    with pytest.raises(
+        UnsupportedError, match="its code has changed since, and an older workbench did not keep its code"
+    ):
+        ws.runs.replay(run.node("noisy").id)
 
 
 def test_why_says_what_a_node_depends_on(ws, image):

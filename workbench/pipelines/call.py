@@ -183,6 +183,12 @@ def version_of_step(what: Any) -> str:
     return str(getattr(version, "short", version))
 
 
+def shown_version(what: Any) -> str:
+    """Return the version of a step for a picture: the number of the one that it was loaded or saved as, where it has one."""
+    kept = "" if trains(what) else str(getattr(what, "kept_as", ""))
+    return kept.partition("@")[2] or version_of_step(what)
+
+
 def _keep_state(live: LiveRun, call: Call, values: Values) -> None:
     """Keep what a step has learned as a dataset, so that this run can stand for a later one."""
     try:

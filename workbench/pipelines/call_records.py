@@ -51,6 +51,8 @@ class CallRecords:
             algorithm=step.node.label,
             algorithm_name=step.node.label,
             content=code.digest,
+            code=code.kept,
+            no_code=code.why_not_kept,
             call=step.node.kind,
             function=importable(step.node.what) if all(map(is_plain, code.parameters.values())) else "",
             inputs=parents,

@@ -26,6 +26,7 @@ from workbench.pipelines.foreseen import check_all_known
 from workbench.pipelines.handover import dumps
 from workbench.pipelines.how import How
 from workbench.pipelines.kept import KeptVersions
+from workbench.pipelines.kept_code import keep_code, name_code
 from workbench.pipelines.live import NodesRun, PipelineRun
 from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
@@ -36,6 +37,7 @@ from workbench.pipelines.values import Values, is_plain
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
     from workbench.catalog import Catalog
+    from workbench.pipelines.called_again import CallsAgain
     from workbench.pipelines.replay import PipelineReplay
 
 CLOSE_S = 5.0  # so long a function may go on when the workspace is closed
@@ -148,6 +150,7 @@ class Pipelines(SavedPipelines):
         outlives = not wait and place.takes_pipelines and plan.watched is None
         if not how.is_here:
             _check_place(plan, place)
+        texts = name_code(plan)
         packed = pack_plan(plan, how) if outlives else b""
         if not (outlives or how.is_here):
             _check_calls(plan)
@@ -155,6 +158,7 @@ class Pipelines(SavedPipelines):
             self._filing.finish()
             services.runs.take_in()
             check_all_known(plan, self._algorithms, self._catalog, services.datasets)
+        keep_code(texts, services.store)
         record = _record(
             plan,
             how,
@@ -257,7 +261,7 @@ class Pipelines(SavedPipelines):
         """Call a function of a pipeline again; see `Workspace.replay`."""
         from workbench.pipelines.replay_call import replay_call
 
-        live = replay_call(record, self._services)
+        live = replay_call(record, self._services, self._calls_again)
         return Run(live.record, self._services.runs, live)
 
     def replay(
@@ -286,7 +290,14 @@ class Pipelines(SavedPipelines):
         runs, datasets = services.runs, services.datasets
         given = None if pipeline is None else _check_pipeline(pipeline)
         plan = plan_again(
-            first, runs, datasets, self._algorithms, pipeline=given, session=session, device=device
+            first,
+            runs,
+            datasets,
+            self._algorithms,
+            self._calls_again,
+            pipeline=given,
+            session=session,
+            device=device,
         )
         place = self._executor(executor or executor_again(first, runs))
         how = How(place, NEVER, echo=echo, debug=False, tags=check_tags(tags) or first.tags)
@@ -403,6 +414,12 @@ class Pipelines(SavedPipelines):
         return Page(
             rows, lambda row: row, None, "stale nodes", "Everything was trained with what it reads from."
         )
+
+    @property
+    def _calls_again(self) -> CallsAgain:
+        from workbench.pipelines.called_again import CallsAgain
+
+        return CallsAgain(self._services, self._links)
 
     @property
     def _saver(self) -> Saver:

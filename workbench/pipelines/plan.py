@@ -13,7 +13,7 @@ from workbench.execution.reuse import digest_of
 from workbench.library.bundle import Bundle
 from workbench.models import AlgorithmType, NodeRecord, OutputRef, RunRecord
 from workbench.names import is_id
-from workbench.pipelines.call import trains, version_of_step
+from workbench.pipelines.call import shown_version, trains
 from workbench.pipelines.callbacks import has_callbacks
 from workbench.pipelines.graph import Graph, Port, Step, nested_parameters
 from workbench.pipelines.meaning import meaning
@@ -52,6 +52,8 @@ class Code:
         Why that cannot be computed again, so that what it gave stands for it.
     keys : tuple of str
         Under which arrays that a replayed call gives are kept.
+    kept, why_not_kept : str
+        The digest of its code in the store, and why there is none.
     """
 
     runnable: Runnable | None
@@ -63,6 +65,8 @@ class Code:
     replays: RunRecord | None = None
     why_not: str = ""
     keys: tuple[str, ...] = ()
+    kept: str = ""
+    why_not_kept: str = ""
 
     @property
     def label(self) -> str:
@@ -234,7 +238,7 @@ def drawn_nodes(graph: Graph, algorithms: Algorithms | None) -> tuple[NodeRecord
         node = step.node
         if node.kind != "algorithm":
             found, _ = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
-            version = version_of_step(node.what) or found[:7]
+            version = shown_version(node.what) or found[:7]
             code[path] = Code(None, {}, version=version)
         elif algorithms is not None:
             try:
@@ -312,7 +316,7 @@ def _code(
         check_call_of(step, parameters)
         found, unknown = meaning(node.what) if node.kind == "function" else step_meaning(node.what)
         digest = digest_of([found, len(node.outputs)]) if found else ""
-        version = version_of_step(node.what) or found[:7]
+        version = shown_version(node.what) or found[:7]
         return Code(None, parameters, digest, unknown, version, parameters_digest(parameters))
     try:
         name = node.what if isinstance(node.what, str) else ""
@@ -342,11 +346,8 @@ def check_call_of(step: Step, parameters: Mapping[str, Any]) -> None:
 LEARNED = ("model", "train_time", "trained_by", "kept_as")
 
 
-def step_meaning(step: Any) -> tuple[str, str]:
-    """Return the digest of what a step does: its class, its version, and what it holds but for what it has learned.
-
-    What it has learned is in its version, by the time of training; a step that trains begins anew.
-    """
+def held_by(step: Any) -> dict[str, Any]:
+    """Return the attributes of a step but for what it has learned and who watches it."""
     held = dict(getattr(step, "__dict__", {}))
     held.pop("callbacks", None)
     for name in fields_of(
@@ -356,6 +357,15 @@ def step_meaning(step: Any) -> tuple[str, str]:
             del held[name]
     if trains(step) or held.get("train_time") is not None:
         held = {name: value for name, value in held.items() if name not in LEARNED}
+    return held
+
+
+def step_meaning(step: Any) -> tuple[str, str]:
+    """Return the digest of what a step does: its class, its version, and what it holds but for what it has learned.
+
+    What it has learned is in its version, by the time of training; a step that trains begins anew.
+    """
+    held = held_by(step)
     code, unknown = meaning(type(step))
     state, unknown_state = meaning(held) if held else ("none", "")
     if not code or not state:

@@ -1,4 +1,4 @@
-"""Calls a function of a pipeline again, with what it was called with, to compare what it gives."""
+"""Calls a function or step of a pipeline again, with what it was called with, to compare what it gives."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from workbench.execution.process_identity import this_process
 from workbench.models import RunRecord, RunStatus, now
 from workbench.names import new_id
 from workbench.pipelines.call import Call, perform_call
-from workbench.pipelines.called_again import function_again, keys_again
+from workbench.pipelines.called_again import CallsAgain, keys_again
 from workbench.pipelines.values import Values
 
 if TYPE_CHECKING:
     from workbench.execution.executor import Services
 
 
-def replay_call(record: RunRecord, services: Services) -> KeptRun:
-    """Call a function again, in this thread, with the same arguments, parameters and seed.
+def replay_call(record: RunRecord, services: Services, calls: CallsAgain) -> KeptRun:
+    """Call a function or step again, in this thread, with the same arguments, parameters and seed.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def replay_call(record: RunRecord, services: Services) -> KeptRun:
         )
     names = tuple(dict.fromkeys(ref.name for ref in record.outputs))
     try:
-        what = function_again(record, len(names))
+        what = calls.what(record, len(names))
     except WorkbenchError as error:
         raise type(error)(
             f"Run {record.id} cannot be replayed: {error}. Run the pipeline again with reuse='never', and look at both runs."
@@ -63,7 +63,7 @@ def replay_call(record: RunRecord, services: Services) -> KeptRun:
     call = Call(
         path=record.node,
         what=what,
-        kind="function",
+        kind="step" if record.call == "step" else "function",
         parameters=record.parameters,
         arguments=tuple(values.found(refs, record.inputs) for refs in groups.values()),
         shared=tuple(True for _ in groups),

@@ -12,7 +12,7 @@ from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError,
 from workbench.execution.replay import code_again
 from workbench.execution.reuse import digest_of
 from workbench.models import NodeRecord, RunRecord, RunStatus
-from workbench.pipelines.called_again import function_again, keys_again
+from workbench.pipelines.called_again import CallsAgain, keys_again
 from workbench.pipelines.graph import Graph, Port, Step
 from workbench.pipelines.meaning import meaning
 from workbench.pipelines.node import Node
@@ -32,6 +32,7 @@ def plan_again(
     runs: Runs,
     datasets: Datasets,
     algorithms: Algorithms,
+    calls: CallsAgain,
     *,
     pipeline: Pipeline | None = None,
     session: str | None = None,
@@ -46,6 +47,8 @@ def plan_again(
     ----------
     record : RunRecord
     runs, datasets, algorithms
+    calls : CallsAgain
+        Where functions and steps are had again.
     pipeline : Pipeline, optional
         Where functions and steps are taken from that a record alone does not lead to, if they mean the same.
     session, device : str, optional
@@ -66,7 +69,7 @@ def plan_again(
             f"Run {record.id} was of an older workbench, which did not keep which input is which. Its nodes are replayed one "
             f"by one: run.node({record.nodes[0].name!r}).replay()."
         )
-    again = _Again(record, runs, datasets, algorithms, pipeline, session, device)
+    again = _Again(record, runs, datasets, algorithms, calls, pipeline, session, device)
     for node in record.nodes:
         again.add(node)
     reasons = {path: code.why_not for path, code in again.code.items() if code.why_not}
@@ -101,6 +104,7 @@ class _Again:
         runs: Runs,
         datasets: Datasets,
         algorithms: Algorithms,
+        calls: CallsAgain,
         pipeline: Pipeline | None,
         session: str | None,
         device: str | None,
@@ -109,6 +113,7 @@ class _Again:
         self._runs = runs
         self._datasets = datasets
         self._algorithms = algorithms
+        self._calls = calls
         self._known = {} if pipeline is None else pipeline.graph.steps
         self._session = session
         self._device = device
@@ -186,7 +191,18 @@ class _Again:
         except WorkbenchError as error:
             return node.label, Code(None, {}, replays=first, why_not=str(error).rstrip("."))
         parts = first.reuse_parts.get("parameters", "")
-        return what, Code(None, parameters, first.content, "", node.version, parts, replays=first, keys=keys)
+        return what, Code(
+            None,
+            parameters,
+            first.content,
+            "",
+            node.version,
+            parts,
+            replays=first,
+            keys=keys,
+            kept=first.code,
+            why_not_kept=first.no_code,
+        )
 
     def _called(self, node: NodeRecord, first: RunRecord) -> tuple[Any, dict[str, Any]]:
         """Return the function or step of a node, and its parameters."""
@@ -200,7 +216,7 @@ class _Again:
                     # what a step learns now must not change what the user's own knows
                     what = copy.deepcopy(step.node.what) if first.call == "step" else step.node.what
                     return what, parameters
-        return function_again(first, len(node.outputs)), first.parameters
+        return self._calls.what(first, len(node.outputs)), first.parameters
 
     def _missing(self, sources: Sequence[Port]) -> str:
         """Return which of the things that a node reads can neither be computed again nor be had; nothing if all can."""
