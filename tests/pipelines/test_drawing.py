@@ -9,6 +9,7 @@ from itertools import combinations
 import pytest
 
 from workbench.execution.run_html import run_text
+from workbench.lettering import fitted, text_width
 from workbench.models import NodeRecord
 from workbench.pipelines import Node, Pipeline
 from workbench.pipelines.drawing import picture
@@ -137,6 +138,42 @@ def test_a_picture_is_well_formed_and_says_what_is_there():
     assert "first" in texts
     assert "<a & b>" in texts
     assert len([e for e in root.iter() if e.get("class") == "wb-edge wb-missing"]) == 1
+
+
+WIDE = "WMwm@%WMwm@%WMwm@%WMwm@%"
+
+
+@pytest.mark.parametrize("took", [None, 1234.56])
+@pytest.mark.parametrize("name", [WIDE, "background" * 3, "ill", "漢字" * 12, "Scale 3881b/e863f/a01c3"])
+def test_no_text_leaves_its_box_or_meets_another(name: str, took: float | None):
+    [node], ends = drawn(Pipeline([Node(step, IN, name="n")]))
+    node = node.model_copy(
+        update={"name": name.replace("/", "-"), "label": name, "seconds": took, "status": "COMPLETED"}
+    )
+    root = svg(picture([node], [(node.name, ends[0][1])], with_state=True))
+    [group] = [g for g in root.iter() if g.get("class") == "wb-node"]
+    [box] = [e for e in group if e.tag.endswith("}rect")]
+    left, right = float(box.get("x", 0)), float(box.get("x", 0)) + float(box.get("width", 0))
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for text in (e for e in group if e.tag.endswith("}text")):
+        size = 11 if "font-size:11px" in text.get("style", "") else 12
+        is_bold = "font-weight" in text.get("style", "")
+        width, x = text_width(text.text or "", size, is_bold=is_bold), float(text.get("x", 0))
+        begin = x - width if text.get("text-anchor") == "end" else x
+        lines.setdefault(text.get("y", ""), []).append((begin, begin + width))
+    assert len(lines) == 2
+    for parts in lines.values():
+        ends_of = [edge for part in sorted(parts) for edge in part]
+        assert left < ends_of[0]
+        assert ends_of == sorted(ends_of)
+        assert ends_of[-1] < right
+
+
+def test_the_longest_that_fits_is_shown():
+    assert fitted("scale", 40, 12) == "scale"
+    assert fitted("background", 60, 12).endswith("…")
+    assert text_width(fitted(WIDE, 60, 12), 12) <= 60
+    assert text_width("e\u0301", 12) == text_width("é", 12) == text_width("e", 12)
 
 
 def test_states_change_and_the_boxes_stay():

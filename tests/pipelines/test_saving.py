@@ -107,6 +107,17 @@ def trained(**classes) -> Pipeline:
     return pipe
 
 
+def test_a_pipeline_shows_the_numbers_that_it_would_load(ws):
+    trained().save()
+    unloaded, loaded = predict(), predict()
+    loaded.load()
+    page = unloaded._repr_html_()
+    assert page.count(" 1.0.0<") == 6  # beside each the title that shows it whole
+    assert page == loaded._repr_html_()
+    run = loaded.run(X)
+    assert [node.version for node in run.nodes][1:] == ["1.0.0", "1.0.0"]
+
+
 class TestSaving:
     def test_a_trained_pipeline_is_used_by_another_one(self, ws):
         pipe = trained()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
+from workbench.lettering import fitted, text_width
 from workbench.models import NodeRecord, RunRecord, RunStatus
 from workbench.pipelines.layers import Place, Size
-from workbench.pipelines.shape import BOX, PILL_HEIGHT, Edge, Shape, shape_of, shown
+from workbench.pipelines.shape import BOX, GAP_OF_NAMES, PILL_HEIGHT, Edge, Shape, shape_of, shown
 from workbench.theme import ACCENT, COLORS, ERROR, LINE, MUTED, TEXT
 
-if TYPE_CHECKING:
-    pass
-
 SMALLEST = 0.7  # a wide picture shrinks to this, and is scrolled from then on
-_LONGEST = 18
+_LEFT, _RIGHT = 12.0, 10.0  # between a box and its text
 _MARKS = {
     "COMPLETED": "✓",
     "FAILED": "✗",
@@ -107,7 +104,7 @@ def _line(edge: Edge, points: Sequence[Place], is_missing: bool, has_name: bool)
         below = points[-2][1] < end[1] - 8  # beside the line, on the side it does not come from
         name = (
             f'<text x="{end[0] - 9:g}" y="{end[1] + (12 if below else -4):g}" text-anchor="end" style="fill:{MUTED};font-size:10px">'
-            f"{_cut(edge[2].strip('_'), 7)}</text>"
+            f"{_cut(edge[2].strip('_'), GAP_OF_NAMES - 12, 10)}</text>"
         )
     return (
         f'<g class="wb-edge{" wb-missing" if is_missing else ""}"><title>{html.escape(said)}</title>'
@@ -123,7 +120,7 @@ def _frame(path: str, corner: Place, size: Size) -> str:
         f'<g class="wb-frame"><rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="8" '
         f'style="fill:var(--jp-layout-color2, #f3f3f3);fill-opacity:.55;stroke:{LINE}"/>'
         f'<text x="{x + 10:g}" y="{y + 17:g}" style="fill:{MUTED};font-size:11px;font-weight:600">'
-        f"{_cut(path.rpartition('/')[2], 40)}</text></g>"
+        f"{_cut(path.rpartition('/')[2], width - 20, 11, is_bold=True)}</text></g>"
     )
 
 
@@ -134,7 +131,7 @@ def _pill(name: str, corner: Place, width: float) -> str:
         f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{PILL_HEIGHT:g}" rx="{PILL_HEIGHT / 2:g}" '
         f'style="fill:var(--jp-layout-color2, #eee);stroke:{LINE}"/>'
         f'<text x="{x + width / 2:g}" y="{y + 16:g}" text-anchor="middle" style="fill:{MUTED};font-size:11px">'
-        f"{_cut(shown(name), 24)}</text></g>"
+        f"{_cut(shown(name), width - 12, 11)}</text></g>"
     )
 
 
@@ -150,7 +147,9 @@ def _box(node: NodeRecord, corner: Place, with_state: bool) -> str:
     does = node.label if node.label != node.name else own
     below = f"{does} {node.version}".strip()
     took = f"{node.seconds:.2f} s" if with_state and node.seconds is not None and not node.reused else ""
-    room = _LONGEST + 4 - (len(took) + 1 if took else 0)
+    room = width - _LEFT - _RIGHT
+    for_name = room - (text_width(mark, 12) + 6 if mark else 0)
+    for_below = room - (text_width(took, 11) + 6 if took else 0)
     lines = [
         f"{node.name} ({node.kind})",
         below,
@@ -159,14 +158,14 @@ def _box(node: NodeRecord, corner: Place, with_state: bool) -> str:
     ]
     title = html.escape("\n".join(filter(None, lines)))
     text = TEXT if not is_quiet else MUTED
-    right = x + width - 10
+    right = x + width - _RIGHT
     return (
         f'<g class="wb-node" data-node="{html.escape(node.name)}" data-status="{status if with_state else ""}"><title>{title}</title>'
         f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{6 if node.kind == "algorithm" else 14}" '
         f'style="fill:var(--jp-layout-color1, #fff);stroke:{color};stroke-width:{2 if strong else 1.3}{dash}"/>'
-        f'<text x="{x + 12:g}" y="{y + 19:g}" style="fill:{text};font-weight:600">'
-        f"{_cut(node.name.rpartition('/')[2], _LONGEST - (2 if mark else 0))}</text>"
-        f'<text x="{x + 12:g}" y="{y + 36:g}" style="fill:{MUTED};font-size:11px">{_cut(below, room)}</text>'
+        f'<text x="{x + _LEFT:g}" y="{y + 19:g}" style="fill:{text};font-weight:600">'
+        f"{_cut(node.name.rpartition('/')[2], for_name, 12, is_bold=True)}</text>"
+        f'<text x="{x + _LEFT:g}" y="{y + 36:g}" style="fill:{MUTED};font-size:11px">{_cut(below, for_below, 11)}</text>'
         + (
             f'<text x="{right:g}" y="{y + 19:g}" text-anchor="end" style="fill:{color}">{mark}</text>'
             if mark
@@ -187,5 +186,5 @@ def _color(status: str) -> str:
     return LINE if status == "PENDING" else COLORS[RunStatus(status)]
 
 
-def _cut(text: str, longest: int) -> str:
-    return html.escape(text if len(text) <= longest else f"{text[: longest - 1]}…")
+def _cut(text: str, width: float, size: float, *, is_bold: bool = False) -> str:
+    return html.escape(fitted(text, width, size, is_bold=is_bold))

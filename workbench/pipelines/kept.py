@@ -137,9 +137,14 @@ class KeptVersions:
         ]
 
     def numbers(self) -> dict[str, str]:
-        """Return the number of each node whose version is registered, as it is now."""
+        """Return the number of each node whose version is registered, as it is now; of one that is not loaded yet, as it would be."""
         found = {}
         for path, node in self._nodes.items():
+            step = node.loadable
+            if step is not None and step.needs_state and not step.has_state:
+                if path in self.best:
+                    found[path] = self.best[path].number
+                continue
             same = (v.number for v in self._links.versions(node.name) if not changes(v.version, node.version))
             number = next(same, None)
             if number is not None:

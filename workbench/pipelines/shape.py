@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+from workbench.lettering import text_width
 from workbench.models import NodeRecord
 from workbench.pipelines.layers import Place, Placed, Size, place
 
-BOX: Size = (150.0, 44.0)
-PILL_HEIGHT = 24.0
+BOX: Size = (168.0, 44.0)
+PILL_HEIGHT, LONGEST_PILL = 24.0, 160.0
 GAP_X, GAP_Y, EDGE = 32.0, 14.0, 8.0
 GAP_OF_NAMES = 58.0  # between columns, where lines have names
 FRAME, TITLE = 12.0, 20.0  # around a nested pipeline, and for its name
@@ -218,7 +219,7 @@ def _outer(path: str) -> str:
 
 
 def pill_width(name: str) -> float:
-    return 22.0 + 6.2 * min(len(shown(name)), 24)
+    return 18.0 + min(text_width(shown(name), 11), LONGEST_PILL)
 
 
 def shown(name: str) -> str:
