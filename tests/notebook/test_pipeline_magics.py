@@ -181,13 +181,67 @@ def test_completion_knows_actions_pipelines_and_nodes(shell: InteractiveShell) -
     assert "--executor" in complete(shell, "%pipe run pipe --e")[1]
 
 
+def test_after_a_restart_what_is_listed_is_shown(shell: InteractiveShell) -> None:
+    shell.run_cell(SOURCE)
+    shell.run_cell("import numpy as np\nimage = np.load('image.npy')\nrun = pipe.run(image)")
+    run = shell.user_ns["run"].id
+    for name in ("pipe", "run"):
+        del shell.user_ns[name]
+    assert "demo" in repr(shell.run_line_magic("pipe", ""))
+    for what in ("demo", run, "last"):
+        shown = shell.run_line_magic("pipe", f"show {what}")
+        assert shown.id == run
+        assert shown._repr_html_().count('data-status="COMPLETED"') == 3
+    with pytest.raises(UsageError, match=f"known by its runs, and not defined here.*%algoreplay {run}"):
+        shell.run_line_magic("pipe", "run demo image")
+    with pytest.raises(UsageError, match="There is no pipeline 'demos' here"):
+        shell.run_line_magic("pipe", "show demos")
+
+
+def test_the_command_line_starts_follows_and_cancels(folder: Path) -> None:
+    def call(*arguments: str):
+        return CliRunner().invoke(main, ["-w", str(folder / "ws"), *arguments])
+
+    started = call("pipeline", "run", "pipelines.py", "image.npy", "-b")
+    assert started.exit_code == 0, started.output
+    run = started.output.split()[-1]
+    assert f"workbench pipeline attach {run}" in started.output
+    followed = call("pipeline", "attach", run)
+    assert followed.exit_code == 0, followed.output
+    assert "mean: " in followed.output
+    assert "COMPLETED" in followed.output
+    assert run in call("pipeline", "runs").output
+    assert run in call("pipeline", "runs", "demo").output
+    assert "No runs of pipelines" in call("pipeline", "runs", "other").output
+    assert "COMPLETED" in call("pipeline", "cancel", run).output
+    assert call("pipeline", "list").output == call("pipeline", "ls").output
+    assert run in call("pipeline", "show", "demo").output
+    failed = call("pipeline", "run", "demo", "image.npy")
+    assert f"workbench pipeline show {run}" in failed.output
+    assert f"workbench replay {run}" in failed.output
+    here = call("pipeline", "run", "pipelines.py", "image.npy", "-b", "-x", "kernel")
+    assert "mean: 15" in here.output
+
+
+def test_a_terminal_is_told_of_commands_not_of_magics(folder: Path) -> None:
+    def call(*arguments: str) -> str:
+        failed = CliRunner().invoke(main, ["-w", str(folder / "ws"), *arguments])
+        assert failed.exit_code == 1
+        return failed.output
+
+    assert "See: workbench versions, without a name" in call("versions", "nope")
+    assert "neither a run nor a dataset 'nope'" in call("lineage", "nope")
+    assert "workbench run" in call("jobs", "last")
+    assert "%" not in call("pipeline", "show", "last")
+
+
 def test_the_command_line_does_the_same(folder: Path) -> None:
     def call(*arguments: str):
         return CliRunner().invoke(main, ["-w", str(folder / "ws"), "pipeline", *arguments])
 
     assert "No pipelines" in call("ls").output
     shown = call("show", "pipelines.py")
-    assert "reads pipeline_input" in shown.output
+    assert "reads __pipeline_input__" in shown.output
     done = call("run", "pipelines.py:pipe", "image.npy", "scale.factor=3")
     assert done.exit_code == 0, done.output
     assert "mean: 22.5" in done.output

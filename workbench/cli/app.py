@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.cli.bundles import bundle
-from workbench.cli.context import OPEN
+from workbench.cli.context import OPEN, in_terminal
 from workbench.cli.entries import entries
 from workbench.cli.pipelines import pipeline
 from workbench.cli.versions import links, retrain, versions
@@ -27,7 +27,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except WorkbenchError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(in_terminal(str(error))) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

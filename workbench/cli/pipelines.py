@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.context import OPEN
+from workbench.cli.context import OPEN, in_terminal
+from workbench.errors import NotFoundError
 
 if TYPE_CHECKING:
     from workbench.execution.events import RunEvent
@@ -17,35 +18,68 @@ def pipeline() -> None:
     """Pipelines: graphs of algorithms and functions that run as one."""
 
 
-@pipeline.command("ls")
+@pipeline.command("list")
 @click.pass_context
-def pipeline_ls(ctx: click.Context) -> None:
+def pipeline_list(ctx: click.Context) -> None:
     """List the pipelines that were saved or run here, with their last run."""
     from workbench.commands.pipelines import pipeline_rows
 
-    click.echo(repr(pipeline_rows(ctx.meta[OPEN](ctx, looks=True))))
+    click.echo(in_terminal(repr(pipeline_rows(ctx.meta[OPEN](ctx, looks=True)))))
+
+
+# as the other commands for lists are called, too
+pipeline.add_command(pipeline_list, "ls")
 
 
 @pipeline.command("show")
-@click.argument("what", metavar="FILE.py[:NAME]|MODULE:NAME|RUN")
+@click.argument("what", metavar="FILE.py[:NAME]|MODULE:NAME|NAME|RUN")
 @click.pass_context
 def pipeline_show(ctx: click.Context, what: str) -> None:
-    """Show the nodes of a pipeline, or how those of a run stand (its id, or last)."""
-    from workbench.commands.pipelines import described, find_pipeline
-    from workbench.commands.pipelines import pipeline_run as run_of
-    from workbench.names import LAST, is_id
+    """Show the nodes of a pipeline, or how those of a run stand: its id, last, or the name of a pipeline that was run."""
+    from workbench.commands.pipelines import described, shown_pipeline
+    from workbench.pipelines import Pipeline
 
-    if is_id(what) or what == LAST:
-        run = run_of(ctx.meta[OPEN](ctx, looks=True), what)
-        click.echo(f"{run!r}\n{run.nodes!r}")
-    else:
-        click.echo(described(find_pipeline(what)))
+    found = shown_pipeline(lambda: ctx.meta[OPEN](ctx, looks=True), what)
+    click.echo(described(found) if isinstance(found, Pipeline) else f"{found!r}\n{found.nodes!r}")
+
+
+@pipeline.command("runs")
+@click.argument("name", required=False)
+@click.pass_context
+def pipeline_runs(ctx: click.Context, name: str | None) -> None:
+    """List the runs of pipelines, or those of one."""
+    from workbench.commands.pipelines import run_rows
+
+    click.echo(in_terminal(repr(run_rows(ctx.meta[OPEN](ctx, looks=True), name))))
+
+
+@pipeline.command("attach")
+@click.argument("run_id", metavar="RUN")
+@click.pass_context
+def pipeline_attach(ctx: click.Context, run_id: str) -> None:
+    """Follow a run (its id, or last) to its end, with its log from the beginning."""
+    from workbench.commands.pipelines import pipeline_run as run_of
+    from workbench.commands.runs import follow
+
+    run = follow(run_of(ctx.meta[OPEN](ctx, looks=True), run_id), lambda text: click.echo(text, nl=False))
+    click.echo(f"{run!r}\n{run.nodes!r}")
+
+
+@pipeline.command("cancel")
+@click.argument("run_id", metavar="RUN")
+@click.pass_context
+def pipeline_cancel(ctx: click.Context, run_id: str) -> None:
+    """End a run (its id, or last), with its nodes."""
+    from workbench.commands.pipelines import pipeline_run as run_of
+
+    click.echo(repr(run_of(ctx.meta[OPEN](ctx, looks=True), run_id).cancel()))
 
 
 @pipeline.command("run")
 @click.argument("what", metavar="FILE.py[:NAME]|MODULE:NAME")
 @click.argument("words", nargs=-1, metavar="[INPUT]... [NODE.PARAMETER=VALUE]...")
 @click.option("-x", "--executor", help="Where nodes run: kernel (here, one after the other) or process.")
+@click.option("-b", "--background", is_flag=True, help="Return at once; it goes on in processes of its own.")
 @click.option(
     "--reuse",
     type=click.Choice(["auto", "never", "only"]),
@@ -55,20 +89,41 @@ def pipeline_show(ctx: click.Context, what: str) -> None:
 @click.option("--timeout", "timeout_s", type=float, metavar="S", help="Seconds after which it is ended.")
 @click.option("--tag", "tags", multiple=True, help="A label for its runs; repeat for more.")
 @click.pass_context
-def pipeline_run(ctx: click.Context, /, what: str, words: tuple[str, ...], **options: Any) -> None:
+def pipeline_run(
+    ctx: click.Context,
+    /,
+    what: str,
+    words: tuple[str, ...],
+    executor: str | None,
+    background: bool,
+    **options: Any,
+) -> None:
     """Run a pipeline of a Python file or module on dataset ids, names or files; exit with 1 if it does not complete."""
     import sys
 
     from workbench.commands.pipelines import find_pipeline, run_pipeline_words
+    from workbench.commands.runs import executor_of
+    from workbench.pipelines import Pipeline
 
-    found = find_pipeline(what)
-    workspace = ctx.meta[OPEN](ctx)
+    try:
+        found: Pipeline = find_pipeline(what)
+        workspace = ctx.meta[OPEN](ctx)
+    except NotFoundError:
+        workspace = ctx.meta[OPEN](ctx, looks=True)
+        found = find_pipeline(what, None, workspace)
 
     def show(event: RunEvent) -> None:
         click.echo(f"\r{event.fraction:4.0%}  {event.message:<50}", nl=event.status.is_final, err=True)
 
-    on_event = show if sys.stderr.isatty() else None
-    run = run_pipeline_words(workspace, found, words, on_event=on_event, **options)
+    on_event = show if sys.stderr.isatty() and not background else None
+    place = executor_of(workspace, executor, background=background)
+    run = run_pipeline_words(
+        workspace, found, words, executor=place, wait=not background, on_event=on_event, **options
+    )
+    if background and run.record.executor != "kernel":
+        click.echo(f"{run!r}\nFollow it: workbench pipeline attach {run.id}")
+        return
+    run.wait()  # where it was to go on, but is conducted by this process and would end with it
     click.echo(f"{run!r}\n{run.nodes!r}")
     if run.status != "COMPLETED":
         ctx.exit(1)

@@ -8,14 +8,14 @@ import inspect
 import re
 import runpy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.commands.words import read_inputs
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError, did_you_mean
 from workbench.library.importers import is_readable
-from workbench.names import LAST
+from workbench.names import LAST, is_id
 from workbench.pages import Page, Row
 from workbench.pipelines import Node, Pipeline
 from workbench.pipelines.named_files import FileToRead
@@ -37,13 +37,15 @@ def pipelines_in(namespace: Mapping[str, Any]) -> dict[str, Pipeline]:
     }
 
 
-def find_pipeline(text: str, namespace: Mapping[str, Any] | None = None) -> Pipeline:
+def find_pipeline(
+    text: str, namespace: Mapping[str, Any] | None = None, workspace: Workspace | None = None
+) -> Pipeline:
     """Return the pipeline that a text names: a variable, a pipeline's own name, ``file.py:name`` or ``module:name``.
 
     Raises
     ------
     NotFoundError, InvalidInputError
-        If it names none.
+        If it names none. Of one that was only run in the workspace it says what can be done with that.
     """
     known = pipelines_in(namespace or {})
     if text in known:
@@ -54,11 +56,71 @@ def find_pipeline(text: str, namespace: Mapping[str, Any] | None = None) -> Pipe
     place, colon, name = text.rpartition(":") if not text.endswith(".py") else (text, "", "")
     if colon or text.endswith(".py"):
         return _from_source(place, name)
+    run = None if workspace is None else _last_run(workspace, text)
+    if run is not None:
+        raise NotFoundError(
+            f"Pipeline {run.record.algorithm!r} is known by its runs, and not defined here. Execute the cell that defines it, or name "
+            f"its file: pipelines.py:{run.record.algorithm}. Its run {run.id} is shown by %pipe show {run.id}, and computed again "
+            f"with the same inputs by %algoreplay {run.id}."
+        )
     raise NotFoundError(
         f"There is no pipeline {text!r} here.{did_you_mean(text, [*known, *named])} "
         f"{'There are: ' + ', '.join(sorted({*known, *named})) if known else 'Make one: pipe = Pipeline([Node(...), ...])'}"
         "; or name a file: pipelines.py:pipe."
     )
+
+
+def shown_pipeline(
+    workspace: Callable[[], Workspace], text: str, namespace: Mapping[str, Any] | None = None
+) -> Pipeline | Run:
+    """Return what is shown of a pipeline: itself; of the id of a run, and of a name that is only known by its runs, that run.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError
+        If it names neither.
+    """
+    if is_id(text) or text == LAST:
+        return pipeline_run(workspace(), text)
+    try:
+        return find_pipeline(text, namespace)
+    except NotFoundError:
+        run = _last_run(workspace(), text)
+        if run is None:
+            raise
+        return run
+
+
+def _last_run(workspace: Workspace, text: str) -> Run | None:
+    """Return the newest run of a pipeline of that name, or the run of that id."""
+    if is_id(text):
+        return pipeline_run(workspace, text)
+    return next(iter(pipeline_runs(workspace, text)), None)
+
+
+def run_rows(workspace: Workspace, what: str | None, namespace: Mapping[str, Any] | None = None) -> Page[Run]:
+    """Return a table of the runs of pipelines, or of one, newest first."""
+    known = pipelines_in(namespace or {})
+    name = known[what].name if what in known else what
+    hint = (
+        f"Pipeline {name!r} was not run here." if name else "Run one: pipe.run(data), or %pipe run pipe data."
+    )
+    return Page(pipeline_runs(workspace, name), _run_row, None, "runs of pipelines", hint)
+
+
+def _run_row(run: Run) -> Row:
+    record = run.record
+    done = sum(node.status == "COMPLETED" for node in record.nodes)
+    reused = sum(node.reused for node in record.nodes)
+    return {
+        "id": record.id,
+        "pipeline": record.algorithm,
+        "status": str(record.status),
+        "nodes": f"{done} of {len(record.nodes)}" + (f", {reused} reused" if reused else ""),
+        "created": record.created,
+        "seconds": round(record.seconds, 2) if record.seconds is not None else None,
+        "error": record.error.message.splitlines()[0] if record.error and record.error.message else "",
+    }
 
 
 def pipeline_rows(workspace: Workspace, namespace: Mapping[str, Any] | None = None) -> Page[Row]:
@@ -271,7 +333,7 @@ def described(pipeline: Pipeline) -> str:
     """Return a pipeline as lines for a terminal: its nodes with what each does and reads."""
     lines = [repr(pipeline)]
     for path, step in pipeline.graph.steps.items():
-        sources = ", ".join(port.name.strip("_") for port in step.sources) or "nothing"
+        sources = ", ".join(port.name for port in step.sources) or "nothing"
         values = ", ".join(f"{name}={value!r}" for name, value in step.parameters.items())
         lines.append(f"  {path:24} {step.node.label:24} reads {sources}{'  ' + values if values else ''}")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import (
     InvalidInputError,
     NotFoundError,
+    did_you_mean,
 )
 from workbench.names import LAST, is_id
 
@@ -175,10 +176,20 @@ def _is_run(workspace: Workspace, ref: str) -> bool:
 
 
 def lineage(workspace: Workspace, ref: str, generations: int, direction: str) -> Lineage:
-    """Return the lineage of a run's id (or ``last``), or of a dataset's id or name."""
-    try:
+    """Return the lineage of a run's id (or ``last``), or of a dataset's id or name.
+
+    Raises
+    ------
+    NotFoundError
+        If it is neither.
+    """
+    if _is_run(workspace, ref):
         return workspace.runs.get(ref).lineage(generations, direction)  # type: ignore[arg-type]
-    except NotFoundError:
-        if ref == LAST:
-            raise
-    return workspace.datasets.lineage(ref, generations, direction)  # type: ignore[arg-type]
+    try:
+        return workspace.datasets.lineage(ref, generations, direction)  # type: ignore[arg-type]
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"There is neither a run nor a dataset {ref!r}.{did_you_mean(ref, workspace.datasets.names())} "
+            "Name the id of a run, last, or the id or name of a dataset.",
+            near=error.facts.get("near", ()),
+        ) from error

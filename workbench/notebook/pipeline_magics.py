@@ -61,7 +61,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
     @usage
     def pipe(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """List, show and run pipelines. As a cell magic the body holds parameters as YAML, by node."""
-        from workbench.commands.pipelines import find_pipeline, pipeline_rows, pipeline_run
+        from workbench.commands.pipelines import pipeline_rows, pipeline_run, run_rows, shown_pipeline
         from workbench.workspace import current
 
         args = arguments_of(self.pipe, line)
@@ -71,11 +71,11 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.action == "list":
             return pipeline_rows(current(), namespace)
         if args.action == "runs":
-            return self._runs(current(), args.what, namespace)
+            return run_rows(current(), args.what, namespace)
         if args.what is None:
             raise UsageError(f"Which one? %pipe {args.action} NAME. The pipelines there are: %pipe.")
         if args.action == "show":
-            return find_pipeline(args.what, namespace)
+            return shown_pipeline(current, args.what, namespace)
         if args.action == "cancel":
             return pipeline_run(current(), args.what).cancel()
         if args.action == "attach":
@@ -95,7 +95,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         with LivePicture(self.shell, workspace.runs, enabled=not args.background) as picture:
             return run_pipeline_words(
                 workspace,
-                find_pipeline(args.what, namespace),
+                find_pipeline(args.what, namespace, workspace),
                 args.words,
                 namespace=namespace,
                 body=read_body(cell),
@@ -107,32 +107,3 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                 tags=args.tag,
                 on_event=picture.show,
             )
-
-    def _runs(self, workspace: Workspace, what: str | None, namespace: dict[str, Any]) -> Any:
-        from workbench.commands.pipelines import pipeline_runs, pipelines_in
-        from workbench.pages import Page
-
-        known = pipelines_in(namespace)
-        name = known[what].name if what in known else what
-        found = pipeline_runs(workspace, name)
-        hint = (
-            f"Pipeline {name!r} was not run here."
-            if name
-            else "Run one: pipe.run(data), or %pipe run pipe data."
-        )
-        return Page(found, _row, None, "runs of pipelines", hint)
-
-
-def _row(run: Any) -> dict[str, Any]:
-    record = run.record
-    done = sum(node.status == "COMPLETED" for node in record.nodes)
-    reused = sum(node.reused for node in record.nodes)
-    return {
-        "id": record.id,
-        "pipeline": record.algorithm,
-        "status": str(record.status),
-        "nodes": f"{done} of {len(record.nodes)}" + (f", {reused} reused" if reused else ""),
-        "created": record.created,
-        "seconds": round(record.seconds, 2) if record.seconds is not None else None,
-        "error": record.error.message.splitlines()[0] if record.error and record.error.message else "",
-    }
