@@ -149,7 +149,9 @@ def test_a_run_is_replayed_from_a_fresh_clone_and_the_changes(
 
     git(repository, "clone", "-q", "--bare", str(repository), str(tmp_path / "origin.git"))
     shutil.rmtree(repository)
-    with pytest.raises(NotFoundError, match=r"There is no repository to clone: .*source='https://"):
+    with pytest.raises(
+        NotFoundError, match=r"There is no repository to clone: .*run\.replay\(from_source='https://"
+    ):
         run.replay(from_source=True)
     assert run.replay(from_source=tmp_path / "origin.git").is_identical
     done = CliRunner().invoke(main, ["-w", str(tmp_path / "ws"), "replay", run.id])

@@ -122,6 +122,21 @@ def test_it_draws_itself_without_the_network(ws) -> None:
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_folders_are_made_for_what_is_exported(ws, tmp_path: Path) -> None:
+    found = chain(ws, 0)[0].lineage()
+    assert found.export(tmp_path / "no" / "such" / "graph.svg").is_file()
+    assert "Lineage of dataset" in repr(found)
+    assert "1 dataset, 0 runs" in repr(found)
+
+
+def test_the_id_of_a_dataset_is_told_from_that_of_a_run(ws) -> None:
+    scan, made = chain(ws, 1)
+    with pytest.raises(NotFoundError, match=rf"that is a dataset\. Run {made.run_id} made it"):
+        ws.runs.replay(made.id)
+    with pytest.raises(NotFoundError, match=r"that is a dataset\. No run made it"):
+        ws.runs.get(scan.id)
+
+
 def test_what_makes_no_sense_is_refused(ws) -> None:
     scan = chain(ws, 0)[0]
     with pytest.raises(InvalidInputError, match="generations is 0"):

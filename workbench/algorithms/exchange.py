@@ -210,14 +210,17 @@ class Exchange(ABC):
             If it is not the same, with the files; and as `checkout`.
         """
         import tempfile
+        from pathlib import Path
 
-        from workbench.algorithms.git_source import check_known, what_differs
+        from workbench.algorithms.git_source import check_known, checkout, what_differs
         from workbench.errors import UnsupportedError
 
         revision = self._lookup.find(ref)
         git = check_known(revision)
+        advice = "run.replay(from_source='https://...')"
         with tempfile.TemporaryDirectory(prefix="workbench-clone-") as scratch:
-            differ = what_differs(self.checkout(revision.id, f"{scratch}/clone", source), revision)
+            made = checkout(git, self._stored.patch(revision), Path(scratch, "clone"), source, advice)
+            differ = what_differs(made, revision)
         if differ:
             large = f" {len(git.left_out)} files were too large to be kept." if git.left_out else ""
             raise UnsupportedError(

@@ -127,8 +127,16 @@ def read_git(folder: Path, files: Iterable[str]) -> tuple[GitSource, bytes] | No
     return facts, patch
 
 
-def checkout(git: GitSource, patch: bytes, target: Path, source: str | os.PathLike[str] | None) -> Path:
+def checkout(
+    git: GitSource,
+    patch: bytes,
+    target: Path,
+    source: str | os.PathLike[str] | None,
+    advice: str = "algorithm.checkout(folder, source='https://...')",
+) -> Path:
     """Clone the repository, go to the commit, apply the patch; return the algorithm's folder in it.
+
+    ``advice`` is how the caller's user names another repository.
 
     Raises
     ------
@@ -144,7 +152,7 @@ def checkout(git: GitSource, patch: bytes, target: Path, source: str | os.PathLi
     if not here:
         raise NotFoundError(
             f"There is no repository to clone: {' and '.join(places) or 'no place is known'} {'are' if len(places) > 1 else 'is'} "
-            "gone. Name one: algorithm.checkout(folder, source='https://...')."
+            f"gone. Name one: {advice}."
         )
     target.mkdir(parents=True, exist_ok=True)
     outside = Git(target.absolute().parent, CLONE_S)
@@ -164,7 +172,7 @@ def checkout(git: GitSource, patch: bytes, target: Path, source: str | os.PathLi
     target.rmdir()
     raise UnsupportedError(
         f"Commit {git.commit[:10]} could not be had from {' or '.join(here)}: {problem} Name another place: "
-        "algorithm.checkout(folder, source='https://...')."
+        f"{advice}."
     )
 
 

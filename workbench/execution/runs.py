@@ -30,7 +30,7 @@ from workbench.execution.pace import LEARNED_FROM, Pace
 from workbench.execution.reuse import origin
 from workbench.execution.run import Run
 from workbench.models import ErrorRecord, OutputRef, RunRecord, RunStatus, now
-from workbench.names import LAST
+from workbench.names import LAST, is_id
 from workbench.pages import Page
 from workbench.settings import Settings
 from workbench.storage.failures import translate
@@ -228,11 +228,19 @@ class Runs:
             self.take_in()
         found = live.record if live is not None else self._catalog.get_run(id) or self._unlisted(id)
         if found is None:
+            self._refuse_dataset(id)
             raise NotFoundError(
                 f"There is no run {id!r}. See ws.runs.list() or %algojobs; a point of a sweep that waits for its turn is in "
                 "ws.sweeps.get(ID).runs."
             )
         return next(iter(self._settle_gone([found])), found) if live is None else found
+
+    def _refuse_dataset(self, id: str) -> None:
+        """Raise for the id of a dataset, with the run that made it."""
+        dataset = self._catalog.get_datasets([id]).get(id) if is_id(id) else None
+        if dataset is not None:
+            made = f"Run {dataset.run_id} made it" if dataset.run_id else "No run made it"
+            raise NotFoundError(f"There is no run {id!r}: that is a dataset. {made}.")
 
     def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
         """Return the records of runs by id, those whose processes have vanished LOST; what was never kept is left out.

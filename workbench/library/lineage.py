@@ -107,6 +107,7 @@ class Lineage:
         Parameters
         ----------
         path : path
+            Folders before it are made.
         overwrite : bool
             Replace a file that is there.
         license : str
@@ -135,6 +136,7 @@ class Lineage:
                 f"{target.name!r}: a lineage is written as .json (W3C PROV), .svg (the graph), .zip or a folder (RO-Crate)."
             )
         text = writers[target.suffix]()
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with target.open("w" if overwrite else "x", encoding="utf-8") as file:
                 file.write(text)
