@@ -179,7 +179,7 @@ def test_a_catalog_of_before_knows_who_has_a_file_by_reference(tmp_path: Path) -
         first, second = (ws.entries.add("eos", path, copy=False)[0] for _ in range(2))
     with closing(sqlite3.connect(tmp_path / "ws" / "catalog.sqlite")) as old, old:
         old.execute("UPDATE entries SET file = ''")
-        old.execute("UPDATE catalog_version SET version_num = '0009'")
+        old.execute("UPDATE catalog_version SET version_num = '0010'")
     with workbench.open(tmp_path / "ws") as ws:
         ws.entries.move(first.id, folder=tmp_path / "arch")
         ws.entries.find(second.id).verify()
