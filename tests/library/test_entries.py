@@ -150,6 +150,8 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(ws: workbench.Workspace, tm
             with pytest.raises(error) as caught:
                 ws.entries.add(**{"domain": "eos", "files": good, "dry_run": dry_run, **given})
             assert text in str(caught.value)
+    with pytest.raises(InvalidInputError, match=r"is an entry, and files are added. Name its file"):
+        ws.entries.add("eos", ws.entries.add("eos", good, dry_run=True)[0])  # type: ignore[arg-type]
     assert [(e.version, e.name) for e in ws.entries.add("eos", good, dry_run=True)] == [(1, "good.h5")]
     assert len(ws.entries.list()) == 0
     assert not list(ws.store.list("entries"))

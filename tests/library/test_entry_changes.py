@@ -256,6 +256,16 @@ def test_a_preview_refuses_what_the_move_would(ws: workbench.Workspace, tmp_path
         ws.entries.move(entry, "data", folder=tmp_path / "good", dry_run=True)
     with pytest.raises(InvalidInputError, match="is a copy in the workspace"):
         ws.entries.move(copy, "data", folder=tmp_path / "good")
+    (same,) = ws.entries.add("eos", hdf5(tmp_path / "other" / "c.h5", 5), "candidates", copy=False)
+    with pytest.raises(AlreadyExistsError, match=r"Two files would become .*better/c\.h5"):
+        ws.entries.move([entry, same], "data", folder=tmp_path / "better", dry_run=True)
+    old = entry.path
+    (moved,) = ws.entries.move(entry, "data", folder=tmp_path / "better")
+    hdf5(old, 7)  # something else has its place
+    with pytest.raises(AlreadyExistsError, match="which is not replaced"):
+        ws.entries.move_back(moved)
+    old.unlink()
+    ws.entries.move_back(moved)
     entry.path.unlink()
     with pytest.raises(DamagedError, match="is gone"):
         ws.entries.move(entry, "data", folder=tmp_path / "better", dry_run=True)

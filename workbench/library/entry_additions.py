@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import AlreadyExistsError, InvalidInputError
+from workbench.errors import AlreadyExistsError, InvalidInputError, WorkbenchError
 from workbench.library import entry_files, entry_makers
 from workbench.library.entry import Entry
 from workbench.library.entry_changes import Handles
@@ -127,7 +128,7 @@ class EntryAdditions(ABC):
                 application=self.application,
                 domain=domain,
                 kind=EntryKind(kind),
-                version=wanted or self._catalog.last_entry_version(key) + 1,
+                version=wanted or 1,
                 name=path.name,
                 digest="",
                 size=path.stat().st_size,
@@ -144,13 +145,15 @@ class EntryAdditions(ABC):
         self._check_version(key, wanted, there, extend)
         _check_names([*there, *drafts])
         if dry_run:
-            return [self._handle(record) for record in drafts]
+            number = wanted or self._catalog.last_entry_version(key) + 1
+            return [self._handle(record.model_copy(update={"version": number})) for record in drafts]
         kept: dict[str, Path] = {}
         try:
             records = [self._kept(record, path, kept) for record, path in zip(drafts, paths, strict=True)]
             records = self._record(key, wanted, records, kept, extend)
         except BaseException:
-            delete_unused(self._catalog, self._store, [file for file in kept if not file.startswith("at ")])
+            with contextlib.suppress(WorkbenchError):  # the first error is the one to be told
+                delete_unused(self._catalog, self._store, [f for f in kept if not f.startswith("at ")])
             raise
         return [self._handle(record) for record in records]
 

@@ -175,10 +175,16 @@ class EntryMoves(EntryChanges):
         """Raise what the move would raise, as far as it can be told without reading the files."""
         before = {record.id: record for record in move.records}
         check_places(before, map(move.moved, move.records), self._catalog.entries_of_version, move.extend)
-        for source, target, record in self._journeys(move):
+        journeys = self._journeys(move)
+        ends = [target for _, target, _ in journeys]
+        for source, target, record in journeys:
             if not source.is_file():
                 raise DamagedError(
                     f"The file of {_what(record)} is gone: {source}. Restore it, or remove the entry."
+                )
+            if ends.count(target) > 1:
+                raise AlreadyExistsError(
+                    f"Two files would become {target}. Move them to folders of their own."
                 )
             if target.exists() and not move.back:
                 raise _taken(target)
@@ -205,7 +211,7 @@ class EntryMoves(EntryChanges):
                     target.parent.mkdir(parents=True, exist_ok=True)
                     made.append(target)
                     shutil.copy2(source, target)
-                elif not move.back:
+                elif not (move.back and entry_files.digest_of(target) == record.digest):
                     raise _taken(target)
                 entry_files.check_digest(target, record.digest, _what(record))
             yield made
