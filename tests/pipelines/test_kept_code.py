@@ -186,6 +186,13 @@ def closes_over(value):
     return inside
 
 
+API_KEY = "abc"
+
+
+def tells_a_secret(x):
+    return x if API_KEY else None
+
+
 def in_a_function() -> type:
     class Inner:
         def execute(self, x):
@@ -201,6 +208,7 @@ exec("def no_source(x):\n    return x + 1")
     ("what", "why"),
     [
         (names_an_object, "global 'HELD' is a Held, an object that no source text stands for"),
+        (tells_a_secret, "global 'API_KEY' looks like a secret, and those are not written down"),
         (closes_over(HELD), "what it closes over, 'value', is a Held, an object that no source text"),
         (closes_over(np.zeros(1 << 20)), "what it closes over, 'value', is an array of 8388608 bytes"),
         (no_source, r"the source of it is not to be had \(<string>\)"),  # type: ignore[name-defined] # noqa: F821

@@ -5,13 +5,14 @@ Text, not pickles: it can be read, does not depend on the version of Python, and
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import linecache
 import sys
 import threading
 import types
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from workbench.errors import DamagedError, NotFoundError, UnsupportedError
 from workbench.pipelines.own_code import NoSourceError, file_digest
@@ -30,7 +31,7 @@ _MOST_KNOWN = 1024
 
 _lock = threading.Lock()
 _known: dict[str, tuple[bytes, str]] = {}  # what code means -> its text, or why there is none
-_stored: set[tuple[str, str]] = set()  # (store, digest) of texts that lie there
+_stored: WeakKeyDictionary[Store, set[str]] = WeakKeyDictionary()  # digests of texts that lie in a store
 
 
 def name_code(plan: Plan) -> dict[str, bytes]:
@@ -48,11 +49,12 @@ def name_code(plan: Plan) -> dict[str, bytes]:
 
 def keep_code(texts: Mapping[str, bytes], store: Store) -> None:
     """Store the texts of code that are not there yet."""
-    new = [digest for digest in texts if (store.url, digest) not in _stored]
+    there = _stored.setdefault(store, set())
+    new = [digest for digest in texts if digest not in there]
     for digest, is_there in zip(new, store.exist(CODE, [f"{d}.py" for d in new]), strict=True) if new else ():
         if not is_there:
             store.put(CODE, f"{digest}.py", texts[digest])
-        _stored.add((store.url, digest))
+        there.add(digest)
 
 
 def _text_of(what: Any, is_step: bool, code: Code) -> tuple[bytes, str]:
@@ -112,8 +114,11 @@ def load_code(digest: str, store: Store) -> Any:
 
 def _check_module(name: str, digest: str) -> None:
     try:
-        found = file_digest(importlib.import_module(name))
-    except Exception as error:
+        # one that has changed is not even imported
+        spec = None if name in sys.modules else importlib.util.find_spec(name)
+        file = sys.modules[name].__file__ if name in sys.modules else None if spec is None else spec.origin
+        found = file_digest(name, str(file))
+    except Exception as error:  # whatever its package does
         raise NotFoundError(f"its code names module {name!r}, which is not here ({error})") from error
     if found != digest:
         raise UnsupportedError(f"its code names module {name!r}, which has changed since")

@@ -56,14 +56,14 @@ def own_modules(module: types.ModuleType) -> dict[str, str]:
         known = sys.modules.get(name)
         if name in found or name == "__main__" or known is None or not is_own(name):
             continue
-        found[name] = file_digest(known)
+        found[name] = file_digest(name, str(known.__file__))
         named = vars(known).values()
         waiting += [getattr(m, "__name__", "") for m in named if isinstance(m, types.ModuleType)]
         waiting += [str(getattr(m, "__module__", "")) for m in named if callable(m)]
     return found
 
 
-def file_digest(module: types.ModuleType) -> str:
+def file_digest(module: str, file: str) -> str:
     """Return the digest of a module's file.
 
     Raises
@@ -74,9 +74,9 @@ def file_digest(module: types.ModuleType) -> str:
     from blake3 import blake3
 
     try:
-        return str(blake3(Path(str(module.__file__)).read_bytes()).hexdigest())
+        return str(blake3(Path(file).read_bytes()).hexdigest())
     except OSError as error:
-        raise NoSourceError(f"the file of module {module.__name__!r} cannot be read ({error})") from None
+        raise NoSourceError(f"the file of module {module!r} cannot be read ({error})") from None
 
 
 def nodes_of_function(function: types.FunctionType, told: str) -> Iterator[Function]:

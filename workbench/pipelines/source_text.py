@@ -35,6 +35,7 @@ NEEDS = "# needs "  # a module of the user's, and the digest of its file
 _SIMPLE = (bool, int, str, bytes, type(None), type(...))
 _DEEPEST = 50
 _LARGEST_ARRAY = 64 << 10  # bytes
+_SECRET = re.compile(r"passw|secret|token|credential|api_?key", re.IGNORECASE)
 
 
 def source_text(what: Any, attributes: dict[str, Any] | None = None) -> str:
@@ -52,6 +53,8 @@ def source_text(what: Any, attributes: dict[str, Any] | None = None) -> str:
         With what it is that no text can stand for.
     """
     writer = _Writer()
+    for name, value in (attributes or {}).items():
+        _refuse_secret(name, value, f"its attribute {name!r}")
     if attributes is None:
         result = writer.expression(what, "it")
     else:
@@ -90,7 +93,8 @@ class _Writer:
         if type(value) is complex:
             return f"complex({self.expression(value.real, told)}, {self.expression(value.imag, told)})"
         if type(value) in (list, tuple, set, frozenset):
-            members = "".join(f"{self.expression(member, told, depth + 1)}, " for member in value)
+            parts = [f"{self.expression(member, told, depth + 1)}, " for member in value]
+            members = "".join(parts if type(value) in (list, tuple) else sorted(parts))
             return f"{type(value).__name__}([{members}])"
         if type(value) is dict:
             pairs = (
@@ -148,6 +152,7 @@ class _Writer:
             if self._names[name] is not value:
                 raise NoSourceError(f"two modules call different things {name!r}")
             return
+        _refuse_secret(name, value, f"global {name!r}")
         self._names[name] = value
         self._alive.append(value)
         if isinstance(value, types.ModuleType):
@@ -218,6 +223,7 @@ class _Writer:
             except ValueError:
                 raise NoSourceError(f"{told} closes over {free!r}, which has no value yet") from None
             if value is not function:
+                _refuse_secret(free, value, f"what {told} closes over, {free!r},")
                 cells[free] = value
         return cells
 
@@ -265,6 +271,12 @@ class _Writer:
             self.has_future |= bool(function.__code__.co_flags & __future__.annotations.compiler_flag)
             self._bind_globals(function.__code__, function.__globals__)
         return str(cls.__name__)
+
+
+def _refuse_secret(name: str, value: Any, told: str) -> None:
+    """Refuse what must not lie in a store that others may read."""
+    if isinstance(value, (str, bytes)) and _SECRET.search(name):
+        raise NoSourceError(f"{told} looks like a secret, and those are not written down")
 
 
 def _factory(name: str, given: tuple[str, ...], text: str, returned: str) -> str:
