@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from workbench.errors import (
     StorageFullError,
 )
 from workbench.library.bundle_diff import State
+from workbench.library.bundle_files import fetch
 from workbench.library.bundle_folder import MEMORY, BundleFolder, Scope
 
 PLACES = [
@@ -581,6 +583,70 @@ def test_a_tampered_object_is_not_pulled_and_can_be_mended(ws: workbench.Workspa
     ws.bundles.verify("x")
 
 
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(".*"))
+
+
+def test_what_a_killed_pull_has_left_is_used_once_and_goes_with_the_next_one(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    """Whole contents, and one that was cut, as a kill leaves them."""
+    mine, copy = fill(tmp_path / "ml", a_txt="one", b_txt="two"), tmp_path / "copy"
+    ws.bundles.push("x", mine)
+    files = ws.bundles.get("x").files
+    whole, cut = files["a.txt"].digest, files["b.txt"].digest
+    incoming = copy / ".workbench-incoming"
+    fill(incoming, **{whole: "one", f"{cut}_0123": "t"})
+    ws.store.delete("bundle-files", [whole])
+    assert list(ws.bundles.pull("x", copy)) == ["a.txt", "b.txt"]
+    assert (contents(copy), hidden(copy)) == ({"a.txt": "one", "b.txt": "two"}, [MEMORY])
+    fill(incoming, **{f"{cut}_0123": "t"})
+    assert list(ws.bundles.pull("x", copy)) == []
+    assert hidden(copy) == [MEMORY]
+
+
+def test_a_pull_that_is_refused_leaves_nothing_behind(ws: workbench.Workspace, tmp_path: Path) -> None:
+    mine, copy = fill(tmp_path / "ml", a_txt="one", b_txt="two"), tmp_path / "new" / "copy"
+    ws.bundles.push("x", mine)
+    ws.store.put("bundle-files", ws.bundles.get("x").files["b.txt"].digest, b"TWO")
+    with pytest.raises(DamagedError, match=r"content of b\.txt"):
+        ws.bundles.pull("x", copy)
+    assert not copy.parent.exists()
+    fill(copy, c_txt="mine")
+    with pytest.raises(DamagedError, match=r"content of b\.txt"):
+        ws.bundles.pull("x", copy)
+    assert (contents(copy), hidden(copy)) == ({"c.txt": "mine"}, [])
+
+
+def test_pulls_into_one_folder_take_turns(ws: workbench.Workspace, tmp_path: Path) -> None:
+    mine = fill(tmp_path / "ml", **{f"f{i}_txt": f"{i}" for i in range(30)})
+    ws.bundles.push("x", mine)
+    for attempt in range(5):
+        copy, start = tmp_path / f"copy{attempt}", threading.Barrier(3)
+
+        def pull(copy: Path = copy, start: threading.Barrier = start) -> int:
+            start.wait()
+            return len(ws.bundles.pull("x", copy))
+
+        with ThreadPoolExecutor(3) as pool:
+            pulls = [pool.submit(pull) for _ in range(3)]
+        assert sorted(done.result() for done in pulls) == [0, 0, 30]
+        assert (contents(copy), hidden(copy)) == (contents(mine), [MEMORY])
+
+
+def test_a_file_that_changes_while_a_bundle_is_pulled_is_not_replaced(
+    ws: workbench.Workspace, tmp_path: Path
+) -> None:
+    ws.bundles.push("x", fill(tmp_path / "ml", a_txt="theirs"))
+    copy = tmp_path / "copy"
+    local = BundleFolder(fill(copy, a_txt="mine"))
+    local.scan(Scope())
+    fill(copy, a_txt="mine, and more")
+    with pytest.raises(DamagedError, match=r"a\.txt of .* changed meanwhile, so no file was replaced"):
+        fetch(ws.store, local, ws.bundles.get("x").files)
+    assert (contents(copy), hidden(copy)) == ({"a.txt": "mine, and more"}, [])
+
+
 @pytest.mark.parametrize("victim", ["push", "pull"])
 def test_a_kill_leaves_the_old_state_or_the_new_one(tmp_path: Path, victim: str) -> None:
     mine, copy = tmp_path / "ml", tmp_path / "copy"
@@ -608,6 +674,7 @@ def test_a_kill_leaves_the_old_state_or_the_new_one(tmp_path: Path, victim: str)
         ws.bundles.pull("x", copy)
         assert contents(copy) == contents(mine)
         assert ws.bundles.get("x").version == 1
+        assert not (target / ".workbench-incoming").exists()
 
 
 def test_links_that_lead_outside_are_refused(ws: workbench.Workspace, tmp_path: Path) -> None:

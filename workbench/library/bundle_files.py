@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.errors import (
-    DamagedError,
-    InvalidInputError,
-    NotFoundError,
-    ReadOnlyError,
-    StorageError,
-    StorageFullError,
-)
+from workbench.errors import DamagedError, InvalidInputError, NotFoundError
 from workbench.library.bundle_contents import FOLDER
 from workbench.library.bundle_folder import (
     BundleFolder,
@@ -27,6 +19,7 @@ from workbench.library.bundle_folder import (
     copy_and_hash,
     in_batches,
 )
+from workbench.library.bundle_turn import writing
 from workbench.models import BundleFile
 
 if TYPE_CHECKING:
@@ -36,7 +29,6 @@ FILES = "bundle-files"
 #: in the folder that is pulled into: what was fetched and not yet put in its place
 INCOMING = ".workbench-incoming"
 _REMOTE_AT_ONCE = 8
-_STALE_S = 600.0
 _MEND = "No file was replaced. Push with rehash=True from a folder that has it: that mends it."
 
 
@@ -85,7 +77,10 @@ def fetch(
 ) -> None:
     """Put files and empty folders of a bundle into a folder, and take others away.
 
-    A file that has the right content already only gets its mode. All others are fetched and checked before the first one takes its place, by rename: a kill leaves each file the old or the new one.
+    A file that has the right content already only gets its mode. All others are fetched and checked before the first one takes
+    its place, by rename: a kill leaves each file the old or the new one. What was fetched when a kill, an interrupt or the network
+    ended it is there for the next time; what is refused leaves nothing behind. Nobody else may be at it in this folder, see
+    `bundle_turn`.
 
     Raises
     ------
@@ -101,6 +96,24 @@ def fetch(
     check_tree(files)
     _check_places(folder.path, [*files, *remove])
     incoming = folder.path / INCOMING
+    with writing(folder.path):
+        try:
+            _fetch_and_place(store, folder, incoming, files, remove, progress)
+        except OSError as error:
+            if isinstance(error, DamagedError) or error.errno == errno.ENOSPC:
+                shutil.rmtree(incoming, ignore_errors=True)
+            raise
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _fetch_and_place(
+    store: Store,
+    folder: BundleFolder,
+    incoming: Path,
+    files: Mapping[str, BundleFile],
+    remove: Sequence[str],
+    progress: Progress | None,
+) -> None:
     folders = [path for path, file in files.items() if file is FOLDER]
     modes = {path: file for path, file in files.items() if folder.has(path, file.digest)}
     files = {path: file for path, file in files.items() if file is not FOLDER and path not in modes}
@@ -109,38 +122,34 @@ def fetch(
     def fetch_one(digest: str) -> None:
         _fetch_one(store, incoming, digest, last[digest], progress)
 
-    with _writing(folder.path):
-        if not (files or modes or folders or remove) and folder.path.exists():
-            return
-        incoming.mkdir(parents=True, exist_ok=True)
-        in_batches(_at_once(store), fetch_one, sorted(last))
-        changed = [
-            path
-            for path in [*files, *modes, *remove]
-            if not path.endswith("/") and not folder.is_as_scanned(path)
-        ]
-        if changed:
-            raise folder.changing(changed)
-        for path, file in files.items():
-            target = folder.path / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source = incoming / file.digest
-            if not source.exists():  # another pull into this folder was quicker
-                fetch_one(file.digest)
-            if last[file.digest] != path:  # the content of several files
-                source = Path(shutil.copyfile(source, incoming / f"{file.digest}.{os.urandom(6).hex()}"))
-            os.utime(source, ns=(file.mtime_ns, file.mtime_ns))
-            _set_mode(source, file, folder)
-            source.replace(target)
-        for path, file in modes.items():
-            _set_mode(folder.path / path, file, folder)
-        for path in remove:
-            if not path.endswith("/"):
-                (folder.path / path).unlink(missing_ok=True)
-            _prune(folder.path / path / "x" if path.endswith("/") else folder.path / path, folder.path)
-        for path in folders:  # after the removals: one may have become empty only now
-            (folder.path / path).mkdir(parents=True, exist_ok=True)
-        _tidy(incoming)
+    if not (files or modes or folders or remove) and folder.path.exists():
+        return
+    incoming.mkdir(parents=True, exist_ok=True)
+    in_batches(_at_once(store), fetch_one, sorted(last))
+    changed = [
+        path
+        for path in [*files, *modes, *remove]
+        if not path.endswith("/") and not folder.is_as_scanned(path)
+    ]
+    if changed:
+        raise folder.changing(changed, "no file was replaced")
+    for path, file in files.items():
+        target = folder.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = incoming / file.digest
+        if last[file.digest] != path:  # the content of several files
+            source = Path(shutil.copyfile(source, incoming / f"{file.digest}.{os.urandom(6).hex()}"))
+        os.utime(source, ns=(file.mtime_ns, file.mtime_ns))
+        _set_mode(source, file, folder)
+        source.replace(target)
+    for path, file in modes.items():
+        _set_mode(folder.path / path, file, folder)
+    for path in remove:
+        if not path.endswith("/"):
+            (folder.path / path).unlink(missing_ok=True)
+        _prune(folder.path / path / "x" if path.endswith("/") else folder.path / path, folder.path)
+    for path in folders:  # after the removals: one may have become empty only now
+        (folder.path / path).mkdir(parents=True, exist_ok=True)
 
 
 def check_content(store: Store, path: str, digest: str, progress: Progress | None = None) -> None:
@@ -245,30 +254,3 @@ def _prune(path: Path, root: Path) -> None:
             above.rmdir()
         except OSError:
             return
-
-
-def _tidy(incoming: Path) -> None:
-    """Remove what nobody needs: another pull may still be at work."""
-    with suppress(OSError):
-        for path in incoming.iterdir():
-            if time.time() - path.stat().st_mtime > _STALE_S:
-                path.unlink(missing_ok=True)
-        incoming.rmdir()
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Say it in our words when the folder cannot be written."""
-    from workbench.errors import WorkbenchError
-
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, WorkbenchError):
-            raise
-        import errno
-
-        kind = {errno.ENOSPC: StorageFullError, errno.EACCES: ReadOnlyError, errno.EROFS: ReadOnlyError}
-        raise kind.get(error.errno or 0, StorageError)(
-            f"{folder} could not be written: {error}. Files that took their place are whole; pull again to get the others."
-        ) from error

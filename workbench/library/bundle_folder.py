@@ -182,11 +182,11 @@ class BundleFolder:
         except (FileNotFoundError, NotADirectoryError):
             return path not in self._states
 
-    def changing(self, paths: Iterable[str]) -> DamagedError:
+    def changing(self, paths: Iterable[str], so: str = "nothing was published") -> DamagedError:
         """Return the error of files that somebody else writes."""
         shown = list(paths)
         return DamagedError(
-            f"{_names(shown)} of {self.path} changed meanwhile, so nothing was published. Let the writer finish, then do it again."
+            f"{_names(shown)} of {self.path} changed meanwhile, so {so}. Let the writer finish, then do it again."
         )
 
     # -- what it remembers

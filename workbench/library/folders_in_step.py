@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from workbench.library.bundle_diff import (
 )
 from workbench.library.bundle_files import FILES
 from workbench.library.bundle_folder import BundleFolder, Patterns, Progress, Scope
+from workbench.library.bundle_turn import turn_in
 from workbench.library.stored_bundles import StoredBundles
 from workbench.models import BundleFile, BundleRecord
 from workbench.names import check_name
@@ -166,7 +167,8 @@ class FoldersInStep:
     ) -> BundleSync:
         """Fetch what is new or changed in a bundle into a folder, which is made if it is not there.
 
-        All files are fetched and checked before the first one takes its place.
+        All files are fetched and checked before the first one takes its place. Pulls into one folder take turns; one that is
+        refused leaves the folder as it was.
 
         Parameters
         ----------
@@ -202,21 +204,18 @@ class FoldersInStep:
         local = BundleFolder(folder, must_exist=False)
         self._refuse_own_place(local)
         with progress_bar(progress, f"pull {name}") as tick:
-            here = local.scan(scope, rehash=rehash, progress=tick)
-            diff = self._diff(name, local, here, there, scope)
-            move, remove = to_pull(diff, prefer, delete)
             if dry_run:
+                here = local.scan(scope, rehash=rehash, progress=tick)
                 local.keep()
-                return BundleSync("pull", diff, move, remove, there.version, dry_run=True)
-            refuse_conflicts("pull", diff, prefer)
-            theirs, left = contents(there), {*diff.paths(State.DELETED_HERE)} - {*move}
-            fetched = {path: theirs[path] for path in move}
-            empty = {path: file for path, file in theirs.items() if file is FOLDER and path not in left}
-            kept = {path: empty[path] for path in empty if remove and scope.covers(path)}
-            bundle_files.fetch(self._store, local, {**fetched, **kept}, remove, tick)
-        gone = set(remove)
-        here = {path: file for path, file in here.items() if path not in gone}
-        self._remember(local, there, {**here, **fetched, **kept}, scope)
+                diff = self._diff(name, local, here, there, scope)
+                return BundleSync("pull", diff, *to_pull(diff, prefer, delete), there.version, dry_run=True)
+            with turn_in(local.path):
+                local = BundleFolder(local.path)  # as the one before has left it
+                here = local.scan(scope, rehash=rehash, progress=tick)
+                diff = self._diff(name, local, here, there, scope)
+                move, remove = to_pull(diff, prefer, delete)
+                refuse_conflicts("pull", diff, prefer)
+                self._fetch(local, here, there, scope, diff, (move, remove), tick)
         return BundleSync("pull", diff, move, remove, there.version)
 
     def diff(
@@ -244,6 +243,27 @@ class FoldersInStep:
         return self._diff(name, local, here, there, scope)
 
     # -- inside
+
+    def _fetch(
+        self,
+        local: BundleFolder,
+        here: Mapping[str, BundleFile],
+        there: BundleRecord,
+        scope: Scope,
+        diff: BundleDiff,
+        moving: tuple[Sequence[str], Sequence[str]],
+        progress: Progress | None,
+    ) -> None:
+        """Bring files into a folder and take others away, and note how both sides are the same then."""
+        move, remove = moving
+        theirs, left = contents(there), {*diff.paths(State.DELETED_HERE)} - {*move}
+        fetched = {path: theirs[path] for path in move}
+        empty = {path: file for path, file in theirs.items() if file is FOLDER and path not in left}
+        kept = {path: empty[path] for path in empty if remove and scope.covers(path)}
+        bundle_files.fetch(self._store, local, {**fetched, **kept}, remove, progress)
+        gone = set(remove)
+        here = {path: file for path, file in here.items() if path not in gone}
+        self._remember(local, there, {**here, **fetched, **kept}, scope)
 
     def _diff(
         self,
