@@ -734,6 +734,44 @@ def test_a_file_in_the_place_of_a_folder_is_refused(ws: workbench.Workspace, tmp
     assert ws.bundles.get("x").version == 1
 
 
+def test_a_file_that_became_a_folder_and_a_folder_that_became_a_file_travel_with_delete(
+    anywhere: workbench.Workspace, tmp_path: Path
+) -> None:
+    ws, mine, copy = (
+        anywhere,
+        fill(tmp_path / "ml", x="file", y__a__b_txt="1", y__c_txt="2"),
+        tmp_path / "copy",
+    )
+    (mine / "y" / "empty").mkdir()
+    (mine / "z").write_text("to be an empty folder")
+    ws.bundles.push("b", mine)
+    ws.bundles.pull("b", copy)
+    for name in ("x", "z"):
+        (mine / name).unlink()
+    shutil.rmtree(mine / "y")
+    fill(mine, x__deep__a_txt="3", y="file now")
+    (mine / "z").mkdir()
+    sent = ws.bundles.push("b", mine, delete=True)
+    assert list(sent) == ["x/deep/a.txt", "y", "z/"]
+
+    with pytest.raises(InvalidInputError, match=r"is a file where the bundle has a folder\. .*delete=True"):
+        ws.bundles.pull("b", copy)
+    other = shutil.copytree(copy, tmp_path / "other")
+    fill(other, y__new_txt="mine")
+    with pytest.raises(
+        InvalidInputError, match=r"y is a folder, with y/new\.txt in it, where the bundle has a f"
+    ):
+        ws.bundles.pull("b", other, delete=True)
+    assert sorted(contents(other)) == ["x", "y/a/b.txt", "y/c.txt", "y/new.txt", "z"]
+
+    assert list(ws.bundles.pull("b", copy, delete=True)) == ["x/deep/a.txt", "y", "z/"]
+    assert contents(copy) == contents(mine) == {"x/deep/a.txt": "3", "y": "file now"}
+    assert (copy / "z").is_dir()
+    assert list(ws.bundles.diff("b", copy)) == []
+    assert list(ws.bundles.pull("b@1", copy, delete=True)) == ["x", "y/a/b.txt", "y/c.txt", "y/empty/", "z"]
+    assert contents(copy)["x"] == "file"
+
+
 def test_bad_names_and_places_are_refused(ws: workbench.Workspace, tmp_path: Path) -> None:
     mine = fill(tmp_path / "insects", a_txt="1")
     with pytest.raises(InvalidNameError, match=r"Bundle name 'a/b'"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ FILES = "bundle-files"
 #: in the folder that is pulled into: what was fetched and not yet put in its place
 INCOMING = ".workbench-incoming"
 _REMOTE_AT_ONCE = 8
+_MAKE_WAY = "Move it away first; delete=True removes it if it is as it was when both were in step."
 _MEND = "No file was replaced. Push with rehash=True from a folder that has it: that mends it."
 
 
@@ -94,7 +95,7 @@ def fetch(
     for path, file in files.items():
         check_path(path.rstrip("/") if file is FOLDER else path)
     check_tree(files)
-    _check_places(folder.path, [*files, *remove])
+    _check_places(folder.path, [*files, *remove], {*remove})
     incoming = folder.path / INCOMING
     with writing(folder.path):
         try:
@@ -133,8 +134,12 @@ def _fetch_and_place(
     ]
     if changed:
         raise folder.changing(changed, "no file was replaced")
+    for path in remove:  # first: a file may have become a folder, or a folder a file
+        if not path.endswith("/"):
+            (folder.path / path).unlink(missing_ok=True)
     for path, file in files.items():
         target = folder.path / path
+        _remove_empty(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         source = incoming / file.digest
         if last[file.digest] != path:  # the content of several files
@@ -145,8 +150,6 @@ def _fetch_and_place(
     for path, file in modes.items():
         _set_mode(folder.path / path, file, folder)
     for path in remove:
-        if not path.endswith("/"):
-            (folder.path / path).unlink(missing_ok=True)
         _prune(folder.path / path / "x" if path.endswith("/") else folder.path / path, folder.path)
     for path in folders:  # after the removals: one may have become empty only now
         (folder.path / path).mkdir(parents=True, exist_ok=True)
@@ -221,8 +224,8 @@ def _damaged(what: str, store: Store, digest: str) -> DamagedError:
     )
 
 
-def _check_places(root: Path, paths: Iterable[str]) -> None:
-    """Raise if a file would not land in the folder, or in the place of something that is no file."""
+def _check_places(root: Path, paths: Iterable[str], removed: Container[str]) -> None:
+    """Raise if a file would not land in the folder, or in the place of something that is no file and stays."""
     inside = root.resolve()
     paths = list(paths)
     parents = {root / path if path.endswith("/") else (root / path).parent for path in paths}
@@ -233,16 +236,36 @@ def _check_places(root: Path, paths: Iterable[str]) -> None:
             )
         above = parent
         while above != root:
-            if above.exists() and not above.is_dir():
-                raise InvalidInputError(
-                    f"{above} is a file where the bundle has a folder. Move it away first."
-                )
+            is_in_the_way = above.exists() and not above.is_dir()
+            if is_in_the_way and above.relative_to(root).as_posix() not in removed:
+                raise InvalidInputError(f"{above} is a file where the bundle has a folder. {_MAKE_WAY}")
             above = above.parent
     for path in paths:
         if not path.endswith("/") and (root / path).is_dir():
-            raise InvalidInputError(
-                f"{root / path} is a folder where the bundle has a file. Move it away first."
-            )
+            staying = _staying(root, root / path, removed)
+            if staying is not None:
+                raise InvalidInputError(
+                    f"{root / path} is a folder, with {staying} in it, where the bundle has a file. {_MAKE_WAY}"
+                )
+
+
+def _staying(root: Path, folder: Path, removed: Container[str]) -> str | None:
+    """Return the path of a file in a folder that will not be removed."""
+    if folder.is_symlink():
+        return folder.relative_to(root).as_posix()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name).relative_to(root).as_posix()
+            if path not in removed:
+                return path
+    return None
+
+
+def _remove_empty(path: Path) -> None:
+    """Remove a folder in which there are at most folders; leave a file."""
+    if path.is_dir() and not path.is_symlink():
+        for parent, _, _ in os.walk(path, topdown=False):
+            Path(parent).rmdir()
 
 
 def _prune(path: Path, root: Path) -> None:

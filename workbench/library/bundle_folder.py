@@ -176,9 +176,14 @@ class BundleFolder:
         return self._knows_modes is not False
 
     def is_as_scanned(self, path: str) -> bool:
-        """Tell whether a file is what the scan has seen, or as absent as then."""
+        """Tell whether a file is what the scan has seen, or as absent as then; a folder in its place is no file."""
         try:
-            return _state((self.path / path).stat()) == self._states.get(path)
+            found = (self.path / path).stat()
+            return (
+                path not in self._states
+                if stat.S_ISDIR(found.st_mode)
+                else _state(found) == self._states.get(path)
+            )
         except (FileNotFoundError, NotADirectoryError):
             return path not in self._states
 
