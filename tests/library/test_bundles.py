@@ -232,8 +232,14 @@ def test_two_folders_that_never_were_in_step_conflict_where_they_differ(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:
     ws.bundles.push("x", fill(tmp_path / "one", a_txt="1", b_txt="same"))
-    with pytest.raises(ConflictError):
-        ws.bundles.push("x", fill(tmp_path / "two", a_txt="2", b_txt="same"))
+    two = fill(tmp_path / "two", a_txt="2", b_txt="same")
+    for call in (ws.bundles.push, ws.bundles.pull):
+        with pytest.raises(
+            ConflictError,
+            match=r"a\.txt differs in .*two and in bundle 'x' \(version 1\), which never were in step",
+        ):
+            call("x", two)
+        assert "differs, and the two never were in step: choose" in repr(call("x", two, dry_run=True))
     assert list(ws.bundles.pull("x", tmp_path / "two", prefer="theirs")) == ["a.txt"]
 
 

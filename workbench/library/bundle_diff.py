@@ -109,12 +109,15 @@ class BundleDiff(Sequence[Change]):
         Of the bundle; None while there is none.
     changes : sequence of Change
         All files, also those that are the same.
+    were_in_step : bool
+        Whether the folder knows of a push or pull of this bundle; if not, every file that differs is a conflict.
     """
 
     name: str
     folder: str
     version: int | None
     changes: Sequence[Change]
+    were_in_step: bool = True
     different: Sequence[Change] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -244,9 +247,12 @@ class BundleSync(Sequence[str]):
         states = {change.state for change in self.left}
         notes = []
         if State.CONFLICT in states:
-            notes.append(
-                "Both sides changed a file since they were in step: choose with prefer='mine' or 'theirs'."
+            why = (
+                "Both sides changed a file since they were in step"
+                if self.diff.were_in_step
+                else "A file differs, and the two never were in step"
             )
+            notes.append(f"{why}: choose with prefer='mine' or 'theirs'.")
         if self.action == "push" and states & {State.NEW_THERE, State.CHANGED_THERE}:
             notes.append("What is new there comes with a pull.")
         if self.action == "pull" and states & {State.NEW_HERE, State.CHANGED_HERE}:
@@ -308,9 +314,15 @@ def refuse_conflicts(action: str, diff: BundleDiff, prefer: Prefer) -> None:
         if action == "push"
         else ("keeps those of the folder", "takes those of the bundle")
     )
+    where = f"in {diff.folder} and in bundle {diff.name!r} (version {diff.version})"
+    verb = "differs" if len(files) == 1 else "differ"
+    what = (
+        f"changed both {where} since they were last in step"
+        if diff.were_in_step
+        else f"{verb} {where}, which never were in step, so nobody can tell which side is newer"
+    )
     raise ConflictError(
-        f"Nothing was moved: {', '.join(files[:_SHOWN])}{more} changed both in {diff.folder} and in bundle {diff.name!r} "
-        f"(version {diff.version}) since they were last in step. prefer='mine' {mine}, prefer='theirs' {theirs}; "
+        f"Nothing was moved: {', '.join(files[:_SHOWN])}{more} {what}. prefer='mine' {mine}, prefer='theirs' {theirs}; "
         f"ws.bundles.diff({diff.name!r}, {diff.folder!r}) shows them.",
         files=tuple(files),
     )

@@ -276,7 +276,7 @@ class FoldersInStep:
         theirs = {path: file for path, file in contents(there).items() if scope.covers(path)} if there else {}
         base = local.base(there.bundle) if there else {}
         changes = compare(here, theirs, base)
-        return BundleDiff(name, str(local.path), there.version if there else None, changes)
+        return BundleDiff(name, str(local.path), there.version if there else None, changes, bool(base))
 
     def _remember(
         self, local: BundleFolder, there: BundleRecord, here: Mapping[str, BundleFile], scope: Scope
