@@ -82,8 +82,18 @@ def check_name(name: object, what: str) -> str:
     )
 
 
-def check_key(key: object, what: str = "Object key") -> str:
+def check_key(
+    key: object,
+    what: str = "Object key",
+    remedy: str = "Use a relative key such as 'stack-01/image.h5'.",
+) -> str:
     """Return a key of an object if it is relative, forward-slashed and stays inside its collection.
+
+    Parameters
+    ----------
+    key : str
+    what, remedy : str
+        What it is, and what to do if it cannot be one, for messages.
 
     Raises
     ------
@@ -104,7 +114,7 @@ def check_key(key: object, what: str = "Object key") -> str:
     elif "" in segments:
         problem = "has an empty segment ('//' or a trailing '/')"
     elif "\\" in key:
-        problem = "has a backslash; use '/'"
+        problem = "has a backslash"
     elif _CONTROL.search(key):
         problem = "has a control character"
     elif any(s.startswith(".") for s in segments):
@@ -112,9 +122,7 @@ def check_key(key: object, what: str = "Object key") -> str:
     elif len(key.encode()) > MAX_KEY:
         problem = f"has {len(key.encode())} bytes, at most {MAX_KEY} are allowed"
     if problem:
-        raise InvalidNameError(
-            f"{what} {key[:80]!r} {problem}. Use a relative key such as 'stack-01/image.h5'."
-        )
+        raise InvalidNameError(f"{what} {key[:80]!r} {problem}. {remedy}")
     return key
 
 

@@ -726,7 +726,7 @@ def test_a_pull_never_writes_outside_of_its_folder(ws: workbench.Workspace, tmp_
         with workbench.open(tmp_path / "tampered") as other:
             other.store.put("bundles", key, text)
             other.reindex()
-            with pytest.raises(InvalidNameError, match=r"File name"):
+            with pytest.raises(InvalidNameError, match=r"File name .*tampered with. Nothing was fetched"):
                 other.bundles.pull("x", tmp_path / "there")
     assert not (tmp_path / "evil.txt").exists()
 
@@ -799,9 +799,15 @@ def test_bad_names_and_places_are_refused(ws: workbench.Workspace, tmp_path: Pat
     with pytest.raises(InvalidInputError, match=r"names no version"):
         ws.bundles.get("insects@newest")
     (mine / "new\nline.txt").write_text("2")
-    with pytest.raises(InvalidNameError, match=r"control character"):
+    with pytest.raises(
+        InvalidNameError, match=r"control character\. Rename the file, or leave it out with ex"
+    ):
         ws.bundles.push("insects", mine)
-    (mine / "new\nline.txt").unlink()
+    (mine / "new\nline.txt").rename(mine / "back\\slash.txt")
+    with pytest.raises(InvalidNameError, match=r"has a backslash\. Rename the file, or leave it out with ex"):
+        ws.bundles.push("insects", mine)
+    assert list(ws.bundles.push("insects", mine, exclude="back*")) == []
+    (mine / "back\\slash.txt").unlink()
     (Path(os.fsencode(mine).decode()) / os.fsdecode(b"caf\xe9.txt")).write_text("3")
     with pytest.raises(InvalidNameError, match=r"is not UTF-8"):
         ws.bundles.push("insects", mine)

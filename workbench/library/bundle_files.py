@@ -29,6 +29,7 @@ FILES = "bundle-files"
 #: in the folder that is pulled into: what was fetched and not yet put in its place
 INCOMING = ".workbench-incoming"
 _REMOTE_AT_ONCE = 8
+_TAMPERED = "No push makes such a name, so the record of the bundle is damaged or was tampered with. Nothing was fetched."
 _MAKE_WAY = "Move it away first; delete=True removes it if it is as it was when both were in step."
 _MEND = "No file was replaced. Push with rehash=True from a folder that has it: that mends it."
 
@@ -93,7 +94,7 @@ def fetch(
         If the folder does not take them.
     """
     for path, file in files.items():
-        check_path(path.rstrip("/") if file is FOLDER else path)
+        check_path(path.rstrip("/") if file is FOLDER else path, _TAMPERED)
     check_tree(files)
     _check_places(folder.path, [*files, *remove], {*remove})
     incoming = folder.path / INCOMING

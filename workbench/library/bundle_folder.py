@@ -26,6 +26,7 @@ MEMORY = ".workbench-bundle.json"
 PARTS = {"data": ("data", "config"), "model": ("output", "config")}
 WHAT = ("all", *PARTS)
 _LEAVE = "Remove it, or leave it out with exclude=..."
+_RENAME = "Rename the file, or leave it out with exclude=..."
 _IGNORED = frozenset({"__pycache__"})
 T = TypeVar("T")
 _BLOCK = 4 << 20
@@ -306,7 +307,7 @@ def copy_and_hash(source: Any, target: BinaryIO | None, progress: Progress | Non
     return hasher.hexdigest()
 
 
-def check_path(path: str) -> str:
+def check_path(path: str, remedy: str = _RENAME) -> str:
     """Return the path of a file in a bundle: relative, and below the folder.
 
     Raises
@@ -317,8 +318,8 @@ def check_path(path: str) -> str:
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise InvalidNameError(f"The file name {path!a} is not UTF-8. Rename the file.") from None
-    return check_key(path, "File name")
+        raise InvalidNameError(f"The file name {path!a} is not UTF-8. {remedy}") from None
+    return check_key(path, "File name", remedy)
 
 
 def check_tree(paths: Iterable[str]) -> None:
