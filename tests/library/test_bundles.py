@@ -147,8 +147,19 @@ def test_patterns_choose_files(ws: workbench.Workspace, tmp_path: Path) -> None:
     mine = ml_folder(tmp_path / "ml")
     assert list(ws.bundles.push("a", mine, exclude=["*.jpg", "/config"])) == ["output/model.pth", "readme.md"]
     assert list(ws.bundles.push("b", mine, include="*.jpg")) == ["data/a.jpg", "data/deep/b.jpg"]
-    with pytest.raises(InvalidInputError, match=r"There is no file to push"):
-        ws.bundles.push("c", mine, include="*.tif")
+    for given, problem in (
+        ({"include": "*.tif"}, r"ml with include='\*\.tif': none of its files is meant then\. Change"),
+        ({"exclude": iter(["*.*"])}, r"ml with exclude='\*\.\*': none"),
+        (
+            {"include": ["*.tif", "*.png"], "what": "model"},
+            r"include='\*\.tif', '\*\.png' and what='model'.* output or c",
+        ),
+    ):
+        with pytest.raises(InvalidInputError, match=f"There is no file to push in .*{problem}"):
+            ws.bundles.push("c", mine, **given)
+    hidden_only = fill(tmp_path / "hidden", _profile="not mine")
+    with pytest.raises(InvalidInputError, match=r"it is empty, but for hidden files"):
+        ws.bundles.push("c", hidden_only)
     assert [b.name for b in ws.bundles.list()] == ["a", "b"]
 
 

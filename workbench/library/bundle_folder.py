@@ -45,6 +45,11 @@ class Scope:
     what : {"all", "data", "model"}
     include, exclude : str or iterable of str
         Patterns as in ``.gitignore``; without ``include``, all.
+
+    Attributes
+    ----------
+    words : str
+        What it was narrowed by, as people write it; empty if all files are meant.
     """
 
     def __init__(self, what: str = "all", include: Patterns = (), exclude: Patterns = ()) -> None:
@@ -54,7 +59,10 @@ class Scope:
             )
         self.what = what
         self._tops = PARTS.get(what)
+        include, exclude = _lines(include), _lines(exclude)
         self._include, self._exclude = _patterns(include), _patterns(exclude)
+        said = {"include": include, "exclude": exclude, "what": [] if what == "all" else [what]}
+        self.words = " and ".join(f"{name}={', '.join(map(repr, said[name]))}" for name in said if said[name])
 
     def enters(self, name: str) -> bool:
         """Tell whether a folder at the top can hold files that are meant."""
@@ -355,8 +363,11 @@ def is_executable(found: os.stat_result) -> bool:
     return bool(found.st_mode & stat.S_IXUSR)
 
 
-def _patterns(patterns: Patterns) -> GitIgnoreSpec | None:
-    lines = [patterns] if isinstance(patterns, str) else list(patterns)
+def _lines(patterns: Patterns) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else list(patterns)
+
+
+def _patterns(lines: list[str]) -> GitIgnoreSpec | None:
     if not lines:
         return None
     from pathspec import GitIgnoreSpec

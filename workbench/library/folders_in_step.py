@@ -21,7 +21,7 @@ from workbench.library.bundle_diff import (
     to_push,
 )
 from workbench.library.bundle_files import FILES
-from workbench.library.bundle_folder import BundleFolder, Patterns, Progress, Scope
+from workbench.library.bundle_folder import PARTS, BundleFolder, Patterns, Progress, Scope
 from workbench.library.bundle_turn import turn_in
 from workbench.library.stored_bundles import StoredBundles
 from workbench.models import BundleFile, BundleRecord
@@ -123,9 +123,7 @@ class FoldersInStep:
                 return BundleSync("push", diff, move, remove, there.version if there else None, dry_run=True)
             refuse_conflicts("push", diff, prefer)
             if there is None and not move:
-                raise InvalidInputError(
-                    f"There is no file to push in {local.path}: hidden ones and what {scope.what!r} leaves out do not count."
-                )
+                raise _no_file(local, scope)
             if there is not None and not move and not remove and not rehash:
                 self._remember(local, there, here, scope)
                 return BundleSync("push", diff, move, remove, there.version)
@@ -344,6 +342,23 @@ def _checked(name: str, what: str, include: Patterns, exclude: Patterns, prefer:
             f"prefer is {prefer!r}, expected 'mine' (those of the folder) or 'theirs' (those of the bundle)."
         )
     return Scope(what, include, exclude)
+
+
+def _no_file(local: BundleFolder, scope: Scope) -> InvalidInputError:
+    """Return the error of a push that would begin a bundle with nothing."""
+    if scope.words:
+        parts = (
+            f" {scope.what!r} is what lies in {' or '.join(PARTS[scope.what])}."
+            if scope.what in PARTS
+            else ""
+        )
+        return InvalidInputError(
+            f"There is no file to push in {local.path} with {scope.words}: none of its files is meant then.{parts} Change that, "
+            "or leave it out to push all."
+        )
+    return InvalidInputError(
+        f"There is no file to push in {local.path}: it is empty, but for hidden files, which are no part of a bundle."
+    )
 
 
 @contextmanager
