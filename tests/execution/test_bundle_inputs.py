@@ -272,3 +272,13 @@ def test_many_that_want_one_folder_at_once_find_it_whole(ws, folder, tmp_path: P
         found = set(pool.map(ask, range(8)))
     assert found == {(tmp_path / "folders" / "digest", bundle.record.size)}
     assert [path.name for path in (tmp_path / "folders").iterdir()] == ["digest"]
+
+
+def test_a_part_of_a_version_is_an_input_and_keeps_the_version(ws, bundle):
+    run = ws.run("counts", ws.bundles.get("pictures", what="data"))
+    assert run.result().tolist() == [4]
+    assert sorted(p.name for p in place_of(run).rglob("*") if p.is_file()) == ["ä.txt"]
+    assert run.outputs[0].id in bundle.lineage().nodes
+    with pytest.raises(InUseError, match=r"Bundle pictures@1"):
+        ws.bundles.delete("pictures@1")
+    assert ws.bundles.delete("pictures@1", force=True) == 1

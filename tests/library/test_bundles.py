@@ -143,6 +143,26 @@ def test_data_and_model_are_parts_of_a_bundle(ws: workbench.Workspace, tmp_path:
         ws.bundles.push("insects", mine, "models")
 
 
+def test_a_part_of_a_version_has_its_files_only(ws: workbench.Workspace, tmp_path: Path) -> None:
+    mine = ml_folder(tmp_path / "ml")
+    (mine / "data" / "empty").mkdir()
+    ws.bundles.push("insects", mine)
+    (mine / "output" / "model.pth").unlink()
+    ws.bundles.push("insects", mine, delete=True)
+    data, model = ws.bundles.get("insects", what="data"), ws.bundles.get("insects", 1, "model")
+    assert (sorted(data.files), data.folders) == (
+        ["config/c.yaml", "data/a.jpg", "data/deep/b.jpg"],
+        ("data/empty",),
+    )
+    assert (sorted(model.files), model.folders) == (["config/c.yaml", "output/model.pth"], ())
+    assert sorted(model.contents) == sorted(model.files)
+    assert [row["file"] for row in model.table().rows()] == sorted(model.files)
+    assert [word in repr(model) for word in ("103 B", "model", "insects")] == [True] * 3
+    assert sorted(ws.bundles.get("insects@1").files)[-1] == "readme.md"
+    with pytest.raises(InvalidInputError, match=r"what is 'modl', expected .* Did you mean 'model'"):
+        ws.bundles.get("insects", what="modl")
+
+
 def test_patterns_choose_files(ws: workbench.Workspace, tmp_path: Path) -> None:
     mine = ml_folder(tmp_path / "ml")
     assert list(ws.bundles.push("a", mine, exclude=["*.jpg", "/config"])) == ["output/model.pth", "readme.md"]

@@ -75,10 +75,11 @@ def bundle_diff(ctx: click.Context, /, **given: Any) -> None:
 
 @bundle.command("ls")
 @click.argument("name", required=False, metavar="[NAME[@VERSION]]")
+@click.option("--what", default="all", help="all (default), data or model: the files of a part.")
 @click.pass_context
-def bundle_ls(ctx: click.Context, name: str | None) -> None:
+def bundle_ls(ctx: click.Context, name: str | None, what: str) -> None:
     """List bundles, the versions of one, or the files of a version."""
-    _do(ctx, "ls", name=name)
+    _do(ctx, "ls", name=name, what=what)
 
 
 @bundle.command("verify")

@@ -35,7 +35,7 @@ def bundle_words(
     """
     if action == "ls":
         _refuse(action, folder, options)
-        return bundles.list() if name is None else _listed(bundles, name)
+        return _listed(bundles, name, what)
     if name is None:
         raise InvalidInputError(f"Which bundle? Write: bundle {action} NAME.")
     if action in ("verify", "restore", "rm"):
@@ -59,8 +59,14 @@ def bundle_words(
     return bundles.pull(name, folder, what, progress=True, **which, **_only(action, _OF_PULL, options))
 
 
-def _listed(bundles: Bundles, name: str) -> Any:
-    return bundles.get(name).table() if "@" in name else bundles.versions(name)
+def _listed(bundles: Bundles, name: str | None, what: str) -> Any:
+    if name is None:
+        if what != "all":
+            raise InvalidInputError(f"Of which bundle? Write: bundle ls NAME --what {what}.")
+        return bundles.list()
+    if "@" in name or what != "all":
+        return bundles.get(name, what=what).table()
+    return bundles.versions(name)
 
 
 def _only(action: str, known: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workbench.library.bundle_contents import FOLDER
 from workbench.library.bundle_diff import size_text
+from workbench.library.bundle_folder import Scope
 from workbench.models import BundleFile, BundleRecord
 from workbench.pages import Page, html_table, text_table
 
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
 
 
 class Bundle:
-    """One version of a bundle; what it shows is what it was when it was found.
+    """One version of a bundle, or a part of one; what it shows is what it was when it was found.
 
     Attributes
     ----------
     record : BundleRecord
+        Of the whole version.
     """
 
-    def __init__(self, record: BundleRecord, bundles: Bundles) -> None:
+    def __init__(self, record: BundleRecord, bundles: Bundles, scope: Scope | None = None) -> None:
         self.record = record
         self._bundles = bundles
+        self._scope = scope or Scope()
 
     @property
     def id(self) -> str:
@@ -44,14 +47,20 @@ class Bundle:
         return f"{self.name}@{self.version}"
 
     @property
+    def what(self) -> str:
+        """Which part of the version this is: all, data or model."""
+        return self._scope.what
+
+    @property
     def files(self) -> dict[str, BundleFile]:
         """Path to file, with digest, size in bytes, time, and whether it is executable."""
-        return dict(self._bundles.files_of(self.record))
+        return self._scope.those_of(self._bundles.files_of(self.record))
 
     @property
     def folders(self) -> tuple[str, ...]:
         """The paths of its folders that are empty."""
-        return self._bundles.folders_of(self.record)
+        folders = self._bundles.folders_of(self.record)
+        return tuple(folder for folder in folders if self._scope.covers(f"{folder}/"))
 
     @property
     def contents(self) -> dict[str, BundleFile]:
@@ -83,10 +92,18 @@ class Bundle:
         return Page(sorted(self.files.items()), row, None, "files")
 
     def __repr__(self) -> str:
-        return text_table([row_of(self.record)])
+        return text_table([self._row()])
 
     def _repr_html_(self) -> str:
-        return html_table([row_of(self.record)])
+        return html_table([self._row()])
+
+    def _row(self) -> dict[str, Any]:
+        row = row_of(self.record)
+        if self.what == "all":
+            return row
+        files = self.files
+        size = size_text(sum(file.size for file in files.values()))
+        return {**row, "files": len(files), "size": size, "what": self.what}
 
 
 def row_of(record: BundleRecord) -> dict[str, Any]:

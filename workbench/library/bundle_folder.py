@@ -78,6 +78,10 @@ class Scope:
             return False
         return self._exclude is None or not self._exclude.match_file(path)
 
+    def those_of(self, files: Mapping[str, BundleFile]) -> dict[str, BundleFile]:
+        """Return the files and empty folders that are meant, by path."""
+        return {path: file for path, file in files.items() if self.covers(path)}
+
 
 class BundleFolder:
     """The files and empty folders of a folder.

@@ -12,6 +12,7 @@ from workbench.library import bundle_files
 from workbench.library.bundle import Bundle, row_of
 from workbench.library.bundle_contents import contents
 from workbench.library.bundle_files import FILES
+from workbench.library.bundle_folder import WHAT, Scope
 from workbench.library.folders_in_step import FoldersInStep, parsed_name, progress_bar
 from workbench.library.input_folders import SOURCE, named
 from workbench.models import BundleFile, BundleRecord
@@ -54,16 +55,28 @@ class Bundles(FoldersInStep):
             raise self._stored.absent(name, None)
         return self._page(found)
 
-    def get(self, name: str, version: int | None = None) -> Bundle:
-        """Return a version of a bundle: ``name`` (the newest) or ``name@version``.
+    def get(self, name: str, version: int | None = None, what: str = "all") -> Bundle:
+        """Return a version of a bundle, or a part of one.
+
+        Parameters
+        ----------
+        name : str
+            ``name`` (the newest), or ``name@version``.
+        version : int, optional
+        what : {"all", "data", "model"}
+            ``data`` is what lies in ``data/`` and ``config/``, ``model`` what lies in ``output/`` and ``config/``: its files are then
+            only these, also for a run whose input it is.
 
         Raises
         ------
         NotFoundError
             With near names, or the versions that there are.
+        InvalidInputError
+            For a version or part that cannot be.
         """
         name, version = parsed_name(name, version)
-        return Bundle(self._stored.known(name, version), self)
+        scope = Scope(what)
+        return Bundle(self._stored.known(name, version), self, scope)
 
     def files_of(self, record: BundleRecord) -> Mapping[str, BundleFile]:
         """Return the files of a version, by path."""
@@ -110,13 +123,14 @@ class Bundles(FoldersInStep):
         return lineage(self._catalog, read[0], "dataset", generations, direction, self._store)
 
     def _read_as(self, record: BundleRecord) -> builtins.list[str]:
-        """Return the datasets that runs have read a version as, the newest first."""
+        """Return the datasets that runs have read a version as, or a part of it, the newest first."""
         from workbench.storage import hdf5
 
-        digest = hdf5.digest(named(contents(self._stored.with_files(record))))
+        files = contents(self._stored.with_files(record))
+        digests = {hdf5.digest(named(Scope(what).those_of(files))) for what in WHAT}
         source = f"{SOURCE}{record.name}@{record.version}"
-        found, _ = self._catalog.list_datasets(digest=digest, limit=_MOST_READ)
-        return [dataset.id for dataset in found if dataset.source == source]
+        found = [self._catalog.list_datasets(digest=digest, limit=_MOST_READ)[0] for digest in digests]
+        return sorted({d.id for some in found for d in some if d.source == source}, reverse=True)
 
     # -- changing
 

@@ -271,7 +271,7 @@ class FoldersInStep:
         there: BundleRecord | None,
         scope: Scope,
     ) -> BundleDiff:
-        theirs = {path: file for path, file in contents(there).items() if scope.covers(path)} if there else {}
+        theirs = scope.those_of(contents(there)) if there else {}
         base = local.base(there.bundle) if there else {}
         changes = compare(here, theirs, base)
         return BundleDiff(name, str(local.path), there.version if there else None, changes, bool(base))
