@@ -116,7 +116,8 @@ def _check_free(store: FsspecStore, settings: Settings) -> None:
         return  # perhaps in the folder that is to be made
     with _open(settings.catalog, settings) as catalog:
         known = catalog.workspace()
-        if known is not None and known[0]:
+        # where the mark is there by now, another process has made the workspace: whose catalog it is shows when it is opened
+        if known is not None and known[0] and store.read_marker(MARK) is None:
             raise _of_another(catalog, known[1], store)
 
 
