@@ -226,7 +226,9 @@ def test_what_is_told_while_it_runs(ws: Workspace, image, tmp_path: Path) -> Non
     assert run.wait(60).status == "COMPLETED", run.error
     until(lambda: heard[-1].status == "COMPLETED", "the end is not told")
     states = [str(event.status) for event in heard if event.kind == "state"]
-    assert states == ["RUNNING", "COMPLETED"]
+    # on a slow machine the host says first that it has begun
+    assert states[-2:] == ["RUNNING", "COMPLETED"]
+    assert states[:-2] in ([], ["STARTED"])
     fractions = [event.fraction for event in heard]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
