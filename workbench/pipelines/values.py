@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import InvalidDataError, InvalidInputError
 from workbench.execution.reuse import digest_of
 from workbench.execution.run import value_of
+from workbench.library.frame_columns import NotKeptError
+from workbench.library.frames import KEY as FRAME
+from workbench.library.frames import frame_data, frame_or_data, is_frame
 from workbench.library.input_folders import is_folder
 from workbench.models import OutputRef, RunRecord
 
@@ -97,7 +100,7 @@ class Values:
         key: str = "data",
         takes_stored: bool = False,
     ) -> Value:
-        """Keep what a function gave: small plain values in the record, arrays and what is made of them as a dataset.
+        """Keep what a function gave: small plain values in the record, arrays, what is made of them, and DataFrames as a dataset.
 
         Parameters
         ----------
@@ -123,13 +126,12 @@ class Values:
             refs = tuple(OutputRef(dataset=dataset.id, name=name) for dataset in given)
             return Value(refs, NOTHING, tuple(d.id for d in given), _digest_of_datasets(given), run=run)
         is_dict = type(value) is dict and bool(value)
-        held = "" if _is_exact(value) else type(value).__name__
-        tree = value if is_dict else {_key(value, key): value}
+        tree, held = _data_of(value, key)
         try:
             stored = self._datasets.with_digest(self._datasets.digests([tree])[0]) if takes_stored else None
             dataset = stored or self._datasets.put(tree, run_id=run_id, parents=parents)
         except InvalidDataError:
-            ref = OutputRef(name=name, held=type(value).__name__)
+            ref = OutputRef(name=name, held=held or type(value).__name__)
             return Value((ref,), value, tuple(parents), run=run)
         ref = OutputRef(dataset=dataset.id, name=name, is_dict=is_dict, held=held)
         digest = digest_of(["datasets", [dataset.digest], is_dict])
@@ -147,7 +149,7 @@ class Values:
             return digest_of(
                 [
                     "datasets",
-                    self._datasets.digests([value if is_dict else {_key(value, key): value}]),
+                    self._datasets.digests([_data_of(value, key)[0]]),
                     is_dict,
                 ]
             )
@@ -197,6 +199,8 @@ class Values:
             return self._read(value)
         if not is_shared:
             return value.held
+        if is_frame(value.held):
+            return value.held.copy() if value.is_kept else value.held
         if value.is_kept and _nbytes(value.held) > COPIED and value.refs[0].dataset:
             return self._read(value)
         return copy.deepcopy(value.held) if _is_exact(value.held) else value.held
@@ -247,6 +251,9 @@ class Values:
     def _renamed(self, dataset: Dataset, key: str) -> dict[str, Any] | None:
         """Return the array of a dataset under another key; None where it is read as it is."""
         keys = dataset.keys
+        numbers = self._numbers(dataset) if FRAME in keys else None
+        if numbers is not None:
+            return {_key(numbers, key): numbers}
         if key in keys or (key == "image" and "volume" in keys) or len(keys) != 1:
             return None
         [(name, info)] = keys.items()
@@ -254,6 +261,12 @@ class Values:
             return None
         array = self._datasets.get(dataset)[name]
         return {_key(array, key): array}
+
+    def _numbers(self, dataset: Dataset) -> Any:
+        """Return the columns of a DataFrame as one array; None if they cannot be, or for other data."""
+        found = frame_or_data(self._datasets.get(dataset))
+        array = found.to_numpy() if is_frame(found) else None
+        return None if array is None or array.dtype.hasobject else array
 
 
 def is_plain(value: Any, *, longest: int = LONGEST_PLAIN) -> bool:
@@ -285,6 +298,17 @@ def _is_json(value: Any, depth: int = 0) -> bool:
             type(k) is str and _is_json(member, depth + 1) for k, member in value.items()
         )
     return False
+
+
+def _data_of(value: Any, key: str) -> tuple[Any, str]:
+    """Return the data of a dataset for a value, and what it is if that would not give it back as it is."""
+    if is_frame(value):
+        try:
+            return frame_data(value), ""
+        except NotKeptError as error:
+            return {_key(value, key): value}, f"DataFrame {error}"
+    tree = value if type(value) is dict and value else {_key(value, key): value}
+    return tree, "" if _is_exact(value) else type(value).__name__
 
 
 def _is_exact(value: Any, depth: int = 0) -> bool:
