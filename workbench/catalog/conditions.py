@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from workbench.errors import InvalidInputError
@@ -110,6 +111,11 @@ def parse(text: str) -> list[Condition]:
     """
     if not isinstance(text, str):
         raise InvalidInputError(f"The condition is {text!r:.60}, expected text such as 'val_error < 0.1'.")
+    return list(_parsed(text))
+
+
+@lru_cache(256)  # the pages of a search, and the cells of a notebook, ask the same again
+def _parsed(text: str) -> tuple[Condition, ...]:
     names: dict[str, str] = {}
 
     def word(match: re.Match[str]) -> str:
@@ -131,7 +137,7 @@ def parse(text: str) -> list[Condition]:
             f"The condition has {count} comparisons, and at most {_MOST_COMPARISONS} can be searched. Write one key with many "
             "values as `key in (1, 2, 3)`, or search several times."
         )
-    return list(read.parts) if isinstance(read, Group) and read.how == "and" else [read]
+    return read.parts if isinstance(read, Group) and read.how == "and" else (read,)
 
 
 def equal(metadata: Mapping[str, Any]) -> list[Condition]:

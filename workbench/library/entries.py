@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -357,13 +357,16 @@ class Entries(EntryMoves, EntryAdditions):
         again = (conditions, domain, kind, version, order, limit)
         found = [Entry(text, self) for text in texts]
 
-        @cache  # a page that is only counted or walked needs no columns
-        def keys() -> Names:
-            return list(dict.fromkeys(key for entry in found for key in entry.record.metadata))
+        columns: dict[str, None] = {}  # a page that is only counted or walked needs none
+
+        def row(entry: Entry) -> dict[str, Any]:
+            if not columns:
+                columns.update(dict.fromkeys(key for each in found for key in each.record.metadata))
+            return _row(entry, columns)
 
         return Page(
             found,
-            lambda entry: _row(entry, keys()),
+            row,
             (lambda: self._page(*again, cursor, **more)) if cursor else None,
             "entries",
             "Add one: ws.entries.add('eos', 'run1.h5').",
@@ -425,7 +428,7 @@ def _hdf5(entry: Entry, verified: dict[str, float]) -> Iterator[h5py.File]:
             yield file
 
 
-def _row(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:
+def _row(entry: Entry, keys: Iterable[str]) -> dict[str, Any]:
     row = entry.row()
     order = ["domain", "kind", "version", "name", *keys, "size", "created", "id"]
     return {key: row.get(key) for key in order}
