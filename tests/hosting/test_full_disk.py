@@ -38,7 +38,8 @@ def test_a_full_disk_is_named_with_what_became_of_the_record(small_disk: Path, t
         for name, code in {"noop": NOOP, "waits": waits}.items():
             ws.algorithms.deploy(write_algorithm(tmp_path / name, name, code, type="Generic"), check=False)
         assert ws.run("noop", executor="process").status == "COMPLETED"
-        running = ws.run("waits", np.zeros(3), executor="process", wait=False)
+        tags = [f"{i:064d}" for i in range(150)]  # the record needs more room than a file may have left
+        running = ws.run("waits", np.zeros(3), executor="process", wait=False, tags=tags)
         while "begun" not in running.log:
             time.sleep(0.01)
         fill(full)
