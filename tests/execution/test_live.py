@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -147,6 +148,22 @@ def test_a_listener_that_raises_is_dropped_and_the_run_goes_on(store: FsspecStor
         live.advance(RunStatus.STARTED)
     live.advance(RunStatus.RUNNING)
     assert [e.status for e in events] == ["STARTED", "RUNNING"]
+
+
+def test_a_log_is_never_said_to_be_longer_than_its_file(
+    store: FsspecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, write, ahead = LogFile(store, "x"), os.write, []
+
+    def write_a_little(descriptor: int, data: memoryview) -> int:
+        ahead.append(log.size - os.fstat(descriptor).st_size)
+        return write(descriptor, data[:7])
+
+    monkeypatch.setattr("workbench.execution.log_file.os.write", write_a_little)
+    for number in range(3):
+        log.write("INFO", f"line {number}")
+    assert len(ahead) > 3
+    assert set(ahead) == {0}
 
 
 @pytest.mark.parametrize("url", ["folder", "memory://logs"])

@@ -217,14 +217,15 @@ def test_a_kernel_that_is_older_than_what_is_installed_is_to_be_restarted(
         assert restarted.run("noop", executor="process").status == "COMPLETED"
 
 
+@pytest.mark.parametrize("version", ["0.0.1", f"{workbench.__version__}rc1"])
 def test_a_kernel_that_is_older_leaves_the_host_to_the_others(
-    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     ws.algorithms.deploy(write_algorithm(tmp_path / "holds", "holds", HOLDS, type="Generic"), check=False)
     run = ws.run("holds", executor="process", wait=False)
     host = ws.executor("process").client.status()["pid"]
     with workbench.open(ws.url) as other, monkeypatch.context() as old:
-        old.setattr("workbench.execution.host_client.__version__", "0.0.1")
+        old.setattr("workbench.execution.host_client.__version__", version)
         with pytest.raises(StorageError, match="Restart the kernel"):
             other.run("noop", executor="process")
     with workbench.open(ws.url) as restarted:

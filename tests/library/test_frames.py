@@ -170,3 +170,18 @@ def test_a_frame_of_another_class_or_other_data_is_none() -> None:
     assert not is_frame(Mine({"a": [1]}))
     assert not is_frame_data({"frame": np.zeros(3)})
     assert not is_frame_data({"frame": {"header": "of a page"}})
+
+
+def test_a_dataset_shows_the_dataframe_that_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pandas.DataFrame({"part": ["<top>", "bottom"], "mean": [0.5, 0.25]}, index=["first", "second"])
+    with workbench.open(tmp_path / "ws") as ws:
+        dataset = ws.datasets.put(frame_data(frame))
+        shown = dataset._repr_mimebundle_()["text/html"]
+        assert all(word in shown for word in ("<table", "first", "&lt;top&gt;", "0.25", "2 rows", dataset.id))
+        assert "group of" not in shown
+        monkeypatch.setattr("workbench.library.dataset._MOST_OF_FRAME", 10)
+        large = dataset._repr_mimebundle_()["text/html"]
+        assert "<table" not in large
+        assert "<b>part</b>" in large  # its keys are shown, as those of any other
+        other = ws.datasets.put({"frame": {"header": "mine"}, "data": np.arange(3)})
+        assert "<b>data</b>" in other._repr_mimebundle_()["text/html"]

@@ -119,6 +119,7 @@ def test_it_draws_itself_without_the_network(ws) -> None:
     page = scan.lineage()._repr_html_()
     drawing = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     assert len(drawing.findall("{http://www.w3.org/2000/svg}g")) == 3
+    assert "max-width:none" in drawing.attrib["style"]  # else JupyterLab cuts what is wider than the cell
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
 
 

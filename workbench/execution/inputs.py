@@ -90,12 +90,6 @@ class Inputs:
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def nbytes_to_hash(self) -> int:
-        """How many bytes of arrays `digests` has to read."""
-        arrays = [value for item in self._items if isinstance(item, _New) for value in item.data.values()]
-        return sum(getattr(array, "nbytes", 0) for array in arrays)
-
     def digests(self) -> list[str]:
         """Return the digest of each input, in their order; arrays that are not stored yet are hashed, once."""
         if self._digests is None:

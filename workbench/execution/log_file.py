@@ -59,10 +59,11 @@ class LogFile:
         with self._lock:
             if not self._is_closed:
                 data = memoryview(text.encode("utf-8", "backslashreplace"))
-                self._size += len(data)
                 try:
                     while data:
-                        data = data[os.write(self._open(), data) :]
+                        written = os.write(self._open(), data)
+                        self._size += written  # not before: who is told of it reads the file
+                        data = data[written:]
                 except OSError as error:
                     raise translate(error, self._store.url, COLLECTION, self._key, True) from error
         return text

@@ -30,7 +30,7 @@ from workbench.hosting.loop import Loop
 from workbench.hosting.waiting import Slots, Waiting
 from workbench.hosting.workers import WorkerHandle, oom_kills, resident_bytes
 from workbench.models import RunStatus
-from workbench.version import __version__, release
+from workbench.version import __version__
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
@@ -136,7 +136,7 @@ class Host:
         theirs, ours = (message["protocol"], message["version"]), (PROTOCOL, __version__)
         is_new_place = self._settings is not None and made_at(self._settings.url) != self._made
         if theirs != ours or is_new_place:
-            stays = not is_new_place and (theirs[0], release(theirs[1])) < (ours[0], release(ours[1]))
+            stays = not is_new_place and _is_older(*theirs)
             refusal = {"welcome": False, "pid": pid, "version": __version__, "stays": stays}
             self._clients.tell(client, refusal)
             if not stays:  # a newer package is asking, or a new workspace has come to the place of the one that this host is for:
@@ -587,6 +587,13 @@ class Host:
 def _doing(run: HostedRun) -> str:
     """Return what a run has said that it does."""
     return "" if run.progress is None else run.progress[1]
+
+
+def _is_older(protocol: int, version: str) -> bool:
+    """Tell whether a kernel has loaded an older package than this process."""
+    from packaging.version import Version
+
+    return (protocol, Version(version)) < (PROTOCOL, Version(__version__))
 
 
 def _machine_memory() -> int:

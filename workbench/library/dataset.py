@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidInputError, WorkbenchError
+from workbench.library.frames import KEY as FRAME
+from workbench.library.frames import frame_html
 from workbench.models import DatasetRecord, KeyInfo
 from workbench.registry import Registry
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 MAIN_KEYS = ("image", "volume", "data", "mask", "features", "vertices")
 _MOST_PICTURES = 4
 _NUMBERS = 8
+_MOST_OF_FRAME = 16 << 20  # bytes of a DataFrame that is read to show its ends
 #: Named as text: the widget belongs to the notebook, which lies above and is imported when something is viewed.
 VIEWERS = Registry("viewer", "workbench.viewers", {"notebook": "workbench.notebook.viewer:show"})
 
@@ -211,6 +214,29 @@ class Dataset:
         return "\n".join(lines)
 
     def _html(self) -> str:
+        content, problem = self._frame(), ""
+        if not content:
+            content, problem = self._keys_html()
+        tags = "".join(f'<span style="{_TAG}">{html.escape(tag)}</span>' for tag in self.tags)
+        title = f"<b>{html.escape(self.name or 'Dataset')}</b> <code>{self.id}</code>"
+        below = "".join(f'<div style="opacity:.75">{html.escape(line)}</div>' for line in self._lineage())
+        return (
+            f'<div style="font-size:13px;line-height:1.5">{title} · {html.escape(self.schema_name)} · {self.size} {tags}'
+            f"{content}{problem and _PROBLEM.format(html.escape(problem))}{below}</div>"
+        )
+
+    def _frame(self) -> str:
+        """Return some rows of the DataFrame that it is; nothing if it is none, large, or cannot be read as one."""
+        if FRAME not in self.keys or self.nbytes > _MOST_OF_FRAME:
+            return ""
+        try:
+            table = frame_html(self._datasets.get(self))
+        except (WorkbenchError, OSError):  # its keys are shown, with what is wrong
+            return ""
+        return table and f'<div style="overflow-x:auto;margin:6px 0">{table}</div>'
+
+    def _keys_html(self) -> tuple[str, str]:
+        """Return its keys, those that can be drawn first, and what went wrong."""
         order = [k for k in MAIN_KEYS if k in self.keys]
         order += [k for k in self.keys if k not in order]
         numbers = self._numbers([k for k in order if is_small(self.keys[k])])
@@ -220,14 +246,7 @@ class Dataset:
         cells = "".join(
             _key_html(key, self.keys[key], pictures.get(key), numbers.get(key, "")) for key in order
         )
-        tags = "".join(f'<span style="{_TAG}">{html.escape(tag)}</span>' for tag in self.tags)
-        title = f"<b>{html.escape(self.name or 'Dataset')}</b> <code>{self.id}</code>"
-        below = "".join(f'<div style="opacity:.75">{html.escape(line)}</div>' for line in self._lineage())
-        return (
-            f'<div style="font-size:13px;line-height:1.5">{title} · {html.escape(self.schema_name)} · {self.size} {tags}'
-            f'<div style="display:flex;flex-wrap:wrap;gap:12px;margin:6px 0">{cells}</div>'
-            f"{problem and _PROBLEM.format(html.escape(problem))}{below}</div>"
-        )
+        return f'<div style="display:flex;flex-wrap:wrap;gap:12px;margin:6px 0">{cells}</div>', problem
 
     def _pictures(self, keys: Iterable[str]) -> tuple[dict[str, bytes], str]:
         """Return pictures of the first few keys that can be drawn, and what went wrong."""

@@ -357,11 +357,12 @@ class Entries(EntryMoves, EntryAdditions):
         again = (conditions, domain, kind, version, order, limit)
         found = [Entry(text, self) for text in texts]
 
-        columns: dict[str, None] = {}  # a page that is only counted or walked needs none
+        columns: dict[str, None] | None = None  # a page that is only counted or walked needs none
 
         def row(entry: Entry) -> dict[str, Any]:
-            if not columns:
-                columns.update(dict.fromkeys(key for each in found for key in each.record.metadata))
+            nonlocal columns
+            if columns is None:
+                columns = dict.fromkeys(key for each in found for key in each.record.metadata)
             return _row(entry, columns)
 
         return Page(

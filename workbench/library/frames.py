@@ -92,6 +92,14 @@ def frame_of(tree: Mapping[str, Any]) -> pandas.DataFrame:
     return frame.set_flags(allows_duplicate_labels=header["allows_duplicate_labels"])
 
 
+def frame_html(tree: Mapping[str, Any]) -> str:
+    """Return the first and last rows and columns of a DataFrame that was kept, with its shape, as HTML; nothing for other data."""
+    if not is_frame_data(tree):
+        return ""
+    shown = frame_of(tree).to_html(max_rows=10, max_cols=12, border=0, show_dimensions=True, notebook=True)
+    return str(shown)
+
+
 def frame_or_data(tree: dict[str, Any]) -> Any:
     """Return the DataFrame that the data of a dataset is, or the data itself."""
     return frame_of(tree) if is_frame_data(tree) else tree

@@ -42,7 +42,7 @@ def drawing(lineage: Lineage) -> str:
     boxes = "".join(_box(node, *places[node.id], node.id in marked) for node in shown)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
-        f'aria-label="lineage of {lineage.id}" style="font:12px var(--jp-ui-font-family, sans-serif)">{frame}{lines}{boxes}</svg>'
+        f'aria-label="lineage of {lineage.id}" style="max-width:none;font:12px var(--jp-ui-font-family, sans-serif)">{frame}{lines}{boxes}</svg>'
     )
 
 
