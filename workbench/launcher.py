@@ -18,7 +18,6 @@ from workbench.execution.executor import (
     check_tags,
 )
 from workbench.execution.inputs import Inputs
-from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import (
     NEVER,
     ONLY,
@@ -35,6 +34,7 @@ from workbench.execution.run import Run
 from workbench.execution.seeds import new_seed
 from workbench.models import RunRecord, now
 from workbench.names import check_name, is_id, new_id
+from workbench.process_identity import this_process
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms

@@ -89,6 +89,7 @@ class Workspace:
                 self._check_open()
                 assert callable(self._open_catalog)
                 self._catalog = self._open_catalog()
+                self._catalog.before_datasets(lambda: self.datasets.settle())
             return self._catalog
 
     @property

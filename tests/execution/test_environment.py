@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from workbench.execution.environment import Environment, git_facts
-from workbench.execution.process_identity import is_gone, this_process
+from workbench.process_identity import is_gone, this_process
 from workbench.storage.fsspec_store import FsspecStore
 
 

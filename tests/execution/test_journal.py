@@ -16,15 +16,15 @@ from algorithm_folders import NOOP, write_algorithm
 
 import workbench
 from workbench.errors import StorageFullError
-from workbench.execution import journal as journals
-from workbench.execution.journal import Journal
 from workbench.models import RunRecord, RunStatus
 from workbench.names import new_id
+from workbench.storage import journal as journals
+from workbench.storage.journal import Journal
 
 WRITER = """
     import sys
     from pathlib import Path
-    from workbench.execution.journal import Journal
+    from workbench.storage.journal import Journal
 
     journal = Journal(Path(sys.argv[1]))
     for line in sys.stdin:
@@ -275,3 +275,29 @@ def test_what_a_living_process_keeps_is_listed_everywhere(tmp_path: Path, record
         given = given.model_copy(update={"pid_started": None})
         mine.runs.keep(given, given.model_dump_json().encode())  # the host is starting, and has not listed it
         assert given.id in [run.id for run in others.runs.list()]
+
+
+def test_what_is_attached_stays_with_its_record(tmp_path: Path) -> None:
+    attached = {"a": b"\n", "b": b'[1]\n{"id":"a"}\n', "c": bytes(1000)}
+    journal = Journal(tmp_path)
+    for id, content in attached.items():
+        journal.keep(id, line(id, attached=len(content)), content)
+    journal.keep("d", line("d"))
+    journal.done(["c"])
+    wanted = [line(id, attached=len(attached[id])) + b"\n" + attached[id] + b"\n" for id in "ab"]
+    wanted.append(line("d") + b"\n")
+    assert journal.all() == Journal(tmp_path).all() == wanted
+    assert journal.find("b") == Journal(tmp_path).find("b") == wanted[1:2]
+    found: list[bytes] = []
+    journal.close(found.extend)
+    assert found == wanted
+
+
+@pytest.mark.parametrize("cut", [1, 5, 100])
+def test_a_record_whose_attached_bytes_are_cut_off_was_not_kept(tmp_path: Path, cut: int) -> None:
+    journal = Journal(tmp_path)
+    journal.keep("a", line("a", attached=4), b"kept")
+    journal.keep("b", line("b", attached=99), b"x" * 99)
+    (file,) = tmp_path.iterdir()
+    os.truncate(file, file.stat().st_size - cut)
+    assert [json.loads(record.splitlines()[0])["id"] for record in Journal(tmp_path).all()] == ["a"]

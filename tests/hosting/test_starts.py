@@ -19,7 +19,6 @@ from algorithm_folders import NOOP, write_algorithm
 
 import workbench
 from workbench.errors import StorageError
-from workbench.execution.process_identity import is_gone
 from workbench.execution.slots import Needs
 from workbench.execution.wire import encode
 from workbench.hosting import crew
@@ -27,6 +26,7 @@ from workbench.hosting.guard import Guard
 from workbench.hosting.host import FAILED_STARTS, Host
 from workbench.hosting.hosted_run import HostedRun
 from workbench.hosting.workers import WorkerHandle
+from workbench.process_identity import is_gone
 
 # What every interpreter of the host imports first: new workers end here as often as a file has lines, the server never comes up
 SITE = """

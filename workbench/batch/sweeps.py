@@ -30,12 +30,12 @@ from workbench.errors import (
 from workbench.execution.active import ActiveRun
 from workbench.execution.executor import Executor, check_listener
 from workbench.execution.member import Member
-from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import NEVER
 from workbench.execution.run import Run
 from workbench.models import RunRecord, SweepPoint, SweepRecord, now
 from workbench.names import LAST, is_id, new_id
 from workbench.pages import Page, Row
+from workbench.process_identity import this_process
 from workbench.settings import Settings
 from workbench.storage.store import Store
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import StorageError, WorkbenchError
 from workbench.execution.host_address import HostAddress, address_of, tail
 from workbench.execution.host_line import HostLine
-from workbench.execution.process_identity import wait_gone
 from workbench.execution.remote_run import RemoteRun
 from workbench.execution.wire import Decoder, Message, encode, receive
 from workbench.models import ErrorRecord, RunRecord, RunStatus, now
+from workbench.process_identity import wait_gone
 from workbench.settings import interpreter_environment
 from workbench.version import __version__
 

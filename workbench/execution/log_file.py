@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from functools import cached_property
 from pathlib import Path
 
 from workbench.models import now
 from workbench.storage.failures import translate
+from workbench.storage.journal import spool
 from workbench.storage.store import Store
 
 COLLECTION = "runs"
@@ -108,12 +108,6 @@ class LogFile:
 def log_path(store: Store, run_id: str) -> Path:
     """Return the file of a log while it is written: the object itself, or a spool on this machine."""
     return store.local_path(COLLECTION, log_key(run_id)) or _spool(run_id)
-
-
-def spool(kind: str) -> Path:
-    """Return this user's folder of this machine for what is on its way to a store that is elsewhere."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"workbench-{user}" / kind
 
 
 def _spool(run_id: str) -> Path:

@@ -22,7 +22,6 @@ from workbench.errors import (
 )
 from workbench.execution.active import ActiveRun
 from workbench.execution.events import RunEvent
-from workbench.execution.journal import Journal, journal_folder
 from workbench.execution.log_file import LogFile, log_key, log_path, read_log
 from workbench.execution.needed_runs import refuse_needed_runs
 from workbench.execution.nodes import left_over
@@ -34,6 +33,7 @@ from workbench.names import LAST, is_id
 from workbench.pages import Page
 from workbench.settings import Settings
 from workbench.storage.failures import translate
+from workbench.storage.journal import Journal, journal_folder
 from workbench.storage.store import Store
 
 if TYPE_CHECKING:
@@ -477,7 +477,7 @@ class Runs:
 
     def wait_gone(self, id: str, timeout_s: float) -> RunRecord:
         """Wait until the processes of a run have ended; return its record, LOST now if they have not finished it."""
-        from workbench.execution.process_identity import wait_gone
+        from workbench.process_identity import wait_gone
 
         end = time.monotonic() + timeout_s
         record = self._catalog.get_run(id) or self.record(id)
@@ -520,14 +520,15 @@ class Runs:
         with suppress(StorageError):  # a workspace that can only be read is shown as it is
             self._journal.take_up(self._file_lines)
 
-    def take_in(self) -> None:
-        """Bring to the catalog what processes have on its way there, so that it says what they know."""
-        there = self._journal.all()
+    def take_in(self, *, of_others: bool = False) -> None:
+        """Bring to the catalog what processes have on its way there, so that it says what they know; or only what others have."""
+        there = self._journal.of_others() if of_others else self._journal.all()
         new = [line for line in there if hash(line) not in self._taken_in]
         if new:
             with suppress(StorageError):  # a workspace that can only be read is shown as it is
                 self._file_lines(new)
-        self._taken_in = {hash(line) for line in there}
+        seen = {hash(line) for line in there}
+        self._taken_in = (self._taken_in | seen) if of_others else seen
 
     def _unlisted(self, id: str) -> RunRecord | None:
         """Return the record of a run that some process has given away, or brought to its end, in this moment.
@@ -546,7 +547,7 @@ class Runs:
         self, records: Sequence[RunRecord], *, even_followed: bool = False
     ) -> builtins.list[RunRecord]:
         """Settle those whose processes are gone; return their records."""
-        from workbench.execution.process_identity import is_gone
+        from workbench.process_identity import is_gone
 
         settled = []
         for record in records:

@@ -142,7 +142,7 @@ class Clerk:
                 del self._unkept[0]
 
     def _settle_unsent(self, kernel_pid: int, known: set[str]) -> None:
-        from workbench.execution.process_identity import this_process
+        from workbench.process_identity import this_process
 
         if not _is_gone(kernel_pid):
             return  # it closed its workspace, and lives

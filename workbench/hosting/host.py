@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.execution.host_address import made_at
 from workbench.execution.host_client import PROTOCOL
-from workbench.execution.process_identity import this_process
 from workbench.execution.wire import Message
 from workbench.hosting.clerk import Clerk, Ending
 from workbench.hosting.clients import Client, Clients
@@ -30,6 +29,7 @@ from workbench.hosting.loop import Loop
 from workbench.hosting.waiting import Slots, Waiting
 from workbench.hosting.workers import WorkerHandle, oom_kills, resident_bytes
 from workbench.models import RunStatus
+from workbench.process_identity import this_process
 from workbench.version import __version__
 
 if TYPE_CHECKING:

@@ -181,7 +181,7 @@ class Worker:
     def _run(self, record: RunRecord, order: Message) -> RunRecord:
         from workbench.execution.log_file import LogFile
         from workbench.execution.perform import Task, perform
-        from workbench.execution.process_identity import this_process
+        from workbench.process_identity import this_process
 
         workspace = self._workspace = self._workspace or self._open_workspace()
         services: Services = workspace.services()

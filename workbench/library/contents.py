@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from workbench.catalog.catalog import Catalog
     from workbench.settings import Settings
+    from workbench.storage import hdf5
     from workbench.storage.store import Store
 
 OBJECTS = "objects"
@@ -31,10 +32,21 @@ class Contents:
     A put may meet a delete of the last dataset with the same content, in another process. The put records its dataset,
     then looks for a lock and for the object (`keep`); the delete takes the lock, then looks for datasets (`drop`). So
     either the delete sees the dataset and leaves the object, or the put sees the lock, waits, and publishes again.
+
+    Parameters
+    ----------
+    store : Store
+    catalog : Catalog
+    settings : Settings
+    settle : callable, optional
+        Brings contents that are on their way to their places; tells whether there were any.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, settings: Settings, settle: Callable[[], bool] = lambda: False
+    ) -> None:
         self._store = store
+        self._settle = settle
         self._catalog = catalog
         self._settings = settings
         self._open_files = OpenFiles()
@@ -47,19 +59,44 @@ class Contents:
         with self._store.stage(OBJECTS) as staged:
             digest, keys = hdf5.write(staged.path, tree, compression=self._settings.compression)
             staged.publish(f"{digest}.h5", overwrite=False)
-        if sum(key.nbytes for key in keys.values()) < SMALL:  # the next step reads it
+        self._remember(digest, keys, tree)
+        return digest, keys
+
+    def file_of(self, tree: Mapping[str, Any]) -> hdf5.SmallFile | None:
+        """Return the file that `put` would store for a small tree, and store nothing; None for one that is not small."""
+        from workbench.storage import hdf5
+
+        small = hdf5.small_file(tree) if self._settings.compression == "none" else None
+        if small is not None:
+            self._remember(small.digest, small.keys, tree)
+        return small
+
+    def put_file(self, digest: str, content: bytes | bytearray) -> None:
+        """Store the file of a small tree if its content is not there yet."""
+        with self._store.stage(OBJECTS) as staged:
+            staged.path.write_bytes(content)
+            staged.publish(f"{digest}.h5", overwrite=False)
+
+    def keep(self, puts: Mapping[str, Callable[[], object]]) -> None:
+        """Publish again what a delete took away, now that datasets with these digests are recorded.
+
+        Parameters
+        ----------
+        puts : mapping of str to callable
+            What stores the content of a digest.
+        """
+        lost = self._lost(puts)
+        while lost:
+            for digest in lost:
+                puts[digest]()
+            lost = self._lost(lost)
+
+    def _remember(self, digest: str, keys: Mapping[str, KeyInfo], tree: Mapping[str, Any]) -> None:
+        """Keep small arrays in memory: the next step reads them."""
+        if sum(key.nbytes for key in keys.values()) < SMALL:
             for key, value in tree.items():
                 if _is_plain(value):
                     self.cache.put(digest, key, value)
-        return digest, keys
-
-    def keep(self, trees: Mapping[str, Mapping[str, Any]]) -> None:
-        """Publish again what a delete took away, now that datasets with these digests are recorded."""
-        lost = self._lost(trees)
-        while lost:
-            for digest in lost:
-                self.put(trees[digest])
-            lost = self._lost(lost)
 
     def drop(self, digest: str) -> None:
         """Delete the object of a digest if no dataset has it."""
@@ -83,7 +120,9 @@ class Contents:
 
     def present(self, digests: Iterable[str]) -> list[bool]:
         """Tell for each digest whether its object is there."""
-        return self._store.exist(OBJECTS, [f"{digest}.h5" for digest in digests])
+        files = [f"{digest}.h5" for digest in digests]
+        there = self._store.exist(OBJECTS, files)
+        return there if all(there) or not self._settle() else self._store.exist(OBJECTS, files)
 
     def read(
         self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool = True, cached: bool = False
@@ -160,7 +199,7 @@ class Contents:
         key = f"{record.digest}.h5"
         path = self._store.local_path(OBJECTS, key)
         if path is not None:
-            if not path.is_file():
+            if not path.is_file() and not (self._settle() and path.is_file()):
                 raise _gone(record)
             yield path
             return

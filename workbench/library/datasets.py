@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,8 @@ from workbench.errors import (
 )
 from workbench.library.contents import Contents, what
 from workbench.library.dataset import Dataset, shape_text
+from workbench.library.dataset_filing import DatasetFiling
+from workbench.library.dataset_records import DatasetRecords
 from workbench.library.facts import checked_facts, without_tensors
 from workbench.library.in_use import refuse_if_used, users_of
 from workbench.library.input_folders import KEY, InputFolders, files_named, is_folder
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from workbench.library.lineage import Direction, Lineage
     from workbench.schemas import DataSchema
     from workbench.settings import Settings
+    from workbench.storage.hdf5 import SmallFile
     from workbench.storage.store import Store
 
 Ref = str | Dataset
@@ -44,7 +47,6 @@ Dicts = list[dict[str, Any]]
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-RECORDS = "datasets"
 _KEEP: Any = object()
 
 
@@ -73,7 +75,10 @@ class Datasets:
         self._take_in_runs = take_in_runs
         self._catalog = catalog
         self._settings = settings
-        self._contents = Contents(store, catalog, settings)
+        self._contents = Contents(store, catalog, settings, lambda: self._filing.bring())
+        self._filing = DatasetFiling(store, catalog, self._contents, settings)
+        self._records = DatasetRecords(store, catalog, self._filing)
+        catalog.before_datasets(self.settle)
         self._folders = InputFolders(store)
 
     @property
@@ -129,6 +134,17 @@ class Datasets:
             "source": source,
         }
         return self._put([self._checked(data, schema)], schema, [name], facts, parallel=False)[0]
+
+    def filed_later(self) -> AbstractContextManager[None]:
+        """Return a block in which `put` keeps small arrays in the journal of a folder, and a thread brings them to their places.
+
+        What is put is safe, and found by everybody, as without the block.
+        """
+        return self._filing.later()
+
+    def settle(self) -> None:
+        """Bring what any process has on its way to its place; the catalog does so before every look at datasets."""
+        self._filing.settle()
 
     def put_many(
         self,
@@ -191,7 +207,7 @@ class Datasets:
     def are_whole(self, ids: Iterable[str]) -> bool:
         """Tell whether all of these datasets are there, with their arrays, and the files of bundles that they name."""
         ids = list(ids)
-        found = self._catalog.get_datasets(ids)
+        found = self._records.get(ids)
         return (
             len(found) == len(set(ids))
             and all(self._contents.present({record.digest for record in found.values()}))
@@ -365,7 +381,7 @@ class Datasets:
     def find_many(self, ids: Iterable[str]) -> Handles:
         """Return the datasets of these ids, in their order; absent ones are left out."""
         ids = list(ids)
-        found = self._catalog.get_datasets(ids)
+        found = self._records.get(ids)
         return [Dataset(found[id], self) for id in ids if id in found]
 
     def lineage(self, ref: Ref, generations: int = 10, direction: Direction = "both") -> Lineage:
@@ -378,7 +394,7 @@ class Datasets:
     def exist(self, ids: Iterable[str]) -> list[bool]:
         """Tell for each id whether there is such a dataset."""
         ids = list(ids)
-        found = self._catalog.get_datasets(some) if (some := [id for id in ids if is_id(id)]) else {}
+        found = self._records.get(id for id in ids if is_id(id))
         return [id in found for id in ids]
 
     def names(self, prefix: str = "") -> list[str]:
@@ -444,13 +460,7 @@ class Datasets:
 
     def records(self) -> Iterator[DatasetRecord]:
         """Yield the record of every stored dataset, read from the store, not the catalog."""
-        batch: list[str] = []
-        for info in self._store.list(RECORDS):
-            batch.append(info.key)
-            if len(batch) == 256:
-                yield from self._parse(batch)
-                batch = []
-        yield from self._parse(batch)
+        return self._records.stored()
 
     # -- changing
 
@@ -471,8 +481,8 @@ class Datasets:
         """
         given = {"name": name, "tags": tags, "attributes": attributes}
         changes = checked_facts({key: value for key, value in given.items() if value is not _KEEP})
-        record = self._record(ref.id if isinstance(ref, Dataset) else ref).model_copy(update=changes)
-        self._save([record])
+        record = self._settled(ref).model_copy(update=changes)
+        self._records.save([record])
         return Dataset(record, self)
 
     def delete(self, ref: Ref, *, force: bool = False) -> None:
@@ -484,16 +494,16 @@ class Datasets:
             If runs read it, which could not be replayed without it, or if datasets, entries or bundles name it as their parent.
             ``force=True`` deletes it nevertheless.
         """
-        record = self._record(ref.id if isinstance(ref, Dataset) else ref)
+        record = self._settled(ref)
         if not force:
             remedy = f"ws.datasets.delete({record.id!r}, force=True)"
             refuse_if_used(what(record), users_of(self._catalog, [record.id]), remedy)
-        self._catalog.delete_datasets([record.id])
-        self._store.delete(RECORDS, [f"{record.id}.json"])
+        self._records.delete(record.id)
         self._contents.drop(record.digest)
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Bring to its place what is on its way, and let go of open files."""
+        self._filing.close()
         self._contents.close()
 
     # -- records
@@ -510,7 +520,10 @@ class Datasets:
         for name in names:
             checked_facts({"name": name})
         schema_name = schema if isinstance(schema, str) else schema.__name__ if schema else "DataSchema"
-        stored = _map(self._contents.put, trees, self._threads(parallel and not self._is_quick(trees)))
+        files = self._small_files(trees) if self._filing.is_later else []
+        stored = [(file.digest, file.keys) for file in files] or _map(
+            self._contents.put, trees, self._threads(parallel and not self._is_quick(trees))
+        )
         created = now()
         records = [
             DatasetRecord(
@@ -525,38 +538,32 @@ class Datasets:
             )
             for i, ((digest, keys), name) in enumerate(zip(stored, names, strict=True))
         ]
-        self._save(records, are_new=True)
-        self._contents.keep(dict(zip((record.digest for record in records), trees, strict=True)))
+        if files:
+            self._filing.keep(records, [file.content for file in files])
+        else:
+            self._records.save(records, are_new=True)
+            puts = (partial(self._contents.put, tree) for tree in trees)
+            self._contents.keep(dict(zip((record.digest for record in records), puts, strict=True)))
         return [Dataset(record, self) for record in records]
 
-    def _save(self, records: Sequence[DatasetRecord], *, are_new: bool = False) -> None:
-        if records:
-            self._store.put_many(RECORDS, {f"{record.id}.json": record.to_json() for record in records})
-            self._catalog.put_datasets(records, are_new=are_new)
-
-    def _parse(self, keys: Sequence[str]) -> Iterator[DatasetRecord]:
-        for key, content in zip(keys, self._store.get_many(RECORDS, keys), strict=True):
-            try:
-                if content is not None:
-                    yield DatasetRecord.model_validate_json(content)
-            except ValueError as error:
-                problem = str(error).splitlines()[0]
-                warnings.warn(f"{RECORDS}/{key} is damaged and was passed over: {problem}", stacklevel=2)
-
     def _record(self, ref: Ref) -> DatasetRecord:
-        if isinstance(ref, Dataset):
-            return ref.record
-        if not isinstance(ref, str):
-            raise InvalidInputError(
-                f"A dataset is named by its id, its name or a Dataset, not by {type(ref).__name__} {ref!r:.60}. "
-                "Store arrays first: ws.datasets.put({'image': array})."
-            )
-        found = (self._by_id(ref) if is_id(ref) else None) or self._catalog.newest_dataset(ref)
-        if found is not None and ref in {found.id, found.name}:
-            return found
-        near = nearest(ref, self._catalog.dataset_names("", limit=1000))
-        hint = f" Did you mean {' or '.join(map(repr, near[:2]))}?" if near else " See ws.datasets.list()."
-        raise NotFoundError(f"There is no dataset {ref!r}.{hint}", near=near)
+        return ref.record if isinstance(ref, Dataset) else self._records.find(ref)
+
+    def _settled(self, ref: Ref) -> DatasetRecord:
+        """Return the present record of a dataset that is to be changed, once nobody brings it to its place any more."""
+        record = self._records.find(ref.id if isinstance(ref, Dataset) else ref)
+        self._filing.wait_filed(record.id)
+        return record
+
+    def _small_files(self, trees: Dicts) -> Sequence[SmallFile]:
+        """Return the file of each tree; none if not all are small."""
+        found = []
+        for tree in trees:
+            file = self._contents.file_of(tree)
+            if file is None:
+                return []
+            found.append(file)
+        return found
 
     def _has_files(self, record: DatasetRecord) -> bool:
         """Tell whether the contents of all files are there that the dataset of a bundle names."""
@@ -569,17 +576,9 @@ class Datasets:
         """Return the files that the dataset of a bundle names."""
         return files_named(self._contents.read(record, [KEY])[KEY])
 
-    def _by_id(self, id: str) -> DatasetRecord | None:
-        if self._store.is_local:  # its file is read faster than the catalog is asked
-            try:
-                return DatasetRecord.model_validate_json(self._store.get(RECORDS, f"{id}.json"))
-            except (NotFoundError, ValueError):
-                pass
-        return self._catalog.get_datasets([id]).get(id)
-
     def _handles(self, refs: Iterable[Ref]) -> Handles:
         refs = [refs] if isinstance(refs, (str, Dataset)) else list(refs)
-        known = self._catalog.get_datasets([ref for ref in refs if isinstance(ref, str) and is_id(ref)])
+        known = self._records.get(ref for ref in refs if isinstance(ref, str) and is_id(ref))
         return [
             Dataset(known[ref] if isinstance(ref, str) and ref in known else self._record(ref), self)
             for ref in refs

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.execution.process_identity import this_process
 from workbench.execution.reuse import digest_of, key_of
 from workbench.execution.seeds import new_seed
 from workbench.models import RunRecord, now
@@ -15,6 +14,7 @@ from workbench.pipelines.graph import Step
 from workbench.pipelines.how import How
 from workbench.pipelines.plan import Code, Plan
 from workbench.pipelines.values import Value, is_plain
+from workbench.process_identity import this_process
 
 if TYPE_CHECKING:
     from workbench.catalog import Catalog

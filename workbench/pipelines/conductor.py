@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunCancelledError, RunError, WorkbenchError
@@ -105,14 +106,15 @@ class Conductor:
             return
         try:
             self._filing.finish()  # what earlier pipelines have computed can be found then,
-            self._services.runs.take_in()  # and what those of other processes have
+            self._services.runs.take_in(of_others=True)  # and what those of other processes have
             with captured(live), UserState():
-                self._board.inputs = [given.value(self._values) for given in self._plan.given]
-                live.change(inputs=sources_of(self._board.inputs), arguments=self._arguments())
-                live.advance(RunStatus.RUNNING, save=False)
-                self._callbacks.begin(self._board.arguments())
-                self._let_stand()
-                self._go()
+                with self._services.datasets.filed_later() if self._how.is_here else nullcontext():
+                    self._board.inputs = [given.value(self._values) for given in self._plan.given]
+                    live.change(inputs=sources_of(self._board.inputs), arguments=self._arguments())
+                    live.advance(RunStatus.RUNNING, save=False)
+                    self._callbacks.begin(self._board.arguments())
+                    self._let_stand()
+                    self._go()
                 self._finish(facts)
         except BaseException as error:
             self._cancel_children()

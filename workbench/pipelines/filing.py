@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from workbench.errors import StorageError
 from workbench.models import RunRecord
+from workbench.storage.filer import Filer
 
 if TYPE_CHECKING:
     from workbench.execution.runs import Runs
 
 
 class Filing:
-    """Files records in a thread of its own, which ends when there is nothing more to file.
+    """Files records in a thread of its own.
 
     Parameters
     ----------
@@ -23,39 +24,22 @@ class Filing:
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._lock = threading.Lock()
-        self._waiting: list[RunRecord] = []
-        self._thread: threading.Thread | None = None
+        self._filer = Filer(self._file, "workbench-pipeline-filing")
 
     def add(self, records: Sequence[RunRecord]) -> None:
         """File these records soon. Whoever looks for them meanwhile finds them in the journal."""
-        if not records:
-            return
-        with self._lock:
-            self._waiting += records
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="workbench-pipeline-filing", daemon=True
-                )
-                self._thread.start()
+        self._filer.add(records)
 
     def finish(self) -> None:
-        """Return when all is filed."""
-        with self._lock:  # it is started there
-            thread = self._thread
-        if thread is not None:
-            thread.join()
+        """Return when all is filed, or cannot be: the next one that opens the workspace brings it to its place then."""
+        with suppress(StorageError):
+            self._filer.finish()
 
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                records, self._waiting = self._waiting, []
-                if not records:
-                    self._thread = None
-                    return
-            try:
-                self._runs.file(records)
-                self._runs.filed([record.id for record in records])
-            except Exception:
-                # they are kept: the next one that opens the workspace brings them to their places
-                traceback.print_exc()
+    def close(self) -> None:
+        """File what waits, and end the thread."""
+        self.finish()
+        self._filer.close()
+
+    def _file(self, records: Sequence[RunRecord]) -> None:
+        self._runs.file(records)
+        self._runs.filed([record.id for record in records])

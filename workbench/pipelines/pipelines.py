@@ -13,7 +13,6 @@ from workbench.errors import InvalidInputError, UnsupportedError
 from workbench.execution.events import RunEvent
 from workbench.execution.executor import Executor, Job, Services, check_limits, check_tags
 from workbench.execution.log_file import LogFile
-from workbench.execution.process_identity import is_gone, this_process
 from workbench.execution.reuse import AUTO, NEVER, ONLY, checked_word
 from workbench.execution.run import Run
 from workbench.links import Links, SavedPipelines, StepVersion
@@ -33,6 +32,7 @@ from workbench.pipelines.plan import Plan, make_plan
 from workbench.pipelines.saving import LATEST, Saver
 from workbench.pipelines.sent import pack_plan, receive, send, send_back, take_gains
 from workbench.pipelines.values import Values, is_plain
+from workbench.process_identity import is_gone, this_process
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithms
@@ -321,7 +321,7 @@ class Pipelines(SavedPipelines):
             live.request_cancel()
         for thread in list(self._going.values()):
             thread.join(CLOSE_S)
-        self._filing.finish()
+        self._filing.close()
 
     def _start(self, conductor: Conductor, live: PipelineRun) -> None:
         """Conduct in a thread of its own, with what the calling one knows."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError, WorkbenchError
 from workbench.execution.kept_run import KeptRun
 from workbench.execution.log_file import LogFile
-from workbench.execution.process_identity import this_process
 from workbench.models import RunRecord, RunStatus, now
 from workbench.names import new_id
 from workbench.pipelines.call import Call, perform_call
 from workbench.pipelines.called_again import CallsAgain, keys_again
 from workbench.pipelines.values import Values
+from workbench.process_identity import this_process
 
 if TYPE_CHECKING:
     from workbench.execution.executor import Services

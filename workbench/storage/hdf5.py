@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -95,10 +96,35 @@ def write(
     entries = flatten(tree)
     with _storage_errors(path):
         if compression == "none" and _is_small(entries):
-            digest = _write_small(path, entries)
+            digest, content = _small(entries)
+            path.write_bytes(content)
         else:
             digest = _write_large(path, entries, None if compression == "none" else compression)
     return digest, describe(entries)
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFile:
+    """A small file as its bytes, with what `write` returns."""
+
+    digest: str
+    keys: dict[str, KeyInfo]
+    content: bytearray
+
+
+def small_file(tree: Mapping[str, Any]) -> SmallFile | None:
+    """Return the file that `write` would make of a tree without compression, or None where it is not small.
+
+    Raises
+    ------
+    InvalidDataError
+        With the key, for what cannot be stored.
+    """
+    entries = flatten(tree)
+    if not _is_small(entries):
+        return None
+    digest, content = _small(entries)
+    return SmallFile(digest, describe(entries), content)
 
 
 def read(
@@ -246,8 +272,8 @@ def _is_small(entries: list[Entry]) -> bool:
     )
 
 
-def _write_small(path: Path, entries: list[Entry]) -> str:
-    """Write a small file in one piece; files of equal structure differ only in the bytes of their arrays."""
+def _small(entries: list[Entry]) -> tuple[str, bytearray]:
+    """Return the digest and the bytes of a small file; files of equal structure differ only in the bytes of their arrays."""
     import blake3
 
     head = header(entries)
@@ -260,8 +286,7 @@ def _write_small(path: Path, entries: list[Entry]) -> str:
                 assert at is not None
                 content[at : at + block.size] = block.data
                 at += block.size
-    path.write_bytes(content)
-    return hasher.hexdigest()
+    return hasher.hexdigest(), content
 
 
 def _skeleton(head: bytes, entries: list[Entry]) -> tuple[bytearray, list[int | None]]:

@@ -2,13 +2,14 @@
 
 To make a file takes a disk up to half a millisecond, a line at the end of an open one some microseconds. What must be kept before
 it may be told is kept here, and brought to its place later, many at a time. What a process left that was killed in between, the
-next one that looks takes up.
+next one that looks takes up. A record may have bytes attached, as small arrays are to the record of their dataset.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 import time
 import uuid
@@ -17,13 +18,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.execution.log_file import COLLECTION, spool
-from workbench.execution.process_identity import is_gone, this_process
+from workbench.process_identity import is_gone, this_process
+from workbench.storage import forked
 from workbench.storage.store import Store
 
 LARGEST = 4 << 20  # bytes of a file: the next line begins another one
 MOST_IDLE = 1 << 18  # bytes of a file that need no keeping any more: whoever looks would read them all
 LOOKS = 3
+ATTACHED = "attached"  # the key that says how many bytes follow a record
 UNSIGNED_S = 60.0  # a file without its first line is not being made any more
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
@@ -39,14 +41,14 @@ class _File:
         self.descriptor = os.open(self.path, _CREATE, mode & 0o666)
         pid, started, host, _ = this_process()
         try:
-            self.write(json.dumps([pid, started, host]).encode())
+            self.write(json.dumps([pid, started, host]).encode() + b"\n")
         except BaseException:
             self.remove()
             raise
         self._first = self.size
 
-    def write(self, line: bytes) -> None:
-        data = line + b"\n"
+    def write(self, data: bytes) -> None:
+        """Write whole lines, or nothing."""
         try:
             written = os.write(self.descriptor, data)
             while written < len(data):
@@ -88,12 +90,24 @@ class Journal:
         self._folder = folder
         self._mode = mode
         self._fsync = fsync
+        self.begin_anew()
+        forked.remember(self)
+
+    def begin_anew(self) -> None:
+        """Begin without files: those before a fork are the parent's."""
         self._lock = threading.Lock()
         self._files: list[_File] = []
-        self._pid = os.getpid()
 
-    def keep(self, id: str, record: bytes) -> None:
+    def keep(self, id: str, record: bytes, attached: bytes | bytearray = b"") -> None:
         """Keep a record, in one line of JSON.
+
+        Parameters
+        ----------
+        id : str
+        record : bytes
+            A JSON object with the key ``id``.
+        attached : bytes
+            What belongs to it; its length is then in the record, under the key ``attached``.
 
         Raises
         ------
@@ -101,22 +115,19 @@ class Journal:
             If it cannot be written; nothing is kept then.
         """
         with self._lock:
-            if self._pid != os.getpid():  # a fork: the files are its parent's
-                self._files, self._pid = [], os.getpid()
             if not self._files or self._files[-1].size > LARGEST:
                 self._files.append(_File(self._folder, self._mode))
             file = self._files[-1]
-            file.write(record)
+            line = b"\n".join((record, attached, b"") if attached else (record, b""))
+            file.write(line)
             if self._fsync:
                 os.fsync(file.descriptor)
-            file.open[id] = record + b"\n"
+            file.open[id] = line
 
     def done(self, ids: Iterable[str]) -> None:
         """Forget records that lie in their places now."""
         ids = set(ids)
         with self._lock:
-            if self._pid != os.getpid():
-                return
             for file in self._files[:]:
                 done = file.open.keys() & ids
                 for id in done:
@@ -129,7 +140,7 @@ class Journal:
                     elif file.idle > MOST_IDLE:
                         self._move(file)
                     else:
-                        file.write(json.dumps(sorted(done)).encode())
+                        file.write(json.dumps(sorted(done)).encode() + b"\n")
 
     def _drop(self, file: _File) -> None:
         """Let go of a file of which nothing needs keeping."""
@@ -143,7 +154,7 @@ class Journal:
         """Bring what needs keeping of a file to a new one."""
         new = _File(self._folder, self._mode)
         try:
-            new.write(b"".join(file.open.values()).removesuffix(b"\n"))
+            new.write(b"".join(file.open.values()))
             if self._fsync:
                 os.fsync(new.descriptor)
         except BaseException:
@@ -155,15 +166,19 @@ class Journal:
 
     def find(self, id: str) -> list[bytes]:
         """Return what processes keep of a record, also those that live."""
-        return [record for record in self.all() if json.loads(record)["id"] == id]
+        return [record for record in self.all() if _id(record) == id]
 
     def all(self) -> list[bytes]:
         """Return all records that processes keep, also those that live."""
         with self._lock:
-            ours = self._files if self._pid == os.getpid() else []
-            found = [line for file in ours for line in file.open.values()]
-            known = {file.path for file in ours}
-        return found + self._of_others(known)
+            found = [line for file in self._files for line in file.open.values()]
+        return found + self.of_others()
+
+    def of_others(self) -> list[bytes]:
+        """Return the records that other processes keep, also those that live."""
+        with self._lock:
+            known = {file.path for file in self._files}
+        return self._of_others(known)
 
     def _of_others(self, known: set[Path]) -> list[bytes]:
         """Return what lies in the files of other processes; one that went while it was looked for may have been moved."""
@@ -202,16 +217,17 @@ class Journal:
         """Pass on what is kept still, and end."""
         with self._lock:
             files, self._files = self._files, []
-            for file in files if self._pid == os.getpid() else ():
+            for file in files:
                 if file.open:
                     use(_records(file.path))
                 file.remove()
 
     def _paths(self) -> list[Path]:
         try:
-            return [self._folder / name for name in os.listdir(self._folder)]  # noqa: PTH208 - half the time
+            names = os.listdir(self._folder)  # noqa: PTH208 - half the time
         except OSError:
             return []
+        return [self._folder / name for name in names if name.endswith(".jsonl")]
 
     def _take_up(self, path: Path, use: Callable[[list[bytes]], None]) -> None:
         with path.open("rb+") as file:
@@ -234,29 +250,46 @@ class Journal:
             path.unlink()
 
 
-def journal_folder(store: Store) -> Path:
+def journal_folder(store: Store, of: str = "") -> Path:
     """Return the folder of a store's journals: beside its collections, or of this machine where the store is not."""
-    beside = store.local_path(COLLECTION, "x")
+    beside = store.local_path("runs", "x")
     if beside is not None:
-        return beside.parent.parent / ".journal"
+        return beside.parent.parent / ".journal" / of
     from blake3 import blake3
 
-    return spool("journal") / blake3(store.url.encode()).hexdigest()[:16]
+    return spool("journal") / blake3(store.url.encode()).hexdigest()[:16] / of
+
+
+def spool(kind: str) -> Path:
+    """Return this user's folder of this machine for what is on its way to a store that is elsewhere."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"workbench-{user}" / kind
 
 
 def _records(path: Path) -> list[bytes]:
     """Return the newest record of each id in a file that needs keeping still."""
+    data = path.read_bytes()
     found: dict[str, bytes] = {}
-    for line in path.read_bytes().splitlines(keepends=True)[1:]:
-        if not line.endswith(b"\n"):
-            continue  # its writer was killed: nothing was told of it
+    end = data.find(b"\n") + 1
+    while begin := end:
+        end = (
+            data.find(b"\n", begin) + 1
+        )  # 0 at the end, and where its writer was killed: nothing was told of that
         try:
-            said = json.loads(line)
+            said = json.loads(data[begin:end]) if end else None
         except ValueError:  # a power cut leaves zeros
             continue
         if isinstance(said, list):
             for id in said:
                 found.pop(id, None)
-        else:
-            found[said["id"]] = line
+        elif isinstance(said, dict):
+            if said.get(ATTACHED):
+                end += said[ATTACHED] + 1
+                if end > len(data):
+                    break
+            found[said["id"]] = data[begin:end]
     return list(found.values())
+
+
+def _id(record: bytes) -> str:
+    return str(json.loads(record.partition(b"\n")[0])["id"])

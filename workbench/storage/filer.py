@@ -1,0 +1,107 @@
+"""Work that nobody waits for: things that are kept in a journal are brought to their places by a thread, many at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from workbench.storage import forked
+
+T = TypeVar("T")
+
+BATCH_S = 0.002  # how long it waits for more, and leaves the interpreter to who has just added something
+IDLE_S = 5.0  # how long it waits for something
+
+
+class Filer(Generic[T]):
+    """A thread that begins with the first thing to do and ends when there was nothing for a while; safe to use from several threads.
+
+    Parameters
+    ----------
+    file : callable
+        Brings things to their places. What it raises is raised to who waits, and the things are tried again then.
+    name : str
+        Of the thread.
+    """
+
+    def __init__(self, file: Callable[[Sequence[T]], None], name: str) -> None:
+        self._file = file
+        self._name = name
+        self.begin_anew()
+        forked.remember(self)
+
+    def begin_anew(self) -> None:
+        """Begin with nothing to do: what waits before a fork is the parent's."""
+        self._changed = threading.Condition()
+        self._waiting: list[T] = []
+        self._thread: threading.Thread | None = None
+        self._is_hurried = self._is_closed = False
+        self._error: Exception | None = None
+
+    def add(self, things: Iterable[T]) -> None:
+        """File these things soon."""
+        with self._changed:
+            self._waiting += things
+            if self._waiting:
+                self._start()
+
+    def finish(self, timeout_s: float | None = None) -> bool:
+        """Wait until all is filed; tell whether there was anything.
+
+        Raises
+        ------
+        Exception
+            What filing raised.
+        """
+        if not self._waiting or self.is_this_thread:
+            return False
+        with self._changed:
+            self._error, self._is_hurried = None, True
+            self._start()
+            self._changed.wait_for(lambda: not self._waiting or self._error, timeout_s)
+            self._is_hurried = False
+            if self._error is not None:
+                raise self._error
+        return True
+
+    @property
+    def is_this_thread(self) -> bool:
+        """Whether it is the thread that asks."""
+        return threading.current_thread() is self._thread
+
+    def close(self) -> None:
+        """End the thread, after what waits."""
+        with self._changed:
+            thread, self._is_closed = self._thread, True
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join()
+
+    def _start(self) -> None:
+        """Let the thread work; called with the lock."""
+        if self._thread is None:
+            self._is_closed = False
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_closed, IDLE_S)
+                if not self._waiting:
+                    self._thread = None
+                    return
+                self._changed.wait_for(lambda: self._is_hurried or self._is_closed, BATCH_S)
+                things = self._waiting[:]
+            try:
+                self._file(things)
+            except Exception as error:
+                with self._changed:
+                    self._error, self._thread = error, None
+                    self._changed.notify_all()
+                return
+            with self._changed:
+                del self._waiting[: len(things)]
+                self._changed.notify_all()
