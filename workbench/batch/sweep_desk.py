@@ -9,7 +9,8 @@ from workbench.batch.given import Given
 from workbench.batch.grid import check_points
 from workbench.batch.kept_sweeps import KeptSweeps
 from workbench.batch.options import check_flags, check_jobs
-from workbench.batch.sweep import Listener, Sweep
+from workbench.batch.sweep import Sweep
+from workbench.batch.sweep_course import Listener
 from workbench.batch.sweep_lock import SweepLock
 from workbench.batch.sweep_table import live_rows, values_of
 from workbench.batch.targets import Target, Targets
@@ -135,18 +136,20 @@ class SweepDesk:
                 self._give_away(sweep, record, target, todo)
             if record.executor == "kernel":
                 lock.keep()
-                sweep.when_ended(lock.release)
+                sweep.course.when_ended(lock.release)
             else:
                 self._settle(record, todo)
             return
-        with sweep.inbox() as events:  # from the first event on: points end while others are given away
+        with (
+            sweep.course.inbox() as events
+        ):  # from the first event on: points end while others are given away
             try:
                 if todo:
                     self._give_away(sweep, record, target, todo)
                 if record.executor != "kernel":
                     self._settle(record, todo)
                     lock.release()
-                sweep.follow(events, listener=listener)
+                sweep.course.follow(events, listener=listener)
             except KeyboardInterrupt:
                 sweep.cancel().wait(CANCEL_WAIT_S)
                 raise
@@ -157,26 +160,26 @@ class SweepDesk:
             self._executor(record.executor).settle()
 
     def _give_away(self, sweep: Sweep, record: SweepRecord, target: Target, todo: Sequence[int]) -> None:
-        sweep.begin(record, todo)
+        sweep.course.begin(record, todo)
         try:
             for number in todo:
-                if sweep.is_stopping:
+                if sweep.course.is_stopping:
                     break
                 point = record.points[number]
                 member = Member(record.id, number, point.run, record.jobs, record.fail_fast)
-                sweep.expect(number)
+                sweep.course.expect(number)
                 try:
-                    target.start(record, point, member, sweep.listener(number))
+                    target.start(record, point, member, sweep.course.listener(number))
                 except (InvalidInputError, NotFoundError) as error:  # such as reuse="only" where nothing is
-                    sweep.refuse(number, error)
+                    sweep.course.refuse(number, error)
                 except BaseException:
                     if not self._runs.live([point.run]):  # else it is on its way, and will be heard of
-                        sweep.forget(number)
+                        sweep.course.forget(number)
                     raise
         finally:
-            if sweep.is_stopping:  # a point may have been on its way when the others were ended
+            if sweep.course.is_stopping:  # a point may have been on its way when the others were ended
                 sweep.cancel()
-            sweep.started()
+            sweep.course.started()
 
     def cancel(self, record: SweepRecord, runs: Sequence[str]) -> None:
         """End the runs of a sweep that wait or run; ``runs`` are those that go on as far as it knows."""
@@ -205,8 +208,8 @@ class SweepDesk:
         if kept is None:
             raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
         if kept != sweep.record or not sweep.is_active:  # another process may have gone on with it
-            sweep.adopt(kept)
-            sweep.refresh()
+            sweep.course.record = kept
+            sweep.course.refresh()
         record = sweep.record
         target = self._targets.find(record.what)
         is_same = target.content == record.content
@@ -214,7 +217,7 @@ class SweepDesk:
         if not is_same:
             records = self._runs.records_of([record.points[n].run for n in done])
             done = [n for n in done if target.has_computed(records[record.points[n].run])]
-        kept_points = {*done, *(n for n in range(len(sweep)) if sweep.is_working_on(n))}
+        kept_points = {*done, *(n for n in range(len(sweep)) if sweep.course.is_working_on(n))}
         todo = [n for n in range(len(sweep)) if n not in kept_points]
         # the algorithm may have changed its parameters: what does not fit any more is refused here
         values = check_points(

@@ -11,7 +11,8 @@ from workbench.batch.given import Axes, refuse_too_many
 from workbench.batch.grid import Points, make_points
 from workbench.batch.kept_sweeps import KeptSweeps
 from workbench.batch.options import check_options
-from workbench.batch.sweep import Listener, Sweep
+from workbench.batch.sweep import Sweep
+from workbench.batch.sweep_course import Listener
 from workbench.batch.sweep_desk import SweepDesk
 from workbench.batch.targets import AlgorithmTarget, Target, Targets
 from workbench.errors import InvalidInputError, NotFoundError, did_you_mean
@@ -238,7 +239,7 @@ class Sweeps:
                     f"There is no sweep {ref!r}.{did_you_mean(ref, names)} See ws.sweeps.list()."
                 )
         sweep = Sweep(record, self._desk)
-        sweep.refresh()
+        sweep.course.refresh()
         return sweep
 
     def list(self, *, limit: int | None = None, before: str | None = None) -> Page[Sweep]:
@@ -256,7 +257,7 @@ class Sweeps:
         records = [record for record in map(self._kept.find, ids[:size]) if record is not None]
         found = [Sweep(record, self._desk) for record in records]
         for sweep in found:
-            sweep.refresh()
+            sweep.course.refresh()
         more = (lambda: self.list(limit=size, before=ids[size - 1])) if len(ids) > size else None
         return Page(found, _row, more, "sweeps", "Start one with ws.sweeps.run(...) or %algobatch.")
 
