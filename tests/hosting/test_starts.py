@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +22,12 @@ import workbench
 from workbench.errors import StorageError
 from workbench.execution.process_identity import is_gone
 from workbench.execution.slots import Needs
-from workbench.execution.wire import encode
+from workbench.execution.wire import Decoder, encode
 from workbench.hosting import crew
 from workbench.hosting.clients import Clients
 from workbench.hosting.dispatcher import FAILED_STARTS, Dispatcher
 from workbench.hosting.guard import Guard
+from workbench.hosting.host import Host
 from workbench.hosting.hosted_run import HostedRun
 from workbench.hosting.loop import Loop
 from workbench.hosting.workers import WorkerHandle
@@ -168,6 +170,29 @@ def test_the_end_of_another_run_does_not_end_the_one_that_a_worker_has(dispatche
         assert worker.run_id == "has"
         dispatcher._hear(worker, {**end, "run": "has"})
         assert worker.run_id is None
+
+
+def test_who_gives_a_run_away_before_any_hello_is_dropped_and_the_host_goes_on(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(tmp_path / "host.sock"))
+        listener.listen()
+        host = Host(listener, tmp_path / "host.sock", NoGuard())
+        thread = threading.Thread(target=host._loop.run)
+        thread.start()
+        client.settimeout(10)
+        client.connect(str(tmp_path / "host.sock"))
+        client.sendall(encode({"op": "submit", "run": "r"}))
+        assert client.recv(1) == b""
+        with socket.socket(socket.AF_UNIX) as other:
+            other.settimeout(10)
+            other.connect(str(tmp_path / "host.sock"))
+            other.sendall(encode({"op": "status", "ask": 1}))
+            (answer,) = Decoder().feed(other.recv(1 << 16))
+            assert (answer["ask"], answer["queued"], answer["workers"]) == (1, 0, [])
+        host._loop.from_thread(host._loop.end)
+        thread.join(10)
+        for end in (host._loop._wake_in, host._loop._wake_out):
+            end.close()
 
 
 def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_path: Path) -> None:

@@ -120,15 +120,15 @@ class Host:
         self._clients.tell(client, {"welcome": True, "pid": pid, "started": started, "version": __version__})
 
     def _stop(self, client: Client, message: Message) -> None:
-        runs = [] if self._dispatcher is None else list(self._dispatcher.runs)
-        active = len(runs)
+        dispatcher = self._dispatcher
+        active = 0 if dispatcher is None else len(dispatcher.runs)
         if active and not message.get("force"):
             self._clients.tell(client, {"ask": message["ask"], "stopping": False, "active": active})
             return
         self._leave_address()
-        for run in runs:
-            assert self._dispatcher is not None
-            self._dispatcher.cancel(run.id, kill=True)
+        if dispatcher is not None:
+            for run in dispatcher.runs:
+                dispatcher.cancel(run.id, kill=True)
         self._clients.tell(client, {"ask": message["ask"], "stopping": True, "active": active})
         self._end_if_idle(0.0)
 
