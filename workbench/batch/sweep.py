@@ -277,6 +277,10 @@ class Sweep:
         """Call the listener for every later event, in the thread where it happens; return a function that ends it."""
         return self.course.subscribe(listener)
 
+    def refresh(self) -> None:
+        """Learn from what is kept, and from whoever still works on it, how all points stand."""
+        self.course.refresh()
+
     def view(self) -> Any:
         """Return a widget that follows it."""
         from workbench.registry import Registry

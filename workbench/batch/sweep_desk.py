@@ -209,7 +209,7 @@ class SweepDesk:
             raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
         if kept != sweep.record or not sweep.is_active:  # another process may have gone on with it
             sweep.course.record = kept
-            sweep.course.refresh()
+            sweep.refresh()
         record = sweep.record
         target = self._targets.find(record.what)
         is_same = target.content == record.content

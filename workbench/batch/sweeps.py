@@ -239,7 +239,7 @@ class Sweeps:
                     f"There is no sweep {ref!r}.{did_you_mean(ref, names)} See ws.sweeps.list()."
                 )
         sweep = Sweep(record, self._desk)
-        sweep.course.refresh()
+        sweep.refresh()
         return sweep
 
     def list(self, *, limit: int | None = None, before: str | None = None) -> Page[Sweep]:
@@ -257,7 +257,7 @@ class Sweeps:
         records = [record for record in map(self._kept.find, ids[:size]) if record is not None]
         found = [Sweep(record, self._desk) for record in records]
         for sweep in found:
-            sweep.course.refresh()
+            sweep.refresh()
         more = (lambda: self.list(limit=size, before=ids[size - 1])) if len(ids) > size else None
         return Page(found, _row, more, "sweeps", "Start one with ws.sweeps.run(...) or %algobatch.")
 
