@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
+from workbench.errors import InvalidInputError, NotFoundError
 from workbench.execution.devices import choose_device, preferred_device
 from workbench.execution.executor import (
     Executor,
@@ -241,24 +241,6 @@ class Launcher:
             member=options.member,
         )
         return Run(record, self._runs, place.submit(job))
-
-    def resumable(self, run_id: str) -> RunRecord:
-        """Return the record of a run that can be resumed; see `Workspace.resume`."""
-        record = self._runs.record(run_id)
-        if not record.status.is_final or record.status == "COMPLETED":
-            raise InvalidInputError(
-                f"Run {run_id} is {record.status}; only one that did not complete is resumed."
-            )
-        again = f"Run it again: ws.run({record.algorithm!r}, ...)."
-        if record.revision is None:
-            raise UnsupportedError(f"Run {run_id} was of a folder, which may have changed since. {again}")
-        revision = self._algorithms.get(record.revision).revision
-        if not revision.settings.get("resumable"):
-            raise UnsupportedError(
-                f"Run {run_id} cannot be resumed: {revision.ref} does not declare resumable = true in [tool.workbench], "
-                f"so its phases were not kept. {again}"
-            )
-        return record
 
     def find(
         self,

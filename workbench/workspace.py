@@ -1,47 +1,41 @@
-"""Workspace: one store, one catalog, the executors. The only place that wires them together."""
+"""Workspace: what a user has in hand, and how it is opened. Its parts are built and wired in `workbench.wiring`."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from workbench.errors import NotFoundError, UnsupportedError, WorkspaceError
-from workbench.models import RunRecord
+from workbench.errors import UnsupportedError
 from workbench.opening import claim, open_index
 from workbench.settings import Settings, default_url, load
 from workbench.storage.fsspec_store import FsspecStore
 from workbench.storage.store import Store
+from workbench.wiring import Wiring
 
 if TYPE_CHECKING:
     from workbench.algorithms import Algorithm, Algorithms
-    from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.runnable import Runnable
     from workbench.batch import Templates
     from workbench.batch.sweeps import Sweeps
     from workbench.batch.template import Template
     from workbench.catalog import Catalog
-    from workbench.execution.active import ActiveRun
     from workbench.execution.caches import CacheState
-    from workbench.execution.environment import Environment
     from workbench.execution.events import RunEvent
     from workbench.execution.executor import Executor, Services
     from workbench.execution.member import Member
-    from workbench.execution.perform import RunnerCache
     from workbench.execution.replay import Replay
-    from workbench.execution.reuse import Reuse
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
     from workbench.execution.why import Why
-    from workbench.launcher import Launcher
     from workbench.library import Datasets
     from workbench.library.bundles import Bundles
     from workbench.library.crate_import import ImportedCrate
     from workbench.library.entries import Entries
     from workbench.links import Links
+    from workbench.models import RunRecord
     from workbench.pages import Page
     from workbench.pipelines import Pipeline
     from workbench.pipelines.pipelines import Pipelines
@@ -62,81 +56,8 @@ class Workspace:
         self.store = store
         self.settings = settings
         self.is_new = False  # opening it made it: perhaps its name was mistyped
-        self._open_catalog = catalog
-        self._executors: dict[str, Executor] = {}
-        self._lock = threading.RLock()
-        self._closed = False
-        self._catalog: Catalog | None = None if callable(catalog) else catalog
-        self._datasets: Datasets | None = None
-        self._entries: Entries | None = None
-        self._bundles: Bundles | None = None
-        self._algorithms: Algorithms | None = None
-        self._runs: Runs | None = None
-        self._environment: Environment | None = None
-        self._runners: RunnerCache | None = None
-        self._sessions: Sessions | None = None
-        self._sweeps: Sweeps | None = None
-        self._links: Links | None = None
-        self._pipelines: Pipelines | None = None
-        self._launcher: Launcher | None = None
-        self._wired: Services | None = None
-
-    @property
-    def catalog(self) -> Catalog:
-        """The index of everything; opened on first use."""
-        with self._lock:
-            if self._catalog is None:
-                self._check_open()
-                assert callable(self._open_catalog)
-                self._catalog = self._open_catalog()
-                self._catalog.before_datasets(lambda: self.datasets.settle())
-            return self._catalog
-
-    @property
-    def datasets(self) -> Datasets:
-        """The datasets."""
-        with self._lock:
-            self._check_open()
-            if self._datasets is None:
-                from workbench.library import Datasets
-
-                self._datasets = Datasets(
-                    self.store, self.catalog, self.settings, take_in_runs=lambda: self.runs.take_in()
-                )
-            return self._datasets
-
-    @property
-    def entries(self) -> Entries:
-        """The entries: files of domains, with versions and metadata."""
-        with self._lock:
-            self._check_open()
-            if self._entries is None:
-                from workbench.library.entries import Entries
-
-                self._entries = Entries(self.store, self.catalog, self.settings)
-            return self._entries
-
-    @property
-    def bundles(self) -> Bundles:
-        """The bundles: folders kept in step by checksum."""
-        with self._lock:
-            self._check_open()
-            if self._bundles is None:
-                from workbench.library.bundles import Bundles
-
-                self._bundles = Bundles(self.store, self.catalog)
-            return self._bundles
-
-    @property
-    def links(self) -> Links:
-        """The versions of steps, their states, and which of them worked together."""
-        with self._lock:
-            self._check_open()
-            if self._links is None:
-                from workbench.links import Links
-
-                self._links = Links(self.store, self.catalog)
-            return self._links
+        self._wiring = Wiring(store, catalog, settings, self)
+        self._check_open = self._wiring.check_open
 
     @property
     def url(self) -> str:
@@ -144,100 +65,67 @@ class Workspace:
         return self.store.url
 
     @property
+    def catalog(self) -> Catalog:
+        """The index of everything; opened on first use."""
+        return self._wiring.catalog
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets."""
+        self._check_open()
+        return self._wiring.datasets
+
+    @property
+    def entries(self) -> Entries:
+        """The entries: files of domains, with versions and metadata."""
+        self._check_open()
+        return self._wiring.entries
+
+    @property
+    def bundles(self) -> Bundles:
+        """The bundles: folders kept in step by checksum."""
+        self._check_open()
+        return self._wiring.bundles
+
+    @property
+    def links(self) -> Links:
+        """The versions of steps, their states, and which of them worked together."""
+        self._check_open()
+        return self._wiring.links
+
+    @property
     def algorithms(self) -> Algorithms:
         """The deployed algorithms."""
-        with self._lock:
-            self._check_open()
-            if self._algorithms is None:
-                from workbench.algorithms import Algorithms
-
-                self._algorithms = Algorithms(
-                    self.store,
-                    self.catalog,
-                    self.settings,
-                    run=self.run,
-                    outdated=lambda name, version: self.links.outdated(name, version),
-                )
-            return self._algorithms
+        self._check_open()
+        return self._wiring.algorithms
 
     @property
     def runs(self) -> Runs:
         """All runs."""
-        with self._lock:
-            if self._runs is None:
-                from workbench.execution.runs import Runs
-
-                self._runs = Runs(
-                    self.store,
-                    self.catalog,
-                    self.datasets,
-                    self.settings,
-                    attach=self._attach,
-                    resume=self.resume,
-                    replay=self.replay,
-                    compare=self._compare,
-                )
-            return self._runs
+        return self._wiring.runs
 
     @property
     def sessions(self) -> Sessions:
         """The sessions: what stays warm between cells, kernels and background runs."""
-        with self._lock:
-            self._check_open()
-            if self._sessions is None:
-                from workbench.sessions import Sessions
-
-                self._sessions = Sessions(
-                    self.settings, self._place(), self.store, is_shared=self.store.is_shared
-                )
-            return self._sessions
+        self._check_open()
+        return self._wiring.sessions
 
     @property
     def templates(self) -> Templates:
         """The notebooks that are kept here to be run with other parameters."""
         self._check_open()
-        from workbench.batch import Templates
-
-        return Templates(self.store, lambda: self.algorithms)
+        return self._wiring.templates
 
     @property
     def sweeps(self) -> Sweeps:
         """The sweeps: many runs over points of their parameters."""
-        with self._lock:
-            if self._sweeps is None:
-                from workbench.batch.sweeps import Sweeps
-
-                self._sweeps = Sweeps(
-                    self.store,
-                    self.settings,
-                    self.runs,
-                    self.datasets,
-                    self.algorithms,
-                    self._reuse,
-                    executor=self.executor,
-                    run=self.run,
-                    run_template=self.run_template,
-                    load_template=self.load_template,
-                )
-            return self._sweeps
+        return self._wiring.sweeps
 
     @property
     def pipelines(self) -> Pipelines:
         """The pipelines: graphs of algorithms, functions and steps that run as one."""
-        with self._lock:
-            self._check_open()
-            if self._pipelines is None:
-                from workbench.pipelines.pipelines import Pipelines
-
-                self._pipelines = Pipelines(
-                    self.algorithms,
-                    self.links,
-                    self.catalog,
-                    self.services(),
-                    executor=self.executor,
-                    run=self.run,
-                )
-            return self._pipelines
+        self._check_open()
+        return self._wiring.pipelines
 
     def session(self, name: str) -> Session:
         """Return the session of this name; made on first use.
@@ -363,7 +251,7 @@ class Workspace:
             member=_member,
             part=_part,
         )
-        return self._launches.run(algorithm, inputs, parameters, options)
+        return self._wiring.launcher.run(algorithm, inputs, parameters, options)
 
     def _run_pipeline(
         self, pipeline: Any, inputs: Any, parameters: Any, of_nodes: Mapping[str, Any], **options: Any
@@ -436,7 +324,7 @@ class Workspace:
             member=_member,
         )
         chosen = self.load_template(template) if isinstance(template, (str, os.PathLike)) else template
-        return self._launches.run_template(chosen, parameters, options)
+        return self._wiring.launcher.run_template(chosen, parameters, options)
 
     def resume(self, run_id: str, **options: Any) -> Run:
         """Go on with a run that did not complete, after its last finished phase: a new run of the same on the same.
@@ -456,19 +344,7 @@ class Workspace:
             If its algorithm does not keep its phases.
         """
         self._check_open()
-        record = self._launches.resumable(run_id)
-        given = {
-            "executor": record.executor,
-            "device": record.device,
-            "session": record.session,
-            "timeout_s": record.timeout_s,
-            "retries": record.retries,
-            "priority": record.priority,
-            "tags": record.tags,
-            **options,
-        }
-        assert record.revision is not None
-        return self.run(record.revision, list(record.inputs), record.parameters, _resumed=record, **given)
+        return self._wiring.again.resume(run_id, **options)
 
     def replay(
         self,
@@ -510,25 +386,8 @@ class Workspace:
             If it cannot be computed again: it did not complete, was of a notebook or of a folder that has changed, worked in a
             session, or its inputs or its revision were deleted.
         """
-        from workbench.execution.replay import checked_tolerance, rebuilt, replayable, replayed
-
         self._check_open()
-        checked_tolerance(rtol, atol)
-        original = self.runs.get(run_id)
-        if original.reused_from is not None:
-            original = self.runs.get(original.reused_from)
-        record = original.record
-        if record.nodes:
-            return self.pipelines.replay(original, rtol=rtol, atol=atol, from_source=from_source, **options)
-        if record.call:
-            run = self.pipelines.replay_call(record)
-            return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol)
-        what = replayable(record, self.algorithms, self.datasets, options.get("session"))
-        notes = [rebuilt(record, self.algorithms, from_source)] if from_source else []
-        given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}
-        given |= {"reuse": "never", "wait": True}
-        run = self.run(what, list(record.inputs), record.parameters, _replays=record, **given)
-        return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol, notes)
+        return self._wiring.again.replay(run_id, rtol, atol, from_source, **options)
 
     def find_run(
         self,
@@ -543,7 +402,7 @@ class Workspace:
         Parameters and errors are those of `run`. Arrays are hashed, and nothing is stored.
         """
         self._check_open()
-        return self._launches.find(algorithm, inputs, parameters, device)
+        return self._wiring.launcher.find(algorithm, inputs, parameters, device)
 
     def why(self, run_id: str) -> Why:
         """Return why a run was computed or reused, and what differs from the nearest earlier run of its algorithm.
@@ -555,7 +414,7 @@ class Workspace:
         """
         from workbench.execution.why import explain
 
-        return explain(self.runs.record(run_id), self._reuse, self.algorithms, self.catalog)
+        return explain(self.runs.record(run_id), self._wiring.reuse, self.algorithms, self.catalog)
 
     def caches(self) -> Page[CacheState]:
         """Return what this process and the background workers keep for the next run, and how often that was of use."""
@@ -618,35 +477,31 @@ class Workspace:
         self._check_open()
         return import_crate(self.store, self.catalog, path, dry_run=dry_run)
 
+    def executor(self, name: str) -> Executor:
+        """Return the executor of that name, made on first use.
+
+        Raises
+        ------
+        UnsupportedError
+            If it needs a store that other processes see, and this one lives in memory.
+        """
+        return self._wiring.executor(name)
+
+    def services(self) -> Services:
+        """Return what executors work with, for those that live outside of this module."""
+        return self._wiring.services
+
     def close(self) -> None:
         """End what runs in this process and let go of files and connections."""
         global _current
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        if self._pipelines is not None:
-            self._pipelines.close()
-        for executor in self._executors.values():
-            executor.shutdown()
-        if self._runs is not None:
-            self._runs.close()
-        if self._runners is not None:
-            self._runners.clear()
-        if self._sessions is not None:
-            self._sessions.close()
-        if self._datasets is not None:
-            self._datasets.close()
-        if self._catalog is not None:
-            self._catalog.close()
-        self.store.close()
+        self._wiring.close()
         with _lock:
             if _current is self:
                 _current = None
 
     @property
     def is_closed(self) -> bool:
-        return self._closed
+        return self._wiring.is_closed
 
     def __enter__(self) -> Self:
         return self
@@ -657,107 +512,8 @@ class Workspace:
         self.close()
 
     def __repr__(self) -> str:
-        state = " (closed)" if self._closed else " (new)" if self.is_new else ""
+        state = " (closed)" if self.is_closed else " (new)" if self.is_new else ""
         return f"Workspace {self.url}{state}"
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise WorkspaceError(
-                f"Workspace {self.url} is closed. Open it again: workbench.open({self.url!r})."
-            )
-
-    def _place(self) -> str:
-        """Return where the workspace is, the same whatever way its folder was named."""
-        return (
-            str(Path(self.store.root).resolve())
-            if isinstance(self.store, FsspecStore) and self.store.is_local
-            else self.url
-        )
-
-    def executor(self, name: str) -> Executor:
-        """Return the executor of that name, made on first use.
-
-        Raises
-        ------
-        UnsupportedError
-            If it needs a store that other processes see, and this one lives in memory.
-        """
-        with self._lock:
-            if name not in self._executors:
-                from workbench.execution.executor import EXECUTORS
-
-                cls = EXECUTORS.get(name)
-                if cls.needs_shared_store and not self.store.is_shared:
-                    raise UnsupportedError(
-                        f"Executor {name!r} needs a store that other processes see; {self.url} lives in this one. "
-                        "Open a folder: workbench.open('data/bench')."
-                    )
-                services = self.services()
-                services.environment.prepare()  # read in the background: the first run asks for it
-                self._executors[name] = cls(services)
-            return self._executors[name]
-
-    def services(self) -> Services:
-        """Return what executors work with, for those that live outside of this module."""
-        with self._lock:
-            if self._wired is None:
-                from workbench.execution.executor import Services
-
-                self._wired = Services(
-                    store=self.store,
-                    settings=self.settings,
-                    datasets=self.datasets,
-                    runs=self.runs,
-                    environment=self._environment_of_process(),
-                    runners=self._loaded_runners(),
-                    session=self.session,
-                )
-            return self._wired
-
-    def _compare(self, a: RunRecord, b: RunRecord) -> Comparison:
-        from workbench.execution.comparison import compare_runs
-
-        return compare_runs(a, b, self.runs, self.datasets, self.algorithms)
-
-    def _attach(self, record: RunRecord) -> ActiveRun | None:
-        """Follow a run that another process started, if its executor can."""
-        try:
-            return self.executor(record.executor).attach(record)
-        except (UnsupportedError, NotFoundError):  # an executor that is not installed here
-            return None
-
-    @property
-    def _launches(self) -> Launcher:
-        with self._lock:
-            if self._launcher is None:
-                from workbench.launcher import Launcher
-
-                self._launcher = Launcher(
-                    self.settings, self.algorithms, self.datasets, self.runs, self._reuse, self.executor
-                )
-            return self._launcher
-
-    @property
-    def _reuse(self) -> Reuse:
-        from workbench.execution.reuse import Reuse
-
-        return Reuse(self.algorithms, self.datasets, self.catalog)
-
-    def _environment_of_process(self) -> Environment:
-        with self._lock:
-            if self._environment is None:
-                from workbench.execution.environment import Environment
-
-                self._environment = Environment(self.store)
-            return self._environment
-
-    def _loaded_runners(self) -> RunnerCache:
-        with self._lock:
-            if self._runners is None:
-                from workbench.execution.perform import RunnerCache
-
-                self._runners = RunnerCache(self.settings.runner_cache)
-            return self._runners
 
 
 def open(

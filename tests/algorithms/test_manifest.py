@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workbench.algorithms.declarations import Findings
-from workbench.algorithms.manifest import Manifest, find_manifest, read_manifest
+from workbench.algorithms.manifest import Manifest, find_manifest, invalid
 from workbench.errors import InvalidAlgorithmError
 from workbench.models import AlgorithmType
 
@@ -16,7 +16,15 @@ PROJECT = '[project]\nname = "denoise"\nversion = "1.2.3"\n'
 
 def read(folder: Path, text: str | bytes) -> tuple[Manifest, list[str]]:
     (folder / "pyproject.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_manifest(folder)
+    return read_there(folder)
+
+
+def read_there(folder: Path) -> tuple[Manifest, list[str]]:
+    findings = Findings()
+    manifest = find_manifest(folder, findings)
+    if manifest is None or findings.problems:
+        raise invalid(folder, findings.problems)
+    return manifest, findings.warnings
 
 
 def problems(folder: Path, text: str | bytes) -> tuple[str, ...]:
@@ -166,7 +174,7 @@ def test_a_memory_without_its_unit_is_noticed(tmp_path: Path) -> None:
 
 def test_missing_toml_shows_one_to_begin_with(tmp_path: Path) -> None:
     with pytest.raises(InvalidAlgorithmError, match=r"no pyproject\.toml(.|\n)*\[tool\.workbench\]"):
-        read_manifest(tmp_path)
+        read_there(tmp_path)
 
 
 def test_all_problems_come_in_one_error(tmp_path: Path) -> None:
@@ -193,7 +201,7 @@ def test_what_runs_need_is_read(tmp_path: Path) -> None:
         '[tool.workbench]\nretryable = ["OSError"]\nmemory = "4 GiB"\nresumable = true\nshares_gpu = true\n'
     )
     (tmp_path / "pyproject.toml").write_text(PROJECT + table)
-    manifest, _ = read_manifest(tmp_path)
+    manifest, _ = read_there(tmp_path)
     assert manifest.settings == {
         "retryable": ["OSError"],
         "memory": 4 << 30,

@@ -31,6 +31,7 @@ from workbench.errors import (
     NotFoundError,
     UnsupportedError,
 )
+from workbench.execution.reuse import Reuse
 from workbench.models import ParameterSpec
 
 GAINS = """
@@ -436,7 +437,7 @@ def test_templates_go_the_same_way(ws: workbench.Workspace) -> None:
         ws.runs,
         ws.datasets,
         ws.algorithms,
-        ws._reuse,
+        Reuse(ws.algorithms, ws.datasets, ws.catalog),
         executor=ws.executor,
         run=ws.run,
         run_template=run_template,

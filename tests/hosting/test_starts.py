@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,14 @@ from algorithm_folders import NOOP, write_algorithm
 import workbench
 from workbench.errors import StorageError
 from workbench.execution.slots import Needs
-from workbench.execution.wire import encode
+from workbench.execution.wire import Decoder, encode
 from workbench.hosting import crew
+from workbench.hosting.clients import Clients
+from workbench.hosting.dispatcher import FAILED_STARTS, Dispatcher
 from workbench.hosting.guard import Guard
-from workbench.hosting.host import FAILED_STARTS, Host
+from workbench.hosting.host import Host
 from workbench.hosting.hosted_run import HostedRun
+from workbench.hosting.loop import Loop
 from workbench.hosting.workers import WorkerHandle
 from workbench.process_identity import is_gone
 
@@ -118,54 +122,77 @@ class NoGuard(Guard):
         pass
 
 
-def test_a_worker_whose_last_word_is_ready_gets_no_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def dispatcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dispatcher]:
+    """One with room for a worker, whom nobody starts."""
     monkeypatch.setattr(crew, "WorkerStarter", NoStarter)
     with socket.socket(socket.AF_UNIX) as listener:
-        host = Host(listener, tmp_path / "none.sock", NoGuard())
-        host._crew = crew.Crew(1, {}, lambda worker: None)
-        host._runs["r"] = HostedRun("r", {}, Needs(), ("a", "cpu"), None)
-        host._waiting.add("r", 0, Needs())
-        ours, theirs = socket.socketpair()
-        process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
-        process.start()
-        host._crew._starting = 1
-        worker = WorkerHandle(process, ours, time.monotonic(), {})
-        host._take_worker(worker)
-        theirs.sendall(encode({"event": "ready", "pid": process.pid}))
-        theirs.close()
-        os.kill(process.pid or 0, signal.SIGKILL)
-        process.join()
-        host._worker_ended(worker)
-        assert worker.is_ready, "its last word was heard"
-        assert (worker.run_id, len(host._waiting)) == (None, 1)
-        assert host._crew.workers == set()
-        assert host._crew._starter.wanted == 1, "another one is to come"  # type: ignore[attr-defined]
-        for end in (host._loop._wake_in, host._loop._wake_out):
+        loop = Loop()
+        clients = Clients(loop, listener, lambda client, message: None, lambda client: None)
+        yield Dispatcher({"workers": 1}, loop, clients, NoGuard(), lambda: None)
+        for end in (loop._wake_in, loop._wake_out):
             end.close()
 
 
-def test_the_end_of_another_run_does_not_end_the_one_that_a_worker_has(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        host = Host(listener, tmp_path / "none.sock", NoGuard())
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            worker = WorkerHandle(None, ours, time.monotonic(), {}, run_id="has")
-            end = {
-                "event": "done",
-                "run": "other",
-                "failed": False,
-                "unkept": False,
-                "leaves": False,
-                "body": b"{}",
-            }
-            host._hear(worker, end)
-            assert worker.run_id == "has"
-            host._hear(worker, {**end, "run": "has"})
-            assert worker.run_id is None
-        for end_of_pipe in (host._loop._wake_in, host._loop._wake_out):
-            end_of_pipe.close()
+def test_a_worker_whose_last_word_is_ready_gets_no_run(dispatcher: Dispatcher) -> None:
+    dispatcher.runs.add(HostedRun("r", {}, Needs(), ("a", "cpu"), None))
+    dispatcher._waiting.add("r", 0, Needs())
+    ours, theirs = socket.socketpair()
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    process.start()
+    dispatcher._crew._starting = 1
+    worker = WorkerHandle(process, ours, time.monotonic(), {})
+    dispatcher._take_worker(worker)
+    theirs.sendall(encode({"event": "ready", "pid": process.pid}))
+    theirs.close()
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    dispatcher._worker_ended(worker)
+    assert worker.is_ready, "its last word was heard"
+    assert (worker.run_id, len(dispatcher._waiting)) == (None, 1)
+    assert dispatcher._crew.workers == set()
+    assert dispatcher._crew._starter.wanted == 1, "another one is to come"  # type: ignore[attr-defined]
+
+
+def test_the_end_of_another_run_does_not_end_the_one_that_a_worker_has(dispatcher: Dispatcher) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker = WorkerHandle(None, ours, time.monotonic(), {}, run_id="has")
+        end = {
+            "event": "done",
+            "run": "other",
+            "failed": False,
+            "unkept": False,
+            "leaves": False,
+            "body": b"{}",
+        }
+        dispatcher._hear(worker, end)
+        assert worker.run_id == "has"
+        dispatcher._hear(worker, {**end, "run": "has"})
+        assert worker.run_id is None
+
+
+def test_who_gives_a_run_away_before_any_hello_is_dropped_and_the_host_goes_on(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(tmp_path / "host.sock"))
+        listener.listen()
+        host = Host(listener, tmp_path / "host.sock", NoGuard())
+        thread = threading.Thread(target=host._loop.run)
+        thread.start()
+        client.settimeout(10)
+        client.connect(str(tmp_path / "host.sock"))
+        client.sendall(encode({"op": "submit", "run": "r"}))
+        assert client.recv(1) == b""
+        with socket.socket(socket.AF_UNIX) as other:
+            other.settimeout(10)
+            other.connect(str(tmp_path / "host.sock"))
+            other.sendall(encode({"op": "status", "ask": 1}))
+            (answer,) = Decoder().feed(other.recv(1 << 16))
+            assert (answer["ask"], answer["queued"], answer["workers"]) == (1, 0, [])
+        host._loop.from_thread(host._loop.end)
+        thread.join(10)
+        for end in (host._loop._wake_in, host._loop._wake_out):
+            end.close()
 
 
 def test_a_workspace_in_the_place_of_a_deleted_one_gets_a_host_of_its_own(tmp_path: Path) -> None:

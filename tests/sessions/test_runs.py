@@ -103,11 +103,13 @@ def test_items_that_went_with_the_machine_are_missed_with_that_reason(ws: Worksp
     s.close()
     ws.sessions.close()
     shutil.rmtree(folder)
-    ws._sessions = None
-    with pytest.raises(
-        KeyError, match=r"has no item 'k'. Items that were here are gone since this machine or its memory"
+    with (
+        workbench.open(ws.url) as later,
+        pytest.raises(
+            KeyError, match=r"has no item 'k'. Items that were here are gone since this machine or its memory"
+        ),
     ):
-        ws.session("tuning")["k"]
+        later.session("tuning")["k"]
 
 
 def test_a_workspace_in_memory_takes_its_sessions_with_it(memory_url: str) -> None:

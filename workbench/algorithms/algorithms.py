@@ -6,28 +6,28 @@ import builtins
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench.algorithms.algorithm import Algorithm, Description
+from workbench.algorithms.aliases import Aliases
 from workbench.algorithms.deploy import Deployer, DeployPlan
 from workbench.algorithms.exchange import Exchange
 from workbench.algorithms.folder import read_folder
-from workbench.algorithms.locks import writing
 from workbench.algorithms.lookup import HINT, Lookup
 from workbench.algorithms.manifest import DEVICES
-from workbench.algorithms.refs import asset_key, check_alias, parse_ref, parse_time
+from workbench.algorithms.refs import asset_key, check_alias, parse_time
+from workbench.algorithms.removal import Remover
 from workbench.algorithms.revision_versions import (
     fields_of,
     fields_version,
     revision_table,
     version_of_revision,
 )
-from workbench.algorithms.stored import RECORDS, StoredAlgorithms
+from workbench.algorithms.stored import StoredAlgorithms
 from workbench.catalog import Catalog
 from workbench.errors import (
-    InUseError,
     InvalidInputError,
     NotFoundError,
     did_you_mean,
@@ -76,6 +76,8 @@ class Algorithms(Exchange):
         self._stored = StoredAlgorithms(store)
         self._lookup = Lookup(catalog)
         self._deployer = Deployer(store, self._stored, catalog)
+        self._aliases = Aliases(store, self._stored, catalog)
+        self._remover = Remover(store, self._stored, catalog, self._lookup, self._aliases)
         self._codes: dict[str, Code] = {}  # by package digest
 
     # -- deploying
@@ -285,11 +287,11 @@ class Algorithms(Exchange):
         check_alias(alias)
         revision = self._lookup.find(ref)
         by_id = isinstance(ref, str) and revision.id in ref
-        self._change_aliases(revision.name, {alias: revision.id if by_id else revision.version})
+        self._aliases.change(revision.name, {alias: revision.id if by_id else revision.version})
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return the aliases of an algorithm: alias to version or revision id."""
-        return self._catalog.get_aliases(self._lookup.spelled(name))
+        return self._aliases.of(self._lookup.spelled(name))
 
     def remove_alias(self, name: str, alias: str) -> None:
         """Remove an alias; what it named stays.
@@ -299,25 +301,7 @@ class Algorithms(Exchange):
         NotFoundError
             If there is no such alias.
         """
-        name = self._lookup.spelled(name)
-        known = self._catalog.get_aliases(name)
-        if alias not in known:
-            raise NotFoundError(
-                f"Algorithm {name!r} has no alias {alias!r}.{did_you_mean(alias, known)} It has: {', '.join(known) or 'none'}.",
-                near=nearest(alias, known),
-            )
-        self._change_aliases(name, {alias: None})
-
-    def _change_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
-        self._stored.prepare()
-        with writing(self._store, RECORDS):
-            self._write_aliases(name, changes)
-
-    def _write_aliases(self, name: str, changes: Mapping[str, str | None]) -> None:
-        changed = {**self._catalog.get_aliases(name), **changes}
-        kept = {alias: target for alias, target in changed.items() if target is not None}
-        self._stored.put_aliases(name, kept)
-        self._catalog.set_aliases(name, kept)
+        self._aliases.remove(self._lookup.spelled(name), alias)
 
     # -- deleting
 
@@ -345,52 +329,7 @@ class Algorithms(Exchange):
         NotFoundError
             If there is no such version or revision.
         """
-        parsed = parse_ref(ref.ref if isinstance(ref, Algorithm) else ref)
-        revision = self._lookup.find(parsed.text)
-        if parsed.alias is not None:
-            raise InvalidInputError(
-                f"{parsed.text!r} is an alias of {revision.ref}. Delete {revision.ref!r}, "
-                f"or the alias: ws.algorithms.remove_alias({revision.name!r}, {parsed.alias!r})."
-            )
-        by_id = parsed.id == revision.id
-        if not by_id and parsed.version is None:
-            versions = ", ".join(self._lookup.refs(revision.name))
-            raise InvalidInputError(
-                f"{parsed.text!r} names no single version. Name one to delete: {versions}."
-            )
-        self._stored.prepare()
-        with writing(self._store, RECORDS):
-            others = [r for r in self._lookup.revisions(revision) if r.id != revision.id]
-            doomed = [revision] if by_id else [revision, *others]
-            names = {r.id for r in doomed} | (set() if by_id and others else {revision.version})
-            aliases = {a: t for a, t in self._catalog.get_aliases(revision.name).items() if t in names}
-            if not force:
-                self._refuse_used(doomed, aliases, parsed.text)
-            if aliases:
-                self._write_aliases(revision.name, dict.fromkeys(aliases))
-            ids = {r.id for r in doomed}
-            self._stored.change(
-                revision.name, revision.version, lambda stored: [r for r in stored if r.id not in ids]
-            )
-            for one in doomed:
-                self._catalog.delete_revision(one.id)
-            packages = {r.package for r in doomed}
-            assets = {value for r in doomed for value in r.assets.values()}
-            used = {value for value, count in self._catalog.files_in_use(packages | assets).items() if count}
-            self._stored.delete_files(packages - used, assets - used)
-        return len(doomed)
-
-    def _refuse_used(self, doomed: Sequence[Revision], aliases: dict[str, str], text: str) -> None:
-        runs = sum(self._catalog.runs_of_revision(r.id) for r in doomed)
-        users = [f"{runs} run{'s' if runs > 1 else ''}"] if runs else []
-        users += [f"alias {alias!r}" for alias in aliases]
-        if users:
-            after = "; those runs can then not be repeated" if runs else ""
-            raise InUseError(
-                f"Nothing was deleted: {text!r} is used by {' and '.join(users)}. To delete it all the same{after}: "
-                f"ws.algorithms.delete({text!r}, force=True).",
-                users=users,
-            )
+        return self._remover.delete(ref, force=force)
 
     # -- code and assets
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from workbench.algorithms.lookup import Lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from workbench.algorithms.algorithm import Algorithm
+    from workbench.algorithms.aliases import Aliases
     from workbench.algorithms.code_digest import Code
     from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.deploy import Deployer
@@ -31,6 +31,7 @@ class Exchange(ABC):
     _lookup: Lookup
     _deployer: Deployer
     _stored: StoredAlgorithms
+    _aliases: Aliases
 
     @abstractmethod
     def get(self, ref: str | Algorithm) -> Algorithm:
@@ -43,9 +44,6 @@ class Exchange(ABC):
     @abstractmethod
     def code(self, revision: Revision) -> Code:
         """Return what the code means."""
-
-    @abstractmethod
-    def _change_aliases(self, name: str, changes: Mapping[str, str | None]) -> None: ...
 
     def export(
         self,
@@ -131,7 +129,7 @@ class Exchange(ABC):
             if not dry_run:
                 found.carry_out(check=check)
                 if aliases:
-                    self._change_aliases(newest.name, aliases)
+                    self._aliases.change(newest.name, aliases)
             return Imported(
                 archive.path,
                 newest.ref,

@@ -64,21 +64,6 @@ class Manifest(Record):
         return f"{self.name}@{self.major}.{self.minor}"
 
 
-def read_manifest(folder: Path) -> tuple[Manifest, list[str]]:
-    """Return what the folder's ``pyproject.toml`` says, and warnings.
-
-    Raises
-    ------
-    InvalidAlgorithmError
-        With all problems; each names the field and the next step.
-    """
-    findings = Findings()
-    manifest = find_manifest(folder, findings)
-    if manifest is None or findings.problems:
-        raise invalid(folder, findings.problems)
-    return manifest, findings.warnings
-
-
 def invalid(folder: Path, problems: list[str]) -> InvalidAlgorithmError:
     """Return the one error for all problems of a folder."""
     if len(problems) == 1:

@@ -22,7 +22,6 @@ _TYPES: dict[str, Any] = {
     "Dict": dict, "List": list, "Tuple": tuple, "Mapping": dict, "Sequence": list, "Any": Any, "object": Any,
     "None": None, "Optional": Optional, "Union": Union, "Literal": Literal, "Annotated": Annotated,
 }  # fmt: skip
-_INSIDE_LITERAL = (Literal,)
 
 
 class UnreadableError(Exception):

@@ -1,38 +1,25 @@
-"""Sweeps: starts them, keeps them, finds them again, goes on with them."""
+"""Sweeps: what ``ws.sweeps`` is. A sweep is checked and started, found again, gone on with, deleted."""
 
 from __future__ import annotations
 
 import builtins
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from workbench.batch.each_input import each_of, names_of
-from workbench.batch.given import Axes, Given, refuse_too_many
-from workbench.batch.grid import Points, check_points, make_points
-from workbench.batch.options import check_flags, check_jobs, check_options
-from workbench.batch.places import SCHEME
-from workbench.batch.sweep import Listener, Sweep
-from workbench.batch.sweep_lock import SweepLock
-from workbench.batch.sweep_table import live_rows, values_of
-from workbench.batch.targets import AlgorithmTarget, Target, TemplateTarget, is_template, subject_of
-from workbench.errors import (
-    DamagedError,
-    InvalidInputError,
-    NotFoundError,
-    UnsupportedError,
-    WorkbenchError,
-    did_you_mean,
-)
-from workbench.execution.active import ActiveRun
-from workbench.execution.executor import Executor, check_listener
-from workbench.execution.member import Member
+from workbench.batch.given import Axes, refuse_too_many
+from workbench.batch.grid import Points, make_points
+from workbench.batch.kept_sweeps import KeptSweeps
+from workbench.batch.options import check_options
+from workbench.batch.sweep import Sweep
+from workbench.batch.sweep_course import Listener
+from workbench.batch.sweep_desk import SweepDesk
+from workbench.batch.targets import AlgorithmTarget, Target, Targets
+from workbench.errors import InvalidInputError, NotFoundError, did_you_mean
+from workbench.execution.executor import Executor
 from workbench.execution.reuse import NEVER
 from workbench.execution.run import Run
-from workbench.models import RunRecord, SweepPoint, SweepRecord, now
+from workbench.models import SweepPoint, SweepRecord, now
 from workbench.names import LAST, is_id, new_id
 from workbench.pages import Page, Row
 from workbench.process_identity import this_process
@@ -41,15 +28,9 @@ from workbench.storage.store import Store
 
 if TYPE_CHECKING:
     from workbench.algorithms.algorithms import Algorithms
-    from workbench.batch.template import Template
     from workbench.execution.reuse import Reuse
     from workbench.execution.runs import Runs
     from workbench.library.datasets import Datasets
-
-COLLECTION = "sweeps"
-CANCEL_WAIT_S = 10.0
-MOST_OUTPUTS = 4  # of one run, in a report
-LOCK_WAIT_S = 60.0  # for another process that gives points away
 
 
 class Sweeps:
@@ -86,18 +67,13 @@ class Sweeps:
         run_template: Callable[..., Run] | None = None,
         load_template: Callable[[str], Any] | None = None,
     ) -> None:
-        self._store = store
         self._settings = settings
         self._runs = runs
-        self._datasets = datasets
-        self._algorithms = algorithms
-        self._reuse = reuse
         self._executor = executor
-        self._run = run
-        self._run_template = run_template
-        self._load_template = load_template
-
-    # -- for scientists
+        self._default_executor = "process" if store.is_shared else "kernel"
+        self._kept = KeptSweeps(store, settings)
+        self._targets = Targets(algorithms, reuse, datasets, settings, run, run_template, load_template)
+        self._desk = SweepDesk(self._kept, self._targets, runs, datasets, executor, settings.workers)
 
     def run(
         self,
@@ -186,8 +162,8 @@ class Sweeps:
             fail_fast=fail_fast,
             wait=wait,
         )
-        target = self.target(what)
-        place = executor or ("process" if self._store.is_shared else "kernel")
+        target = self._targets.find(what)
+        place = executor or self._default_executor
         # what a notebook does beside its parameters is not known, so it is used again only where that is asked for
         mode = reuse or (NEVER if target.kind == "template" else self._settings.sweep_reuse)
         target.check_place(place, device, self._settings.device)
@@ -203,7 +179,7 @@ class Sweeps:
             seed=seed,
             fixed=fixed,
         )
-        stored, each = self._inputs(target, inputs, mode, len(points.values) if each_input else 0)
+        stored, each = _inputs(target, inputs, mode, len(points.values) if each_input else 0)
         record = SweepRecord(
             id=new_id(),
             name=title,
@@ -231,10 +207,10 @@ class Sweeps:
             user=this_process()[3],
             created=now(),
         )
-        with self._lock(record) as lock:
-            self._save(record)
-            sweep = Sweep(record, self)
-            self._start(sweep, target, range(len(record.points)), wait, on_event, lock, record)
+        with self._kept.lock(record) as lock:
+            self._kept.put(record)
+            sweep = Sweep(record, self._desk)
+            self._desk.start(sweep, target, range(len(record.points)), wait, on_event, lock, record)
         return sweep
 
     def get(self, ref: str) -> Sweep:
@@ -251,18 +227,18 @@ class Sweeps:
             raise InvalidInputError(
                 f"The sweep is named by {ref!r}, expected its id or its name as text, or 'last'. See ws.sweeps.list()."
             )
-        record = self._load(ref) if is_id(ref) else None
+        record = self._kept.find(ref) if is_id(ref) else None
         if record is None:
-            ids = self._ids()
-            record = next((r for r in map(self._load, ids) if r is not None and r.name == ref), None)
+            ids = self._kept.ids()
+            record = next((r for r in map(self._kept.find, ids) if r is not None and r.name == ref), None)
             if record is None and ref == LAST:
-                record = next(filter(None, map(self._load, ids)), None)
+                record = next(filter(None, map(self._kept.find, ids)), None)
             if record is None:
-                names = [r.name for r in map(self._load, ids[:100]) if r is not None and r.name]
+                names = [r.name for r in map(self._kept.find, ids[:100]) if r is not None and r.name]
                 raise NotFoundError(
                     f"There is no sweep {ref!r}.{did_you_mean(ref, names)} See ws.sweeps.list()."
                 )
-        sweep = Sweep(record, self)
+        sweep = Sweep(record, self._desk)
         sweep.refresh()
         return sweep
 
@@ -277,9 +253,9 @@ class Sweeps:
             Only sweeps older than the one of this id.
         """
         size = self._settings.page_size if limit is None else limit
-        ids = [id for id in self._ids() if before is None or id < before]
-        records = [record for record in map(self._load, ids[:size]) if record is not None]
-        found = [Sweep(record, self) for record in records]
+        ids = [id for id in self._kept.ids() if before is None or id < before]
+        records = [record for record in map(self._kept.find, ids[:size]) if record is not None]
+        found = [Sweep(record, self._desk) for record in records]
         for sweep in found:
             sweep.refresh()
         more = (lambda: self.list(limit=size, before=ids[size - 1])) if len(ids) > size else None
@@ -303,11 +279,11 @@ class Sweeps:
                 f"Sweep {sweep.id} goes on. Cancel it first: ws.sweeps.get({sweep.id!r}).cancel()."
             )
         self._runs.delete(*(run.id for run in sweep.runs if runs), force=force)
-        self._store.delete(COLLECTION, [f"{sweep.id}.json"])
+        self._kept.delete(sweep.id)
 
     def names(self, limit: int = 20) -> builtins.list[str]:
         """Return the newest ids, for completion."""
-        return self._ids()[:limit]
+        return self._kept.ids()[:limit]
 
     def points(self, what: Any, grid: Axes | None = None, **options: Any) -> Points:
         """Return the points that `run` would compute, checked; nothing is started.
@@ -321,8 +297,6 @@ class Sweeps:
         target = self.target(what)
         return make_points(target.parameters, target.check, grid=grid, **options)
 
-    # -- for the sweeps
-
     def target(self, what: Any) -> Target:
         """Return what a reference, a folder or a notebook names, with its parameters.
 
@@ -331,106 +305,14 @@ class Sweeps:
         NotFoundError, InvalidAlgorithmError, UnsupportedError
             If it names nothing that can be swept.
         """
-        if isinstance(what, Target):
-            return what
-        if not is_template(what):
-            try:
-                name, chosen = subject_of(self._algorithms, what)
-            except NotFoundError:
-                kept = self._kept_template(what)
-                if kept is None:
-                    raise
-                return self.target(kept)
-            return AlgorithmTarget(name, chosen, self._run, self._reuse, self._datasets)
-        if self._run_template is None:
-            raise UnsupportedError(
-                f"Sweeps over notebooks are not in this version: {str(what)!r}. Name an algorithm instead."
-            )
-        if isinstance(what, (str, os.PathLike)):
-            if self._load_template is None:
-                raise UnsupportedError(
-                    f"Notebook {os.fspath(what)!r} cannot be loaded here. Pass a Template."
-                )
-            what = self._load_template(os.fspath(what))
-        with suppress(ImportError):  # systems that do not fork
-            from workbench.batch.children import expect_imports
-
-            expect_imports(what.notebook, self._settings)
-        return TemplateTarget(what, self._run_template)
-
-    def _kept_template(self, name: Any) -> Template | None:
-        """Return the template that the workspace keeps under a name, or None."""
-        with suppress(WorkbenchError):
-            if isinstance(name, str) and self._load_template is not None:
-                found: Template = self._load_template(f"{SCHEME}{name}.ipynb")
-                return found
-        return None
-
-    @property
-    def workers(self) -> int:
-        """How many background runs go on at once."""
-        return self._settings.workers
-
-    def records_of(self, ids: Sequence[str]) -> dict[str, RunRecord]:
-        """Return the records of runs by id, as far as they are known."""
-        return self._runs.records_of(ids)
-
-    def live_runs(self, record: SweepRecord) -> dict[str, ActiveRun]:
-        """Return the runs of a sweep that go on and can be followed from here."""
-        ids = [point.run for point in record.points if point.run]
-        live = self._runs.live(ids)
-        try:
-            executor = self._executor(record.executor)
-        except (UnsupportedError, NotFoundError):  # an executor that is not installed here
-            return live
-        return {**executor.attach_sweep(record.id), **live}
-
-    def runs_of(self, record: SweepRecord) -> builtins.list[Run]:
-        """Return the runs of all points that have one, in their order."""
-        records = self._runs.records_of([point.run for point in record.points if point.run])
-        live = self._runs.live(records)
-        return [
-            Run(records[point.run], self._runs, live.get(point.run))
-            for point in record.points
-            if point.run in records
-        ]
-
-    def notebook_of(self, record: RunRecord) -> Any:
-        """Return the executed notebook of a template's run; None for an algorithm, or where it is gone."""
-        if record.template is None:
-            return None
-        import nbformat
-
-        try:
-            return nbformat.reads(self._runs.read_notebook(record.id), as_version=4)
-        except NotFoundError:
-            return None
-
-    def values_of(self, records: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
-        """Return what came out of runs that fits into cells of a table."""
-        return values_of(records, self._datasets)
-
-    def pictures_of(self, record: RunRecord) -> dict[str, Any]:
-        """Return the outputs of a run that can be drawn, as if it had recorded them."""
-        from workbench.batch.record import recorded_dataset
-
-        found = self._datasets.find_many(ref.dataset for ref in record.outputs[:MOST_OUTPUTS] if ref.dataset)
-        kept = [recorded_dataset(dataset)[0] for dataset in found]
-        names = ["output"] if len(kept) == 1 else [f"output {number}" for number in range(len(kept))]
-        return {name: value for name, value in zip(names, kept, strict=True) if "png" in value}
-
-    def live_rows(self, rows: Sequence[Row]) -> builtins.list[Row]:
-        """Return rows with recorded objects instead of what is kept of them."""
-        return live_rows(rows, self._datasets)
+        return self._targets.find(what)
 
     def cancel(self, record: SweepRecord | str, runs: Sequence[str] = ()) -> None:
         """End the runs of a sweep that wait or run; all of them for its id or name, as `Sweep.cancel` does."""
-        if not isinstance(record, SweepRecord):
+        if isinstance(record, SweepRecord):
+            self._desk.cancel(record, runs)
+        else:
             self.get(getattr(record, "id", record)).cancel()
-            return
-        if not self._executor(record.executor).cancel_sweep(record.id):
-            for run in self._runs.live(runs).values():
-                run.request_cancel()
 
     def resume(
         self,
@@ -441,175 +323,31 @@ class Sweeps:
         listener: Listener | None = None,
     ) -> Sweep:
         """Do the points of a sweep, or of the one with that id or name, that have no result; see `Sweep.resume`."""
-        if jobs is not None:
-            check_jobs(jobs)
-        check_listener(listener)
-        check_flags(wait=wait)
-        if not isinstance(sweep, Sweep):
-            sweep = self.get(sweep)
-        if wait and self._runs.live([point.run for point in sweep.record.points]):
-            sweep.wait(listener=listener)  # it is this kernel that computes them
-        with self._lock(sweep.record) as lock:
-            record, target, todo = self._missing(sweep, jobs)
-            if todo:
-                self._save(record)
-            self._start(sweep, target, todo, wait, listener, lock, record)
-        return sweep
+        found = sweep if isinstance(sweep, Sweep) else self.get(sweep)
+        return self._desk.resume(found, jobs=jobs, wait=wait, listener=listener)
 
-    # -- inside
 
-    def _missing(self, sweep: Sweep, jobs: int | None) -> tuple[SweepRecord, Target, builtins.list[int]]:
-        """Return a sweep with new runs for the points that have no result, and these points."""
-        kept = self._load(sweep.id)
-        if kept is None:
-            raise NotFoundError(f"Sweep {sweep.id} was deleted. Start it anew with ws.sweeps.run(...).")
-        if kept != sweep.record or not sweep.is_active:  # another process may have gone on with it
-            sweep.adopt(kept)
-            sweep.refresh()
-        record = sweep.record
-        target = self.target(record.what)
-        is_same = target.content == record.content
-        done = [n for n in range(len(sweep)) if sweep.point(n).is_done]
-        if not is_same:
-            records = self._runs.records_of([record.points[n].run for n in done])
-            done = [n for n in done if target.has_computed(records[record.points[n].run])]
-        kept_points = {*done, *(n for n in range(len(sweep)) if sweep.is_working_on(n))}
-        todo = [n for n in range(len(sweep)) if n not in kept_points]
-        # the algorithm may have changed its parameters: what does not fit any more is refused here
-        values = check_points(
-            [Given(record.points[n].parameters, f"point {n}") for n in todo], target.check
-        ).values
-        points = {
-            n: record.points[n].model_copy(update={"parameters": v, "run": new_id()})
-            for n, v in zip(todo, values, strict=True)
-        }
-        record = record.model_copy(
-            update={
-                "points": tuple(points.get(n, point) for n, point in enumerate(record.points)),
-                "content": target.content,
-                "label": target.label,
-                "jobs": jobs or record.jobs,
-            }
-        )
-        return record, target, todo
-
-    def _lock(self, record: SweepRecord) -> SweepLock:
-        """Hold the right to give a sweep's points away; with the host they are at once, in a kernel only when they are done."""
-        self._store.create_collections([COLLECTION])
-        key = f"{record.id}.lock"
-        path = self._store.local_path(COLLECTION, key)
-        if path is None:
-            from workbench.execution.host_address import private_folder
-
-            path = private_folder(self._settings.host_folder) / key
-        return SweepLock(path, record.id, 1.0 if record.executor == "kernel" else LOCK_WAIT_S)
-
-    def _inputs(
-        self, target: Target, inputs: Any, mode: str, points_of_each: int
-    ) -> tuple[tuple[str, ...], builtins.list[tuple[tuple[str, ...], str]]]:
-        """Store the inputs; return those of all points, and those that the sweep goes over with their names."""
-        if not isinstance(target, AlgorithmTarget):
-            if points_of_each or (
-                inputs is not None and not (isinstance(inputs, (tuple, list)) and not inputs)
-            ):
-                raise InvalidInputError(
-                    f"Template {target.label!r} takes no inputs beside its parameters. Pass a dataset's id or a path as a "
-                    "parameter; several of them make a point each: grid={'path': ['a.tif', 'b.tif']}, path=a.tif,b.tif on a line."
-                )
-            return (), [((), "")]
-        if not points_of_each:
-            return target.store_inputs([inputs], mode)[0], [((), "")]
-        items = each_of(inputs)
-        if not items:
+def _inputs(
+    target: Target, inputs: Any, mode: str, points_of_each: int
+) -> tuple[tuple[str, ...], list[tuple[tuple[str, ...], str]]]:
+    """Store the inputs; return those of all points, and those that the sweep goes over with their names."""
+    if not isinstance(target, AlgorithmTarget):
+        if points_of_each or (inputs is not None and not (isinstance(inputs, (tuple, list)) and not inputs)):
             raise InvalidInputError(
-                "The sweep goes over its inputs, and there are none. Pass them: inputs=[first, second]."
+                f"Template {target.label!r} takes no inputs beside its parameters. Pass a dataset's id or a path as a "
+                "parameter; several of them make a point each: grid={'path': ['a.tif', 'b.tif']}, path=a.tif,b.tif on a line."
             )
-        refuse_too_many(len(items) * points_of_each)
-        stored = target.store_inputs([i if isinstance(i, (list, tuple)) else [i] for i in items], mode)
-        return (), list(zip(stored, names_of(items), strict=True))
-
-    def _start(
-        self,
-        sweep: Sweep,
-        target: Target,
-        todo: Sequence[int],
-        wait: bool,
-        listener: Listener | None,
-        lock: SweepLock,
-        record: SweepRecord,
-    ) -> None:
-        """Give the points away, and follow them if they are waited for; an interrupt ends the sweep."""
-        if not wait:
-            if listener is not None:
-                sweep.subscribe(listener)
-            if todo:
-                self._give_away(sweep, record, target, todo)
-            if record.executor == "kernel":
-                lock.keep()
-                sweep.when_ended(lock.release)
-            else:
-                self._settle(record, todo)
-            return
-        with sweep.inbox() as events:  # from the first event on: points end while others are given away
-            try:
-                if todo:
-                    self._give_away(sweep, record, target, todo)
-                if record.executor != "kernel":
-                    self._settle(record, todo)
-                    lock.release()
-                sweep.follow(events, listener=listener)
-            except KeyboardInterrupt:
-                sweep.cancel().wait(CANCEL_WAIT_S)
-                raise
-
-    def _settle(self, record: SweepRecord, todo: Sequence[int]) -> None:
-        """See to it that whoever has the lock next finds the points with the executor."""
-        if todo:
-            self._executor(record.executor).settle()
-
-    def _give_away(self, sweep: Sweep, record: SweepRecord, target: Target, todo: Sequence[int]) -> None:
-        sweep.begin(record, todo)
-        try:
-            for number in todo:
-                if sweep.is_stopping:
-                    break
-                point = record.points[number]
-                member = Member(record.id, number, point.run, record.jobs, record.fail_fast)
-                sweep.expect(number)
-                try:
-                    target.start(record, point, member, sweep.listener(number))
-                except (InvalidInputError, NotFoundError) as error:  # such as reuse="only" where nothing is
-                    sweep.refuse(number, error)
-                except BaseException:
-                    if not self._runs.live([point.run]):  # else it is on its way, and will be heard of
-                        sweep.forget(number)
-                    raise
-        finally:
-            if sweep.is_stopping:  # a point may have been on its way when the others were ended
-                sweep.cancel()
-            sweep.started()
-
-    def _save(self, record: SweepRecord) -> None:
-        self._store.create_collections([COLLECTION])
-        self._store.put(COLLECTION, f"{record.id}.json", record.to_json())
-
-    def _load(self, id: str) -> SweepRecord | None:
-        try:
-            return SweepRecord.model_validate_json(self._store.get(COLLECTION, f"{id}.json"))
-        except NotFoundError:
-            return None
-        except ValidationError as error:
-            raise DamagedError(
-                f"sweeps/{id}.json is damaged: {error.errors()[0]['msg']}. Restore it, or delete it; its runs stay."
-            ) from error
-
-    def _ids(self) -> builtins.list[str]:
-        """Return the ids of all sweeps, newest first."""
-        try:
-            keys = [info.key for info in self._store.list(COLLECTION)]
-        except NotFoundError:
-            return []
-        return sorted((key.removesuffix(".json") for key in keys if key.endswith(".json")), reverse=True)
+        return (), [((), "")]
+    if not points_of_each:
+        return target.store_inputs([inputs], mode)[0], [((), "")]
+    items = each_of(inputs)
+    if not items:
+        raise InvalidInputError(
+            "The sweep goes over its inputs, and there are none. Pass them: inputs=[first, second]."
+        )
+    refuse_too_many(len(items) * points_of_each)
+    stored = target.store_inputs([i if isinstance(i, (list, tuple)) else [i] for i in items], mode)
+    return (), list(zip(stored, names_of(items), strict=True))
 
 
 def _row(sweep: Sweep) -> Row:

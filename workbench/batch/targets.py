@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from workbench.errors import UnsupportedError
+from workbench.batch.places import SCHEME
+from workbench.errors import NotFoundError, UnsupportedError, WorkbenchError
 from workbench.execution.devices import choose_device, preferred_device
 from workbench.execution.events import RunEvent
 from workbench.execution.inputs import Inputs
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from workbench.algorithms.algorithms import Algorithms
     from workbench.algorithms.parameters import Parameters
     from workbench.algorithms.runnable import Runnable
+    from workbench.batch.template import Template
     from workbench.library.datasets import Datasets
+    from workbench.settings import Settings
 
 Listener = Callable[[RunEvent], None]
 
@@ -242,3 +246,76 @@ def subject_of(algorithms: Algorithms, what: Any) -> tuple[str, Runnable]:
     if not chosen.is_deployed:
         return chosen.label, chosen
     return (what if isinstance(what, str) else chosen.label), chosen
+
+
+class Targets:
+    """Finds what a sweep is to run.
+
+    Parameters
+    ----------
+    algorithms : Algorithms
+    reuse : Reuse
+    datasets : Datasets
+    settings : Settings
+    run : callable
+        ``Workspace.run``.
+    run_template : callable, optional
+        ``Workspace.run_template``.
+    load_template : callable, optional
+        Returns the template behind a path, a URL or ``workbench://name.ipynb``.
+    """
+
+    def __init__(
+        self,
+        algorithms: Algorithms,
+        reuse: Reuse,
+        datasets: Datasets,
+        settings: Settings,
+        run: Callable[..., Run],
+        run_template: Callable[..., Run] | None,
+        load_template: Callable[[str], Any] | None,
+    ) -> None:
+        self._algorithms = algorithms
+        self._reuse = reuse
+        self._datasets = datasets
+        self._settings = settings
+        self._run = run
+        self._run_template = run_template
+        self._load_template = load_template
+
+    def find(self, what: Any) -> Target:
+        """Return what a reference, a folder or a notebook names; see `Sweeps.target`."""
+        if isinstance(what, Target):
+            return what
+        if not is_template(what):
+            try:
+                name, chosen = subject_of(self._algorithms, what)
+            except NotFoundError:
+                kept = self._kept(what)
+                if kept is None:
+                    raise
+                return self.find(kept)
+            return AlgorithmTarget(name, chosen, self._run, self._reuse, self._datasets)
+        if self._run_template is None:
+            raise UnsupportedError(
+                f"Sweeps over notebooks are not in this version: {str(what)!r}. Name an algorithm instead."
+            )
+        if isinstance(what, (str, os.PathLike)):
+            if self._load_template is None:
+                raise UnsupportedError(
+                    f"Notebook {os.fspath(what)!r} cannot be loaded here. Pass a Template."
+                )
+            what = self._load_template(os.fspath(what))
+        with suppress(ImportError):  # systems that do not fork
+            from workbench.batch.children import expect_imports
+
+            expect_imports(what.notebook, self._settings)
+        return TemplateTarget(what, self._run_template)
+
+    def _kept(self, name: Any) -> Template | None:
+        """Return the template that the workspace keeps under a name, or None."""
+        with suppress(WorkbenchError):
+            if isinstance(name, str) and self._load_template is not None:
+                found: Template = self._load_template(f"{SCHEME}{name}.ipynb")
+                return found
+        return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.batch.places import check_writable
+from workbench.cli.context import open_workspace
 from workbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -22,18 +22,52 @@ _REPEATED = (
 )  # fmt: skip
 
 
-def batch(open_workspace: Callable[[], Workspace], leave: Callable[[int], None], **given: Any) -> None:
-    """Do what the options say.
+@click.command()
+@click.argument("what", required=False)
+@click.argument("words", nargs=-1, metavar="[INPUT]... [KEY=V1,V2]...")
+@click.option("-j", "--jobs", type=int, help="How many at once; default: 2.")
+@click.option("--each-input", is_flag=True, help="All points for each input, instead of all inputs together.")
+@click.option("--zip", is_flag=True, help="Lists side by side instead of each with each.")
+@click.option("--table", metavar="FILE", help="A CSV file: a point for each row.")
+@click.option(
+    "--sample", type=int, metavar="N", help="Draw N points: sigma=0.5:4, sigma=log:0.01:1, mode=a,b."
+)
+@click.option("--seed", type=int, default=0, help="Equal seeds draw equal points.")
+@click.option("--fail-fast", is_flag=True, help="End all with the first run that fails.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds after which a run is ended.")
+@click.option("--retries", type=int, default=0, help="How often a failed run is tried again.")
+@click.option(
+    "--reuse",
+    type=click.Choice(["never", "auto", "only"]),
+    help="Whether a completed run that is the same stands for a point; default: auto.",
+)
+@click.option("-x", "--executor", help="Where runs happen: process (default) or kernel.")
+@click.option("-d", "--device", help="cpu, gpu, cuda, cuda:1, mps.")
+@click.option("--name", help="To find the sweep by.")
+@click.option("--priority", type=int, default=0, help="Of runs that wait, higher ones start first.")
+@click.option("-b", "--background", is_flag=True, help="Return at once; the sweep goes on.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file for the table.")
+@click.option(
+    "--report",
+    is_flag=False,
+    flag_value="report-{id}",
+    metavar="[FOLDER]",
+    help="Write its pages when it has ended; default: report-ID, here. Give it last.",
+)
+@click.option("--resume", metavar="ID", help="Do what a sweep has no result for.")
+@click.option(
+    "--attach", metavar="ID", help="Follow a sweep that goes on elsewhere, or show one that has ended."
+)
+@click.option("--cancel", metavar="ID", help="End a sweep; what is done stays.")
+@click.option("--every", metavar="TIME", help="Run it again every 15m, 1h, 1d: by cron.")
+@click.option("--cron", metavar="FIELDS", help='Run it at these times: "0 2 * * *".')
+@click.option("--list", "list_", is_flag=True, help="List what is scheduled.")
+@click.option("--remove", metavar="ID", help="Take a schedule away.")
+@click.pass_context
+def batch(ctx: click.Context, /, **given: Any) -> None:
+    """Run an algorithm (NAME[@VERSION] or a folder) or a notebook over many points; nothing lists the sweeps."""
+    from workbench.batch.places import check_writable
 
-    Parameters
-    ----------
-    open_workspace : callable
-        Opens the workspace when it is needed: schedules need none.
-    leave : callable
-        Ends the command with an exit code.
-    **given
-        The options of the command.
-    """
     if given["list_"] or given["remove"]:
         from workbench.batch.schedule import remove, schedules
 
@@ -46,14 +80,14 @@ def batch(open_workspace: Callable[[], Workspace], leave: Callable[[int], None],
         )
     for place in filter(None, (given["output"], given["report"])):
         check_writable(place)  # not only when all is done
-    workspace = open_workspace()
+    workspace = open_workspace(ctx)
     if given["cancel"]:
         click.echo(repr(workspace.sweeps.get(given["cancel"]).cancel().wait(10.0)))
     elif given["every"] or given["cron"]:
         click.echo(_schedule(workspace, given))
     elif given["attach"]:
         sweep = workspace.sweeps.get(given["attach"]).wait(listener=_progress(given))
-        _finish(sweep, given, leave)
+        _finish(sweep, given, ctx.exit)
     elif given["resume"]:
         if given["what"]:
             raise InvalidInputError(
@@ -61,11 +95,11 @@ def batch(open_workspace: Callable[[], Workspace], leave: Callable[[int], None],
             )
         sweep = workspace.sweeps.get(given["resume"])
         sweep.resume(jobs=given["jobs"], wait=not given["background"], on_event=_progress(given))
-        _finish(sweep, given, leave)
+        _finish(sweep, given, ctx.exit)
     elif given["what"] is None:
         click.echo(repr(workspace.sweeps.list()))
     else:
-        _finish(_run(workspace, given), given, leave)
+        _finish(_run(workspace, given), given, ctx.exit)
 
 
 def _run(workspace: Workspace, given: dict[str, Any]) -> Sweep:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from workbench.cli.context import OPEN
+from workbench.cli.context import open_workspace
 
 Command = Callable[..., Any]
 
@@ -114,5 +114,5 @@ def bundle_rm(ctx: click.Context, name: str, yes: bool, force: bool) -> None:
 def _do(ctx: click.Context, action: str, looks: bool = True, **given: Any) -> None:
     from workbench.commands.bundles import bundle_words
 
-    done = bundle_words(ctx.meta[OPEN](ctx, looks=looks).bundles, action, **given)
+    done = bundle_words(open_workspace(ctx, looks=looks).bundles, action, **given)
     click.echo(done if isinstance(done, str) else repr(done))

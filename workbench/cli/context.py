@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-#: where the outermost command leaves the function that opens the workspace
-OPEN = "workbench.open"
+import click
+
+from workbench.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from workbench.workspace import Workspace
 
 _MAGIC = re.compile(r"%(algo)?([a-z]+)\b")
 #: magics by the command that does the same; of the others the command is called alike, without ``algo``
@@ -27,6 +33,23 @@ _SAME = (
     ),
     *("replay", "retrain", "run", "session", "versions", "why"),
 )
+
+
+def open_workspace(ctx: click.Context, *, looks: bool = False) -> Workspace:
+    """Open the workspace; a command that only looks makes none where there is none, for its name may be mistyped."""
+    from workbench.settings import default_url, load
+    from workbench.workspace import open as open_
+
+    url: str | None = ctx.find_root().obj
+    if looks:
+        place = load({"url": url} if url else None)[0].url or default_url()
+        if "://" not in place and not Path(place).expanduser().exists():
+            raise NotFoundError(
+                f"There is no workspace {place}. Name another one with -w, or make it: workbench deploy FOLDER."
+            )
+    workspace = open_(url)
+    ctx.call_on_close(workspace.close)
+    return workspace
 
 
 def in_terminal(text: str) -> str:

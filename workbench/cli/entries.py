@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.context import OPEN
+from workbench.cli.context import open_workspace
 
 if TYPE_CHECKING:
     from workbench.library.entries import Entries
@@ -21,7 +21,7 @@ def entries(ctx: click.Context, app: str | None) -> None:
     from workbench.commands.entries import entries_of
 
     def opened(**how: Any) -> Entries:
-        return entries_of(ctx.meta[OPEN](ctx, **how), app)
+        return entries_of(open_workspace(ctx, **how), app)
 
     ctx.obj = opened
 

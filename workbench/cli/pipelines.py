@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.context import OPEN, in_terminal
+from workbench.cli.context import in_terminal, open_workspace
 from workbench.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def pipeline_list(ctx: click.Context) -> None:
     """List the pipelines that were saved or run here, with their last run."""
     from workbench.commands.pipelines import pipeline_rows
 
-    click.echo(in_terminal(repr(pipeline_rows(ctx.meta[OPEN](ctx, looks=True)))))
+    click.echo(in_terminal(repr(pipeline_rows(open_workspace(ctx, looks=True)))))
 
 
 # as the other commands for lists are called, too
@@ -39,7 +39,7 @@ def pipeline_show(ctx: click.Context, what: str) -> None:
     from workbench.commands.pipelines import described, shown_pipeline
     from workbench.pipelines import Pipeline
 
-    found = shown_pipeline(lambda: ctx.meta[OPEN](ctx, looks=True), what)
+    found = shown_pipeline(lambda: open_workspace(ctx, looks=True), what)
     click.echo(described(found) if isinstance(found, Pipeline) else f"{found!r}\n{found.nodes!r}")
 
 
@@ -50,7 +50,7 @@ def pipeline_runs(ctx: click.Context, name: str | None) -> None:
     """List the runs of pipelines, or those of one."""
     from workbench.commands.pipelines import run_rows
 
-    click.echo(in_terminal(repr(run_rows(ctx.meta[OPEN](ctx, looks=True), name))))
+    click.echo(in_terminal(repr(run_rows(open_workspace(ctx, looks=True), name))))
 
 
 @pipeline.command("attach")
@@ -61,7 +61,7 @@ def pipeline_attach(ctx: click.Context, run_id: str) -> None:
     from workbench.commands.pipelines import pipeline_run as run_of
     from workbench.commands.runs import follow
 
-    run = follow(run_of(ctx.meta[OPEN](ctx, looks=True), run_id), lambda text: click.echo(text, nl=False))
+    run = follow(run_of(open_workspace(ctx, looks=True), run_id), lambda text: click.echo(text, nl=False))
     click.echo(f"{run!r}\n{run.nodes!r}")
 
 
@@ -72,7 +72,7 @@ def pipeline_cancel(ctx: click.Context, run_id: str) -> None:
     """End a run (its id, or last), with its nodes."""
     from workbench.commands.pipelines import pipeline_run as run_of
 
-    click.echo(repr(run_of(ctx.meta[OPEN](ctx, looks=True), run_id).cancel()))
+    click.echo(repr(run_of(open_workspace(ctx, looks=True), run_id).cancel()))
 
 
 @pipeline.command("run")
@@ -107,9 +107,9 @@ def pipeline_run(
 
     try:
         found: Pipeline = find_pipeline(what)
-        workspace = ctx.meta[OPEN](ctx)
+        workspace = open_workspace(ctx)
     except NotFoundError:
-        workspace = ctx.meta[OPEN](ctx, looks=True)
+        workspace = open_workspace(ctx, looks=True)
         found = find_pipeline(what, None, workspace)
 
     def show(event: RunEvent) -> None:

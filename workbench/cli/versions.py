@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workbench.cli.context import OPEN
+from workbench.cli.context import open_workspace
 
 
 @click.command()
@@ -19,7 +19,7 @@ def versions(ctx: click.Context, name: str | None, before: str | None, after: st
     """
     from workbench.commands.versions import versions_words
 
-    click.echo(repr(versions_words(ctx.meta[OPEN](ctx, looks=True), name, before, after)))
+    click.echo(repr(versions_words(open_workspace(ctx, looks=True), name, before, after)))
 
 
 @click.command()
@@ -30,7 +30,7 @@ def links(ctx: click.Context, downstream: str | None, upstream: str | None) -> N
     """List which versions of steps worked together."""
     from workbench.commands.versions import links_words
 
-    click.echo(repr(links_words(ctx.meta[OPEN](ctx, looks=True), downstream, upstream)))
+    click.echo(repr(links_words(open_workspace(ctx, looks=True), downstream, upstream)))
 
 
 @click.command()
@@ -43,6 +43,6 @@ def retrain(ctx: click.Context, what: str, words: tuple[str, ...], force: bool, 
     """Train again what is stale in a pipeline of a Python file or module, in order, and save it."""
     from workbench.commands.pipelines import find_pipeline, read_pipeline_inputs
 
-    pipeline, workspace = find_pipeline(what), ctx.meta[OPEN](ctx)
+    pipeline, workspace = find_pipeline(what), open_workspace(ctx)
     inputs = read_pipeline_inputs(workspace, pipeline, words)
     click.echo(repr(workspace.pipelines.retrain(pipeline, *inputs, force=force, executor=executor)))
