@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -229,18 +231,92 @@ def test_a_misspelt_key_is_named_and_one_that_nobody_has_finds_nothing(
 def test_what_cannot_be_searched_or_sorted_by_is_refused(ws: workbench.Workspace, tmp_path: Path) -> None:
     add_models(ws, tmp_path, 1)
     for where, text in [
-        ("size > 100", "'size' cannot be searched for. Conditions name keys"),
-        ("val_error < 1 and not kind == 'models'", r"Ask for it by kind=... \(--kind\)"),
-        ("domain == 'eos'", "Ask for it by domain"),
-        ("created > '2020-01-01'", "'created' cannot be searched for"),
+        (
+            "digest == 'a'",
+            "'digest' cannot be searched for. Conditions name keys of the metadata, and size, kind",
+        ),
+        ("val_error < 1 and not kind == 'modls'", "kind is 'modls'.*Did you mean 'models'"),
+        ("kind in ('data', 'sample')", "kind is 'sample', expected one of data, candidates, models"),
+        ("kind == 3", "kind is compared with 3, expected text: kind == 'models'"),
+        ("domain", "domain is compared with 1, expected text: domain == 'eos'"),
+        (f"name == {2**60}", f"name is compared with '{2**60}', expected text: name == 'run1.h5'"),
+        ("version == '3'", "version is compared with '3', expected a number: version == 3"),
+        ("size > 'big'", "size is 'big', expected bytes or a text such as \"4 GB\""),
+        (
+            "created > 'yesterday'",
+            "created is compared with 'yesterday', which is no time .*Write a day such as",
+        ),
+        ("created == 2026", "created is compared with 2026, which is no time"),
+        ("created > '9999-12-31'", "which is no time"),
     ]:
         with pytest.raises(InvalidInputError, match=text):
             ws.entries.search(where)
-    with pytest.raises(InvalidInputError, match="'kind' cannot be"):
-        ws.entries.search(metadata={"kind": "models"})
-    for order in ("name", "-size", "kind", "domain", "id", "", None):
-        with pytest.raises(InvalidInputError, match=r"order is .*expected 'created', 'version' or a key"):
+    with pytest.raises(InvalidInputError, match=r"Conditions are searched: ws.entries.search\('size > 3'\)"):
+        ws.entries.find("size > 3")
+    with pytest.raises(InvalidInputError, match="'parents' cannot be"):
+        ws.entries.search(metadata={"parents": "models"})
+    with pytest.raises(NotFoundError, match=r"no domain 'eoss'.*Did you mean 'eos'"):
+        ws.entries.search("domain == 'eoss' and val_error < 1")
+    for order in ("digest", "-path", "id", "", None):
+        with pytest.raises(InvalidInputError, match=r"order is .*expected 'size', 'kind'.* or a key"):
             ws.entries.search(order=order)  # type: ignore[arg-type]
+
+
+def test_what_every_entry_has_is_searched_and_sorted_by(ws: workbench.Workspace, tmp_path: Path) -> None:
+    for i, (domain, kind) in enumerate([("eos", "data"), ("eos", "models"), ("wind", "models")]):
+        path = tmp_path / f"run{i}.h5"
+        path.write_bytes(bytes(1000 * i))
+        ws.entries.add(domain, path, kind, metadata={"val_error": i / 10}, check=False)
+
+    def names(where: str | None = None, **more: Any) -> str:
+        return " ".join(entry.name[3] for entry in ws.entries.search(where, **{"order": "created", **more}))
+
+    assert names("size >= 1000 and kind == 'models' and val_error < 0.15") == "1"
+    assert names("size < '1.5 kB' and size != 0") == names("0 < size < 1999.5") == "1"
+    assert names("kind in ('data', 'candidates') or domain == 'wind'") == "0 2"
+    assert names("not kind == 'models'") == names("name == 'run0.h5'") == names("size == 0") == "0"
+    assert names(metadata={"kind": "models", "domain": "eos"}) == names("size == 1000", kind="models") == "1"
+    assert names(order="-size") == names(order="-name") == names(order="-domain") == "2 1 0"
+    assert names(order="kind") == "0 1 2"
+    assert names("domain == 'elsewhere'") == ""
+    ws.reindex()
+    assert names("size > 1000") == "2"
+    assert names("size > 500", order="-size", limit=1) == "2"
+    ws.entries.remove("wind/models")
+    assert names(order="-size") == names("size > 999 or kind == 'data'", order="-size") == "1 0"
+
+
+def test_a_day_or_a_time_is_compared_with_when_an_entry_was_added(
+    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        times = ["2026-03-07T04:59", "2026-03-07T05:00", "2026-03-08T15:30", "2026-03-09T03:59:59.999999"]
+        for i, text in enumerate(times):
+            moment = datetime.fromisoformat(f"{text}+00:00")
+            monkeypatch.setattr("workbench.library.entry_additions.now", lambda moment=moment: moment)
+            (tmp_path / f"{i}.h5").write_bytes(b"x")
+            ws.entries.add("eos", tmp_path / f"{i}.h5", check=False)
+
+        def found(where: str) -> str:
+            return "".join(entry.name[0] for entry in ws.entries.search(where, order="created"))
+
+        # that day begins at 5:00 in UTC, and the next one, on which clocks are set forward, is over at 4:00
+        assert found("created >= '2026-03-07'") == "123"
+        assert found("created < '2026-03-07'") == found("created <= '2026-03-06'") == "0"
+        assert found("created == '2026-03-08'") == "23"
+        assert found("created != '2026-03-08'") == "01"
+        assert found("created in ('2026-03-06', '2026-03-07')") == "01"
+        assert found("created > '2026-03-08'") == ""
+        assert found("'2026-03-07' <= created <= '2026-03-08'") == "123"
+        assert found("created == '2026-03-07T00:00'") == found("created == '2026-03-07T05:00Z'") == "1"
+        assert (
+            found("created > '2026-03-07T00:00:00' and created < '2026-03-08T15:30:00.000001+00:00'") == "2"
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_numbers_of_numpy_and_large_ones_are_numbers(ws: workbench.Workspace, tmp_path: Path) -> None:

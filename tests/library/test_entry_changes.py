@@ -179,6 +179,9 @@ def test_a_catalog_of_before_knows_who_has_a_file_by_reference(tmp_path: Path) -
         first, second = (ws.entries.add("eos", path, copy=False)[0] for _ in range(2))
     with closing(sqlite3.connect(tmp_path / "ws" / "catalog.sqlite")) as old, old:
         old.execute("UPDATE entries SET file = ''")
+        for column in ("size", "created"):
+            old.execute(f"DROP INDEX ix_entries_{column}")
+            old.execute(f"ALTER TABLE entries DROP COLUMN {column}")
         old.execute("UPDATE catalog_version SET version_num = '0010'")
     with workbench.open(tmp_path / "ws") as ws:
         ws.entries.move(first.id, folder=tmp_path / "arch")

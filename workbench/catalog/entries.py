@@ -15,6 +15,7 @@ from workbench.catalog.engine import Database
 from workbench.catalog.entry_search import EntryQuestion, page
 from workbench.catalog.entry_statements import scopes_of
 from workbench.catalog.family import Compiled, chunks, compiled, count, distinct
+from workbench.catalog.search import micros
 from workbench.catalog.tables import entries, entry_parents, entry_scopes, entry_values
 from workbench.models import EntryRecord
 
@@ -149,6 +150,8 @@ class EntryChange:
             "file": record.place,
             "trashed": int(record.trashed is not None),
             "record": record.model_dump_json(),
+            "size": record.size,
+            "created": micros(record.created),
         }
 
     def _index(self, records: Mapping[int, EntryRecord]) -> None:

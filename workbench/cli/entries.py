@@ -30,9 +30,11 @@ def entries(ctx: click.Context, app: str | None) -> None:
 @click.argument("words", nargs=-1, metavar="[DOMAIN] [KEY=VALUE]...")
 @click.option("--kind", help="Only data, candidates or models.")
 @click.option("--version", help="Only 3, or 1,2, or latest.")
-@click.option("--where", metavar="CONDITION", help='Such as "val_error < 0.1 and layers > 2".')
+@click.option("--where", metavar="CONDITION", help='Such as "val_error < 0.1 and size > 1000".')
 @click.option(
-    "--order", default="-created", help="created, version or a key; with - in front for descending."
+    "--order",
+    default="-created",
+    help="created, version, size, name or a key; with - in front for descending.",
 )
 @click.option("--trash", is_flag=True, help="Those in the trash instead.")
 @click.option("-n", "--limit", type=int, help="How many; default: the setting page_size.")

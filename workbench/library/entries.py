@@ -25,8 +25,9 @@ from workbench.library import entry_files
 from workbench.library.entry import Entry
 from workbench.library.entry_additions import EntryAdditions
 from workbench.library.entry_changes import Handles, Ref
+from workbench.library.entry_conditions import domains_of, understood
 from workbench.library.entry_copies import FILES
-from workbench.library.entry_facts import check_keys, check_order, checked_versions
+from workbench.library.entry_facts import SEARCHED, check_order, checked_versions
 from workbench.library.entry_moves import EntryMoves
 from workbench.library.entry_versions import reindex
 from workbench.models import EntryRecord
@@ -129,8 +130,10 @@ class Entries(EntryMoves, EntryAdditions):
         what, _, rest = ref.partition("@")
         domain, slash, kind = what.partition("/")
         if not slash:
+            is_condition = any(sign in ref for sign in "<>=") or " in " in ref
+            hint = f" Conditions are searched: ws.entries.search({ref!r})." if is_condition else ""
             raise InvalidInputError(
-                f"{ref!r} is no entry's name. Write domain/kind, such as 'eos/models' or 'eos/models@3'."
+                f"{ref!r} is no entry's name. Write domain/kind, such as 'eos/models' or 'eos/models@3'.{hint}"
             )
         number, _, name = rest.partition("/")
         version: Any = int(number) if number.isdigit() else number or "latest"
@@ -199,13 +202,16 @@ class Entries(EntryMoves, EntryAdditions):
         ----------
         where : str, optional
             Conditions, such as ``"val_error < 0.1 and (uq_type == 'faiss' or 1 <= threshold < 2)"``; ``in`` and ``not`` work
-            too, and ``version`` and ``name`` are keys as well. A key that is no word is written in backticks: `` `learning rate` ``.
+            too. A key that is no word is written in backticks: `` `learning rate` ``.
+            What every entry has is compared too: ``size`` (bytes, or a text such as ``'10 MB'``), ``kind``, ``domain``,
+            ``version``, ``name``, ``made_by``, and ``created``: a day (``created >= '2026-03-01'``) or a time
+            (``'2026-03-01T14:30'``), local unless it names a zone. These words are never keys of the metadata.
         version : int, list of int or "latest", optional
         metadata : mapping, optional
             All of these keys have exactly these values.
         order : str
-            ``"created"``, ``"version"`` or a key of the metadata, with ``-`` in front for descending. By a key, numbers come before
-            texts, and entries without it are left out.
+            One of these (``"created"`` is the order in which they were added) or a key of the metadata, with ``-`` in front
+            for descending. By a key, numbers come before texts, and entries without it are left out.
 
         Raises
         ------
@@ -338,7 +344,7 @@ class Entries(EntryMoves, EntryAdditions):
         after: str | None,
         **more: Any,
     ) -> Page[Entry]:
-        check_keys(keys_of(conditions))
+        conditions = understood(conditions)
         check_order(order)
         question = EntryQuestion(
             application=self.application,
@@ -353,7 +359,8 @@ class Entries(EntryMoves, EntryAdditions):
         )
         texts, cursor = self._catalog.search_entries(question)
         if not texts and after is None:
-            self._check_words(domain, [*keys_of(conditions), order.removeprefix("-")])
+            keys = [*keys_of(conditions), order.removeprefix("-")]
+            self._check_words(domain, keys, domains_of(conditions))
         again = (conditions, domain, kind, version, order, limit)
         found = [Entry(text, self) for text in texts]
 
@@ -373,11 +380,14 @@ class Entries(EntryMoves, EntryAdditions):
             "Add one: ws.entries.add('eos', 'run1.h5').",
         )
 
-    def _check_words(self, domain: str | None, keys: Iterable[str]) -> None:
+    def _check_words(self, domain: str | None, keys: Iterable[str], domains: Iterable[str]) -> None:
         """Raise if nothing was found because a word is misspelt."""
         if domain is not None:
             self._check_domain(domain)
-        asked = [key for key in keys if key not in ("version", "name", "created")]
+        for other in domains:  # of a condition, which may well name one that is not there
+            if did_you_mean(other, self.domains()):
+                self._check_domain(other)
+        asked = [key for key in keys if key == "made_by" or key not in SEARCHED]
         absent = [key for key in asked if not self._catalog.has_entry_key(self.application, key)]
         known = self._catalog.entry_keys(self.application) if absent else []
         for key in absent:

@@ -31,9 +31,8 @@ RESERVED = frozenset(
         "metadata",
     ]
 )
-_CONDITIONS = frozenset(["version", "name", "made_by"])  # what a condition may name beside the metadata
-_ORDERS = frozenset(["version", "created", "made_by"])
-_ARGUMENTS = ("domain", "kind")  # what is asked for by an argument
+#: what a condition may name, and entries are sorted by, beside keys of the metadata
+SEARCHED = ("size", "kind", "domain", "created", "version", "name", "made_by")
 UQ_TYPES = ("random", "deltaUQ", "faiss")
 UQ_AGGREGATES = ("max", "mean")
 NUMBERS = ("val_error", "test_error", "threshold")
@@ -70,22 +69,6 @@ def checked_versions(version: object) -> Sequence[int] | str | None:
     return [checked_version(version, _SEVERAL)]
 
 
-def check_keys(keys: Iterable[str]) -> None:
-    """Raise if a condition names what every entry has and what is not searched.
-
-    Raises
-    ------
-    InvalidInputError
-        With how it is asked for, if it can be.
-    """
-    for key in keys:
-        if key in RESERVED - _CONDITIONS:
-            how = f"Ask for it by {key}=... (--{key})." if key in _ARGUMENTS else ""
-            raise InvalidInputError(
-                f"{key!r} cannot be searched for. {how or 'Conditions name keys of the metadata, version, name and made_by.'}"
-            )
-
-
 def check_order(order: object) -> None:
     """Raise if entries cannot be sorted so.
 
@@ -95,9 +78,9 @@ def check_order(order: object) -> None:
         With what they can be sorted by.
     """
     field = order.removeprefix("-") if isinstance(order, str) else ""
-    if not field or field in RESERVED - _ORDERS:
+    if not field or field in RESERVED - set(SEARCHED):
         raise InvalidInputError(
-            f"order is {order!r}, expected 'created', 'version' or a key of the metadata, with '-' in front for descending."
+            f"order is {order!r}, expected {', '.join(map(repr, SEARCHED))} or a key of the metadata, with '-' in front for descending."
         )
 
 

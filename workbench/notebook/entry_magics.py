@@ -23,9 +23,11 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @argument("words", nargs="*", help="A domain, and key=value that the metadata must have.")
     @argument("--kind", default=None, help="Only data, candidates or models.")
     @argument("--version", default=None, help="Only 3, or 1,2, or latest.")
-    @argument("--where", default=None, metavar="CONDITION", help='Such as "val_error < 0.1 and layers > 2".')
+    @argument("--where", default=None, metavar="CONDITION", help='Such as "val_error < 0.1 and size > 1000".')
     @argument(
-        "--order", default="-created", help="created, version or a key; with - in front for descending."
+        "--order",
+        default="-created",
+        help="created, version, size, name or a key; with - in front for descending.",
     )
     @argument("--trash", action="store_true", help="Those in the trash instead.")
     @argument("--app", default=None, metavar="NAME", help="Of another application.")
