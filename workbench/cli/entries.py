@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -181,4 +182,4 @@ def entries_name(open_entries: Callable[..., Entries], /, kind: str, domain: str
 
 def _say(done: Any) -> None:
     for line in [done] if isinstance(done, str) else done:
-        click.echo(str(line) if isinstance(line, str) else repr(line))
+        click.echo(str(line) if isinstance(line, (str, Path)) else repr(line))
