@@ -476,6 +476,50 @@ def test_two_machines_with_catalogs_of_their_own_lose_nothing_on_s3(
         assert {e.id for e in b.entries.list()} == all_ids
 
 
+@pytest.mark.s3
+def test_two_machines_do_not_overwrite_each_others_changes_of_a_version_on_s3(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, url = [hdf5(tmp_path / f"{i}.h5", i + 1) for i in range(3)], s3.new_url()
+
+    def machine(name: str) -> workbench.Workspace:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        return workbench.open(url, storage_options=s3.storage_options)
+
+    with machine("a") as a:
+        added = a.entries.add("eos", paths, "candidates")
+        with machine("b") as b:
+            turns = iter(added)
+
+            def trash_after_the_other(record: Any) -> Any:
+                if next(turns, None) is added[1]:  # what is there was read, and is written next
+                    b.entries.remove(added[0].id)
+                return record.model_copy(update={"trashed": record.created})
+
+            with pytest.raises(
+                ConflictError, match=r"candidates version 1 was changed by another machine.*nothing was"
+            ):
+                a.entries._change([added[2].record], trash_after_the_other)
+            assert len(a.entries.list()) == 3
+            a.entries.remove(added[2].id)  # again: what the other did is taken up first
+            assert [e.id for e in a.entries.list()] == [added[1].id]
+            b.entries.remove(added[2].id)
+            assert {e.id for e in b.entries.list(trashed=True)} == {added[0].id, added[2].id}
+
+            b.entries.move(added[1].id, "data")
+            with (
+                pytest.warns(UserWarning, match=r"moved 1.h5 out of eos/candidates version 1.*reindex"),
+                pytest.raises(NotFoundError, match="moved or purged by somebody else"),
+            ):
+                a.entries.remove(added[1].id)
+            assert a.reindex()["entries"] == 3
+            assert a.entries.find("eos/data@1").id == added[1].id
+            a.entries.purge(added[0].id)
+            a.entries.remove("eos/data@1")
+            b.reindex()
+            assert {e.id for e in b.entries.list(trashed=True)} == {added[1].id, added[2].id}
+
+
 def test_a_version_that_is_only_in_the_store_is_taken_up_and_never_overwritten(
     ws: workbench.Workspace, tmp_path: Path
 ) -> None:
