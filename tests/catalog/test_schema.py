@@ -108,9 +108,14 @@ def test_sizes_and_times_are_read_from_the_entries_of_before(new_url: Callable[[
             sa.text("INSERT INTO entries VALUES (:version, :id, 1, :version, 'x', 'f', 0, :record)"),
             [{"id": r.id, "version": r.version, "record": r.model_dump_json()} for r in given],
         )
+        connection.execute(
+            sa.text("INSERT INTO entry_values VALUES (:entry, 'note', 1, NULL, :text)"),
+            [{"entry": i + 1, "text": f"{'long ' * 100}{i}"} for i in range(4)],
+        )
     with Catalog.open(url) as catalog:
         for record in given:
             where = f"size == {record.size} and created == {micros(record.created)}"
+            where += f" and note == {'long ' * 100 + str(record.version - 1)!r}"
             texts, _ = catalog.search_entries(EntryQuestion("a", where=parse(where)))
             assert [EntryRecord.model_validate_json(text) for text in texts] == [record]
     Catalog.open(new).close()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from workbench.errors import (
     NotFoundError,
     UnsupportedError,
 )
+from workbench.models import EntryKind
 
 CATALOGS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -262,61 +261,29 @@ def test_what_cannot_be_searched_or_sorted_by_is_refused(ws: workbench.Workspace
             ws.entries.search(order=order)  # type: ignore[arg-type]
 
 
-def test_what_every_entry_has_is_searched_and_sorted_by(ws: workbench.Workspace, tmp_path: Path) -> None:
-    for i, (domain, kind) in enumerate([("eos", "data"), ("eos", "models"), ("wind", "models")]):
-        path = tmp_path / f"run{i}.h5"
-        path.write_bytes(bytes(1000 * i))
-        ws.entries.add(domain, path, kind, metadata={"val_error": i / 10}, check=False)
-
-    def names(where: str | None = None, **more: Any) -> str:
-        return " ".join(entry.name[3] for entry in ws.entries.search(where, **{"order": "created", **more}))
-
-    assert names("size >= 1000 and kind == 'models' and val_error < 0.15") == "1"
-    assert names("size < '1.5 kB' and size != 0") == names("0 < size < 1999.5") == "1"
-    assert names("kind in ('data', 'candidates') or domain == 'wind'") == "0 2"
-    assert names("not kind == 'models'") == names("name == 'run0.h5'") == names("size == 0") == "0"
-    assert names(metadata={"kind": "models", "domain": "eos"}) == names("size == 1000", kind="models") == "1"
-    assert names(order="-size") == names(order="-name") == names(order="-domain") == "2 1 0"
-    assert names(order="kind") == "0 1 2"
-    assert names("domain == 'elsewhere'") == ""
-    ws.reindex()
-    assert names("size > 1000") == "2"
-    assert names("size > 500", order="-size", limit=1) == "2"
-    ws.entries.remove("wind/models")
-    assert names(order="-size") == names("size > 999 or kind == 'data'", order="-size") == "1 0"
+def test_after_the_highest_version_there_is_none(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5")
+    ws.entries.add("eos", path, version=2**31 - 1)
+    for call in (
+        lambda: ws.entries.add("eos", path),
+        lambda: ws.entries.add("eos", path, dry_run=True),
+        lambda: ws.entries.next_version("eos"),
+    ):
+        with pytest.raises(InvalidInputError, match="has the version 2147483647, and there is none after it"):
+            call()
+    ws.entries.add("eos", path, version=7)
+    assert [e.version for e in ws.entries.list(order="-version")] == [2**31 - 1, 7]
+    assert [e.version for e in ws.entries.list(order="version", limit=1).all()] == [7, 2**31 - 1]
 
 
-def test_a_day_or_a_time_is_compared_with_when_an_entry_was_added(
-    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "America/New_York")
-    time.tzset()
-    try:
-        times = ["2026-03-07T04:59", "2026-03-07T05:00", "2026-03-08T15:30", "2026-03-09T03:59:59.999999"]
-        for i, text in enumerate(times):
-            moment = datetime.fromisoformat(f"{text}+00:00")
-            monkeypatch.setattr("workbench.library.entry_additions.now", lambda moment=moment: moment)
-            (tmp_path / f"{i}.h5").write_bytes(b"x")
-            ws.entries.add("eos", tmp_path / f"{i}.h5", check=False)
-
-        def found(where: str) -> str:
-            return "".join(entry.name[0] for entry in ws.entries.search(where, order="created"))
-
-        # that day begins at 5:00 in UTC, and the next one, on which clocks are set forward, is over at 4:00
-        assert found("created >= '2026-03-07'") == "123"
-        assert found("created < '2026-03-07'") == found("created <= '2026-03-06'") == "0"
-        assert found("created == '2026-03-08'") == "23"
-        assert found("created != '2026-03-08'") == "01"
-        assert found("created in ('2026-03-06', '2026-03-07')") == "01"
-        assert found("created > '2026-03-08'") == ""
-        assert found("'2026-03-07' <= created <= '2026-03-08'") == "123"
-        assert found("created == '2026-03-07T00:00'") == found("created == '2026-03-07T05:00Z'") == "1"
-        assert (
-            found("created > '2026-03-07T00:00:00' and created < '2026-03-08T15:30:00.000001+00:00'") == "2"
-        )
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+def test_a_misspelt_file_of_a_version_is_named(ws: workbench.Workspace, tmp_path: Path) -> None:
+    ws.entries.add("eos", [hdf5(tmp_path / "run1.h5"), hdf5(tmp_path / "run2.h5")])
+    with pytest.raises(NotFoundError, match=r"Did you mean 'run1.h5'"):
+        ws.entries.find("eos/data@1/rn1.h5")
+    with pytest.raises(NotFoundError, match=r"eos/data@1 has run1.h5, run2.h5\."):
+        ws.entries.find("eos/data@1/zebra")
+    (found,) = ws.entries.search(metadata={"kind": EntryKind.DATA, "name": "run1.h5"})
+    assert found.name == "run1.h5"
 
 
 def test_numbers_of_numpy_and_large_ones_are_numbers(ws: workbench.Workspace, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The text is read as a Python expression and never executed. A key that is no wor
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ Value = float | str
 #: what an entry has beside its metadata and is compared with, each in a column
 NUMBERS_OF_ENTRIES = ("version", "size", "created")
 TEXTS_OF_ENTRIES = ("name", "domain", "kind")
+_LONG_TEXT = 400  # characters
 _EXACT = 2.0**53  # from here on, floating numbers leave whole ones out
 _MOST_VALUES = 30_000  # of one `in`: what both databases take in a statement
 _MOST_COMPARISONS = 400  # SQLite takes expressions a thousand deep
@@ -77,6 +79,8 @@ def slotted(condition: Condition, values: dict[str, Any]) -> Condition:
     if condition.key in NUMBERS_OF_ENTRIES:  # PostgreSQL has no index of them as floating numbers
         most = 1 << 31 if condition.key == "version" else 1 << 63
         value = _whole_ones(value, most) if isinstance(value, tuple) else _whole(value, most)
+    elif _type(value) is str:
+        value = tuple(map(kept_text, value)) if isinstance(value, tuple) else kept_text(value)
     slot = Slot(f"value{len(values)}", _type(value))
     values[slot.name] = list(value) if isinstance(value, tuple) else value
     return Comparison(condition.key, condition.sign, slot)
@@ -92,6 +96,13 @@ def digits_of(value: float) -> str | None:
     if isinstance(value, bool) or not (abs(value) >= _EXACT) or value in (float("inf"), float("-inf")):
         return None
     return str(int(value))
+
+
+def kept_text(text: str) -> str:
+    """Return a text as it is compared: PostgreSQL indexes no long ones, so of these the begin, and a digest of the whole."""
+    if len(text) <= _LONG_TEXT:
+        return text
+    return f"{text[:_LONG_TEXT]}…{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def as_float(value: float) -> float:
@@ -158,6 +169,8 @@ def equal(metadata: Mapping[str, Any]) -> list[Condition]:
     for key, value in metadata.items():
         if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
             value = value.item()  # a number of numpy or torch
+        if isinstance(value, str):
+            value = str(value)  # also a kind
         if not isinstance(value, (int, float, str)):
             raise InvalidInputError(
                 f"metadata[{key!r}] is {value!r:.60}, and only numbers, texts, True and False can be searched for."

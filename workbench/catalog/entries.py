@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from workbench.catalog.conditions import as_float, digits_of, exact_key
+from workbench.catalog.conditions import as_float, digits_of, exact_key, kept_text
 from workbench.catalog.engine import Database
 from workbench.catalog.entry_search import EntryQuestion, page
 from workbench.catalog.entry_statements import scopes_of
@@ -311,9 +311,9 @@ def _searched(facts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield keys and what is recorded under them: a number or a text; of a large number its digits too."""
     for key, value in facts.items():
         if isinstance(value, str):
-            yield key, {"value": None, "text": value}
+            yield key, {"value": None, "text": kept_text(value)}
         elif isinstance(value, (int, float)):
             yield key, {"value": as_float(value), "text": None}
             digits = digits_of(value)
             if digits is not None:
-                yield exact_key(key), {"value": None, "text": digits}
+                yield exact_key(key), {"value": None, "text": kept_text(digits)}

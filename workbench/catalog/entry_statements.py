@@ -135,8 +135,8 @@ def window(asked: Asked) -> sa.Select[Any]:
     where = [
         e.scope.in_(_SCOPES),
         e.trashed == int(asked.trashed),
-        position > sa.bindparam("low"),
-        position <= sa.bindparam("high"),
+        position > sa.bindparam("low", type_=sa.BigInteger),
+        position <= sa.bindparam("high", type_=sa.BigInteger),
         *_file_name(asked, checked(e.name)),
         *(_sql(part, e.number, e) for part in asked.where),
     ]

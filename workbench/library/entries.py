@@ -31,7 +31,7 @@ from workbench.library.entry_facts import SEARCHED, check_order, checked_version
 from workbench.library.entry_moves import EntryMoves
 from workbench.library.entry_versions import reindex
 from workbench.models import EntryRecord
-from workbench.names import check_name, is_id
+from workbench.names import check_name, check_text, is_id
 from workbench.pages import Page
 
 if TYPE_CHECKING:
@@ -143,9 +143,8 @@ class Entries(EntryMoves, EntryAdditions):
             there = not trashed and self.list(domain, kind, trashed=True, **asked)
             hint = f" It is in the trash: ws.entries.restore({ref!r})." if there else ""
             where = " in the trash" if trashed else ""
-            raise NotFoundError(
-                f"There is no entry {ref!r}{where}.{hint or self._versions_hint(domain, kind)}"
-            )
+            hint = hint or self._files_hint(domain, kind, version, name) or self._versions_hint(domain, kind)
+            raise NotFoundError(f"There is no entry {ref!r}{where}.{hint}")
         return found
 
     def list(
@@ -176,7 +175,7 @@ class Entries(EntryMoves, EntryAdditions):
         NotFoundError, InvalidInputError
             For an unknown domain or kind, with the nearest.
         """
-        name = None if name is None else str(name)
+        name = None if name is None else check_text(str(name), "name")
         if name is not None and "/" in name:
             raise InvalidInputError(
                 f"name is {name!r}, and entries have the names of their files, without folders. "
@@ -346,6 +345,8 @@ class Entries(EntryMoves, EntryAdditions):
     ) -> Page[Entry]:
         conditions = understood(conditions)
         check_order(order)
+        for what, text in (("domain", domain), ("order", order)):
+            check_text(text or "", what)
         question = EntryQuestion(
             application=self.application,
             domain=domain,
@@ -403,6 +404,14 @@ class Entries(EntryMoves, EntryAdditions):
             raise NotFoundError(
                 f"There is no domain {domain!r} in the entries of {self.application!r}.{hint}", near=near
             )
+
+    def _files_hint(self, domain: str, kind: str, version: Versions, name: str) -> str:
+        """Say which files a version has, where none is called so."""
+        others = [e.name for e in self.list(domain, kind, version=version, order="name", limit=1000)]
+        if not name or not others:
+            return ""
+        more = ", ..." if len(others) > 5 else ""
+        return did_you_mean(name, others) or f" {domain}/{kind}@{version} has {', '.join(others[:5])}{more}."
 
     def _versions_hint(self, domain: str, kind: str) -> str:
         numbers = self.versions(domain, kind)

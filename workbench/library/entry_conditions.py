@@ -12,7 +12,7 @@ from workbench.catalog.search import micros
 from workbench.errors import InvalidInputError
 from workbench.library.entry_facts import RESERVED, SEARCHED
 from workbench.library.entry_files import checked_kind
-from workbench.names import parse_size
+from workbench.names import check_text, parse_size
 
 _TEXTS = ("name", "kind", "domain", "made_by")
 _EXAMPLES = {"name": "'run1.h5'", "kind": "'models'", "domain": "'eos'", "made_by": "'reduce@1.2.0'"}
@@ -41,7 +41,10 @@ def domains_of(conditions: Iterable[Condition]) -> Iterator[str]:
 def _understood(part: Condition) -> Condition:
     if isinstance(part, Group):
         return Group(part.how, tuple(_understood(inner) for inner in part.parts))
-    key = part.key.removeprefix("=")
+    key = check_text(part.key.removeprefix("="), "A key")
+    for value in part.value if isinstance(part.value, tuple) else (part.value,):
+        if isinstance(value, str):
+            check_text(value, f"What {key} is compared with")
     if key not in RESERVED:
         return part
     if key not in SEARCHED:

@@ -1,4 +1,6 @@
-"""Find entries by the size of their file, and by the time when they were added."""
+"""Find entries by the size of their file, by the time when they were added, and by long texts, which are kept shortened."""
+
+import hashlib
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,3 +26,9 @@ def upgrade() -> None:
     # after the rows, which is quicker
     for name in ("size", "created"):
         op.create_index(f"ix_entries_{name}", "entries", ["scope", "trashed", name, "number"])
+    connection = op.get_bind()
+    long = sa.text("SELECT entry, key, text FROM entry_values WHERE length(text) > 400")
+    short = sa.text("UPDATE entry_values SET text = :text WHERE entry = :entry AND key = :key")
+    for entry, key, text in connection.execute(long).fetchall():
+        kept = f"{text[:400]}…{hashlib.sha256(text.encode()).hexdigest()}"
+        connection.execute(short, {"entry": entry, "key": key, "text": kept})
