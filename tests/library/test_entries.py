@@ -225,6 +225,12 @@ def test_a_misspelt_key_is_named_and_one_that_nobody_has_finds_nothing(
         with pytest.raises(NotFoundError, match="Did you mean 'val_error'"):
             ws.entries.search(**asked)
     assert list(ws.entries.search("pressure > 1")) == []
+    for asked in ({"where": "creatd > '2026-01-01'"}, {"order": "-sise"}, {"where": "knd == 'data'"}):
+        with pytest.raises(NotFoundError, match=r"Did you mean '(created|size|kind)'"):
+            ws.entries.search(**asked)
+    assert repr(ws.entries.list(trashed=True)) == "No entries in the trash."
+    with pytest.raises(InvalidInputError, match=r"in the trash is sorted by size, kind.* only"):
+        ws.entries.list(trashed=True, order="val_error")
 
 
 def test_what_cannot_be_searched_or_sorted_by_is_refused(ws: workbench.Workspace, tmp_path: Path) -> None:

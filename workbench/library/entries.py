@@ -27,7 +27,7 @@ from workbench.library.entry_additions import EntryAdditions
 from workbench.library.entry_changes import Handles, Ref
 from workbench.library.entry_conditions import domains_of, understood
 from workbench.library.entry_copies import FILES
-from workbench.library.entry_facts import SEARCHED, check_order, checked_versions
+from workbench.library.entry_facts import OWN_ORDERS, SEARCHED, check_order, checked_versions
 from workbench.library.entry_moves import EntryMoves
 from workbench.library.entry_versions import reindex
 from workbench.models import EntryRecord
@@ -180,6 +180,10 @@ class Entries(EntryMoves, EntryAdditions):
             raise InvalidInputError(
                 f"name is {name!r}, and entries have the names of their files, without folders. "
                 f"Write name={Path(name).name!r}."
+            )
+        if trashed and str(order).removeprefix("-") not in OWN_ORDERS:
+            raise InvalidInputError(
+                f"order is {order!r}, and what is in the trash is sorted by {', '.join(OWN_ORDERS)} only."
             )
         return self._page([], domain, kind, version, order, limit, after, name=name, trashed=trashed)
 
@@ -377,8 +381,8 @@ class Entries(EntryMoves, EntryAdditions):
             found,
             row,
             (lambda: self._page(*again, cursor, **more)) if cursor else None,
-            "entries",
-            "Add one: ws.entries.add('eos', 'run1.h5').",
+            "entries in the trash" if more.get("trashed") else "entries",
+            "" if more.get("trashed") else "Add one: ws.entries.add('eos', 'run1.h5').",
         )
 
     def _check_words(self, domain: str | None, keys: Iterable[str], domains: Iterable[str]) -> None:
@@ -390,7 +394,7 @@ class Entries(EntryMoves, EntryAdditions):
                 self._check_domain(other)
         asked = [key for key in keys if key == "made_by" or key not in SEARCHED]
         absent = [key for key in asked if not self._catalog.has_entry_key(self.application, key)]
-        known = self._catalog.entry_keys(self.application) if absent else []
+        known = [*self._catalog.entry_keys(self.application), *SEARCHED] if absent else []
         for key in absent:
             hint = did_you_mean(key, known)
             if hint:

@@ -33,7 +33,8 @@ RESERVED = frozenset(
     ]
 )
 #: what a condition may name, and entries are sorted by, beside keys of the metadata
-SEARCHED = ("size", "kind", "domain", "created", "version", "name", "made_by")
+OWN_ORDERS = ("size", "kind", "domain", "created", "version", "name")  # of what is in the trash too
+SEARCHED = (*OWN_ORDERS, "made_by")
 UQ_TYPES = ("random", "deltaUQ", "faiss")
 UQ_AGGREGATES = ("max", "mean")
 NUMBERS = ("val_error", "test_error", "threshold")
