@@ -213,8 +213,9 @@ class Entries(EntryMoves, EntryAdditions):
         metadata : mapping, optional
             All of these keys have exactly these values.
         order : str
-            One of these (``"created"`` is the order in which they were added) or a key of the metadata, with ``-`` in front
-            for descending. By a key, numbers come before texts, and entries without it are left out.
+            ``"created"`` (the order in which they were added), ``"version"``, ``"size"``, ``"name"``, ``"domain"``, ``"kind"`` or
+            a key of the metadata, with ``-`` in front for descending. By a key, numbers come before texts, and entries without
+            it are left out.
 
         Raises
         ------
@@ -349,8 +350,10 @@ class Entries(EntryMoves, EntryAdditions):
     ) -> Page[Entry]:
         conditions = understood(conditions)
         check_order(order)
-        for what, text in (("domain", domain), ("order", order)):
-            check_text(text or "", what)
+        check_text(order, "order")
+        if domain is not None and not isinstance(domain, str):
+            raise InvalidInputError(f"domain is {domain!r:.60}, expected text such as 'eos'.")
+        check_text(domain or "", "domain")
         question = EntryQuestion(
             application=self.application,
             domain=domain,
