@@ -126,6 +126,25 @@ def check_key(
     return key
 
 
+def check_text(text: str, what: str) -> str:
+    """Return a text if every database can keep it.
+
+    >>> check_text("T = 300 K", "metadata['note']")
+    'T = 300 K'
+
+    Raises
+    ------
+    InvalidInputError
+        If it has a NUL, or what is no character, as in names of files that are not UTF-8.
+    """
+    bad = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+    if bad is not None:
+        raise InvalidInputError(
+            f"{what} is {text!r:.80}, which has {bad!r}: that is no character of a text. Leave it out, or write it otherwise."
+        )
+    return text
+
+
 def parse_size(value: object, what: str) -> int:
     """Return bytes from a number or a text such as ``"4 GB"``.
 

@@ -144,6 +144,7 @@ def million(count: int, rounds: int = 3) -> None:
 
 
 def make_entries(rows: sqlite3.Connection, count: int) -> None:
+    from workbench.catalog.search import micros
     from workbench.models import EntryKind, EntryRecord, now
     from workbench.names import new_id
 
@@ -164,8 +165,10 @@ def make_entries(rows: sqlite3.Connection, count: int) -> None:
                 "digest": digest,
                 "metadata": facts(i),
             }
-            own["created"] = (begin + timedelta(seconds=i)).isoformat()
-            yield (i + 1, id_, i % 10 + 1, version, "net.pt", f"{digest}.pt", 0, json.dumps({**like, **own}))
+            created, own["size"] = begin + timedelta(seconds=i), i * 7919 % 1_000_003
+            own["created"] = created.isoformat()
+            file = ("net.pt", f"{digest}.pt", 0, json.dumps({**like, **own}), own["size"], micros(created))
+            yield (i + 1, id_, i % 10 + 1, version, *file)
 
     def values() -> Iterator[tuple[Any, ...]]:
         for i in range(count):
@@ -178,7 +181,8 @@ def make_entries(rows: sqlite3.Connection, count: int) -> None:
         "insert into entry_scopes (id, application, domain, kind, last) values (?, ?, ?, ?, ?)", scopes
     )
     rows.executemany(
-        "insert into entries (number, id, scope, version, name, file, trashed, record) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into entries (number, id, scope, version, name, file, trashed, record, size, created)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         entries(),
     )
     rows.executemany(
@@ -210,6 +214,9 @@ def make_runs(rows: sqlite3.Connection, count: int) -> None:
 
 
 def pages_of_entries(ws: Any, count: int, rounds: int) -> None:
+    from workbench.models import now
+
+    first = (now() - timedelta(days=30, minutes=-20)).isoformat()
     asked: dict[str, dict[str, Any]] = {
         "newest": {},
         "few: val_error < 0.001": {"where": "val_error < 0.001"},
@@ -221,6 +228,14 @@ def pages_of_entries(ws: Any, count: int, rounds: int) -> None:
         "three that never meet": {"where": "layers == 3 and family == 'a' and seed < 0"},
         "seed == 7777": {"where": "seed == 7777"},
         "latest": {"version": "latest"},
+        "size < 2000": {"where": "size < 2000"},
+        "size > 500,000 and val_error < 0.1, largest first": {"where": "size > 500000 and val_error < 0.1", "order": "-size"},
+        "smallest first": {"order": "size"},
+        "one domain of a condition, and wide": {"where": "domain == 'd3' and val_error < 0.1"},
+        "kind in a wide either": {"where": "kind == 'data' or val_error < 0.1"},
+        "the first 20 minutes": {"where": f"created < '{first}'"},
+        "since, best first": {"where": f"created >= '{first}' and layers == 3", "order": "val_error"},
+        "of a domain last in order": {"order": "-domain", "where": "layers == 3"},
     }  # fmt: skip
     contest = Contest(f"a page of 50 among {count:,} entries", limit="one domain of ten")
     for title, domain in (("one domain of ten", "d7"), ("all ten domains", None)):

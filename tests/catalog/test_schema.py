@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from workbench.catalog import Catalog, is_current, schema, version
+from workbench.catalog.conditions import parse
+from workbench.catalog.entry_search import EntryQuestion
+from workbench.catalog.search import micros
 from workbench.errors import StorageError, WorkspaceError
-from workbench.models import BundleRecord, DatasetRecord, StepRecord, now
+from workbench.models import BundleRecord, DatasetRecord, EntryRecord, StepRecord, now
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -82,6 +86,38 @@ def test_what_was_made_from_what_is_read_from_the_records_of_before(new_url: Cal
         ]
         assert [(user.kind, user.label) for user in found[-1:]] == [("bundle", "x@1")]
         assert len(catalog.referrers("b", 10_000)) == 3000
+    Catalog.open(new).close()
+    assert description(url) == description(new)
+
+
+def test_sizes_and_times_are_read_from_the_entries_of_before(new_url: Callable[[], str]) -> None:
+    url, new = new_url(), new_url()
+    begin = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    times = [begin + timedelta(microseconds=i) for i in (0, 1, 500_000, 10**9)]
+    times[3] = times[3].astimezone(timezone(timedelta(hours=2)))
+    base: dict[str, Any] = {"application": "a", "domain": "d", "kind": "data", "digest": "", "name": "x"}
+    given = [
+        EntryRecord(id=f"{i:020d}", version=i + 1, size=10 ** (4 * i), created=time, **base)
+        for i, time in enumerate(times)
+    ]
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0011")
+        connection.execute(sa.text("INSERT INTO entry_scopes VALUES (1, 'a', 'd', 'data', 4)"))
+        connection.execute(
+            sa.text("INSERT INTO entries VALUES (:version, :id, 1, :version, 'x', 'f', 0, :record)"),
+            [{"id": r.id, "version": r.version, "record": r.model_dump_json()} for r in given],
+        )
+        connection.execute(
+            sa.text("INSERT INTO entry_values VALUES (:entry, 'note', 1, NULL, :text)"),
+            [{"entry": i + 1, "text": f"{'long ' * 100}{i}"} for i in range(4)],
+        )
+    with Catalog.open(url) as catalog:
+        for record in given:
+            where = f"size == {record.size} and created == {micros(record.created)}"
+            where += f" and note == {'long ' * 100 + str(record.version - 1)!r}"
+            texts, _ = catalog.search_entries(EntryQuestion("a", where=parse(where)))
+            assert [EntryRecord.model_validate_json(text) for text in texts] == [record]
     Catalog.open(new).close()
     assert description(url) == description(new)
 

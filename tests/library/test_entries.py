@@ -12,17 +12,16 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import sqlalchemy as sa
 
 import workbench
 from workbench.errors import (
     AlreadyExistsError,
-    ConflictError,
     InvalidDataError,
     InvalidInputError,
     NotFoundError,
     UnsupportedError,
 )
+from workbench.models import EntryKind
 
 CATALOGS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -224,23 +223,73 @@ def test_a_misspelt_key_is_named_and_one_that_nobody_has_finds_nothing(
         with pytest.raises(NotFoundError, match="Did you mean 'val_error'"):
             ws.entries.search(**asked)
     assert list(ws.entries.search("pressure > 1")) == []
+    for asked in ({"where": "creatd > '2026-01-01'"}, {"order": "-sise"}, {"where": "knd == 'data'"}):
+        with pytest.raises(NotFoundError, match=r"Did you mean '(created|size|kind)'"):
+            ws.entries.search(**asked)
+    assert repr(ws.entries.list(trashed=True)) == "No entries in the trash."
+    with pytest.raises(InvalidInputError, match=r"in the trash is sorted by size, kind.* only"):
+        ws.entries.list(trashed=True, order="val_error")
 
 
 def test_what_cannot_be_searched_or_sorted_by_is_refused(ws: workbench.Workspace, tmp_path: Path) -> None:
     add_models(ws, tmp_path, 1)
     for where, text in [
-        ("size > 100", "'size' cannot be searched for. Conditions name keys"),
-        ("val_error < 1 and not kind == 'models'", r"Ask for it by kind=... \(--kind\)"),
-        ("domain == 'eos'", "Ask for it by domain"),
-        ("created > '2020-01-01'", "'created' cannot be searched for"),
+        (
+            "digest == 'a'",
+            "'digest' cannot be searched for. Conditions name keys of the metadata, and size, kind",
+        ),
+        ("val_error < 1 and not kind == 'modls'", "kind is 'modls'.*Did you mean 'models'"),
+        ("kind in ('data', 'sample')", "kind is 'sample', expected one of data, candidates, models"),
+        ("kind == 3", "kind is compared with 3, expected text: kind == 'models'"),
+        ("domain", "domain is compared with 1, expected text: domain == 'eos'"),
+        (f"name == {2**60}", f"name is compared with '{2**60}', expected text: name == 'run1.h5'"),
+        ("version == '3'", "version is compared with '3', expected a number: version == 3"),
+        ("size > 'big'", "size is 'big', expected bytes or a text such as \"4 GB\""),
+        (
+            "created > 'yesterday'",
+            "created is compared with 'yesterday', which is no time .*Write a day such as",
+        ),
+        ("created == 2026", "created is compared with 2026, which is no time"),
+        ("created > '9999-12-31'", "which is no time"),
     ]:
         with pytest.raises(InvalidInputError, match=text):
             ws.entries.search(where)
-    with pytest.raises(InvalidInputError, match="'kind' cannot be"):
-        ws.entries.search(metadata={"kind": "models"})
-    for order in ("name", "-size", "kind", "domain", "id", "", None):
-        with pytest.raises(InvalidInputError, match=r"order is .*expected 'created', 'version' or a key"):
+    with pytest.raises(InvalidInputError, match=r"Conditions are searched: ws.entries.search\('size > 3'\)"):
+        ws.entries.find("size > 3")
+    with pytest.raises(InvalidInputError, match="'parents' cannot be"):
+        ws.entries.search(metadata={"parents": "models"})
+    with pytest.raises(InvalidInputError, match="domain is 5, expected text"):
+        ws.entries.search(domain=5)  # type: ignore[arg-type]
+    with pytest.raises(NotFoundError, match=r"no domain 'eoss'.*Did you mean 'eos'"):
+        ws.entries.search("domain == 'eoss' and val_error < 1")
+    for order in ("digest", "-path", "id", "", None):
+        with pytest.raises(InvalidInputError, match=r"order is .*expected 'size', 'kind'.* or a key"):
             ws.entries.search(order=order)  # type: ignore[arg-type]
+
+
+def test_after_the_highest_version_there_is_none(ws: workbench.Workspace, tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5")
+    ws.entries.add("eos", path, version=2**31 - 1)
+    for call in (
+        lambda: ws.entries.add("eos", path),
+        lambda: ws.entries.add("eos", path, dry_run=True),
+        lambda: ws.entries.next_version("eos"),
+    ):
+        with pytest.raises(InvalidInputError, match="has the version 2147483647, and there is none after it"):
+            call()
+    ws.entries.add("eos", path, version=7)
+    assert [e.version for e in ws.entries.list(order="-version")] == [2**31 - 1, 7]
+    assert [e.version for e in ws.entries.list(order="version", limit=1).all()] == [7, 2**31 - 1]
+
+
+def test_a_misspelt_file_of_a_version_is_named(ws: workbench.Workspace, tmp_path: Path) -> None:
+    ws.entries.add("eos", [hdf5(tmp_path / "run1.h5"), hdf5(tmp_path / "run2.h5")])
+    with pytest.raises(NotFoundError, match=r"Did you mean 'run1.h5'"):
+        ws.entries.find("eos/data@1/rn1.h5")
+    with pytest.raises(NotFoundError, match=r"eos/data@1 has run1.h5, run2.h5\."):
+        ws.entries.find("eos/data@1/zebra")
+    (found,) = ws.entries.search(metadata={"kind": EntryKind.DATA, "name": "run1.h5"})
+    assert found.name == "run1.h5"
 
 
 def test_numbers_of_numpy_and_large_ones_are_numbers(ws: workbench.Workspace, tmp_path: Path) -> None:
@@ -374,71 +423,3 @@ def test_of_threads_with_one_explicit_version_one_gets_it(ws: workbench.Workspac
         thread.join()
     assert (len(won), len(lost)) == (1, 3)
     assert len(ws.entries.list("eos", version=3)) == 1
-
-
-@pytest.mark.s3
-@pytest.mark.filterwarnings("ignore:.* that the catalog here did not know")
-def test_two_machines_with_catalogs_of_their_own_lose_nothing_on_s3(
-    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, url = hdf5(tmp_path / "a.h5"), s3.new_url()
-
-    def machine(name: str) -> workbench.Workspace:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        return workbench.open(url, storage_options=s3.storage_options)
-
-    with machine("a") as a, machine("b") as b:
-        mine = [a.entries.add("eos", path)[0] for _ in range(2)]
-        theirs = [b.entries.add("eos", path)[0] for _ in range(2)]
-        last = a.entries.add("eos", path)[0]
-        assert [e.version for e in (*mine, *theirs, last)] == [1, 2, 3, 4, 5]
-        with pytest.raises(AlreadyExistsError, match="version 5"):
-            b.entries.add("eos", path, version=5)
-        all_ids = {e.id for e in (*mine, *theirs, last)}
-        assert {e.id for e in a.entries.list()} == all_ids
-        assert a.reindex()["entries"] == b.reindex()["entries"] == 5
-        assert {e.id for e in b.entries.list()} == all_ids
-
-
-def test_a_version_that_is_only_in_the_store_is_taken_up_and_never_overwritten(
-    ws: workbench.Workspace, tmp_path: Path
-) -> None:
-    path = hdf5(tmp_path / "a.h5")
-    first, second = (ws.entries.add("eos", path)[0] for _ in range(2))
-    with ws.catalog.change_entries([("workspace", "eos", "data")]) as change:
-        change.delete([second.id])
-    with sqlite_or_server(
-        ws
-    ) as connection:  # as if it had been added by a process that was killed before its commit
-        connection.execute(sa.text("UPDATE entry_scopes SET last = 1"))
-    third = ws.entries.add("eos", path)[0]
-    assert third.version == 3
-    assert [e.id for e in ws.entries.list(order="version")] == [first.id, second.id, third.id]
-    assert ws.reindex()["entries"] == 3
-
-
-def test_a_version_that_another_machine_gives_in_this_moment_is_refused(
-    ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = hdf5(tmp_path / "a.h5")
-    ws.entries.add("eos", path)
-    there = ws.store.get("entries", "workspace/eos/data/1.json")
-    exist = ws.store.exist
-
-    def exist_and_be_overtaken(collection: str, keys: Any) -> list[bool]:
-        found = exist(collection, keys)
-        if collection == "entries":
-            ws.store.put("entries", "workspace/eos/data/2.json", there)
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ws.store, "exist", exist_and_be_overtaken)
-        with pytest.raises(ConflictError, match=r"version 2 was given by another machine.*share a catalog"):
-            ws.entries.add("eos", path)
-    assert ws.store.get("entries", "workspace/eos/data/2.json") == there
-    assert ws.entries.versions("eos") == [1]
-
-
-def sqlite_or_server(ws: workbench.Workspace) -> Any:
-    url = ws.settings.catalog or f"sqlite:///{ws.url}/catalog.sqlite"
-    return sa.create_engine(url, poolclass=sa.NullPool).begin()

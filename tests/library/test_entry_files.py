@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import zipfile
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import workbench
-from workbench.errors import InvalidDataError, InvalidInputError
+from workbench.errors import InvalidDataError, InvalidInputError, NotFoundError
 from workbench.library.entry_files import check_file
 from workbench.models import EntryKind
 
@@ -155,3 +156,23 @@ def test_names_are_suggested_with_domain_and_suffix(ws: workbench.Workspace) -> 
     assert first != second
     assert re.fullmatch(r"eos_[0-9a-f]{32}_.+_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}\.pt", first)
     assert ws.entries.suggest_name("data").endswith(".h5")
+
+
+def test_what_is_no_file_is_refused_with_its_reason(ws: workbench.Workspace, tmp_path: Path) -> None:
+    (tmp_path / "link.h5").symlink_to("gone.h5")
+    os.mkfifo(tmp_path / "pipe.h5")
+    strange = os.fsencode(tmp_path) + b"/\xff.h5"
+    with open(strange, "wb"):  # noqa: PTH123 - such names have no Path of their own
+        pass
+    for file, text in (
+        ("link.h5", r"There is no file .*link.h5: it is a link to gone.h5, which is gone"),
+        ("pipe.h5", r"pipe.h5 is no file with a content, but a device or a pipe"),
+        ("lnk.h5", r"Did you mean 'link.h5'"),
+        (os.fsdecode(strange), r"The path of a file is '.*\\udcff.h5', which has '\\udcff'"),
+        (".", r"is a folder, and an entry is a file"),
+    ):
+        with pytest.raises((InvalidInputError, NotFoundError), match=text):
+            ws.entries.add("eos", tmp_path / file, check=False)
+    with pytest.raises(NotFoundError, match=r"There is no file s3://b/k.h5: it is a URL"):
+        ws.entries.add("eos", "s3://b/k.h5")
+    assert not ws.entries.list()

@@ -98,6 +98,78 @@ def test_words_are_files_patterns_or_metadata(shell: InteractiveShell) -> None:
             do("entryadd", line)
 
 
+def test_versions_are_listed_with_their_files_and_the_next(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    do = shell.run_line_magic
+    with pytest.raises(UsageError, match="no domain 'eos'"):
+        do("entryversions", "eos")
+    do("entryadd", "eos run1.h5 run2.h5")
+    do("entryadd", "eos run1.h5")
+    do("entryremove", "eos/data@2")
+    page = do("entryversions", "eos")
+    assert capsys.readouterr().out == "The next one is 3.\n"
+    assert [(row["version"], row["files"]) for row in page] == [("eos/data@1", ("run1.h5", "run2.h5"))]
+    assert page[0]["size"] == sum(Path(name).stat().st_size for name in page[0]["files"])
+    assert "run1.h5, run2.h5" in repr(page)
+    assert "No versions" in repr(do("entryversions", "eos --kind models"))
+    with pytest.raises(UsageError, match="expected one of data, candidates, models"):
+        do("entryversions", "eos --kind modles")
+
+
+def test_the_lineage_of_an_entry_is_listed(shell: InteractiveShell) -> None:
+    do = shell.run_line_magic
+    do("entryadd", "eos run1.h5 --kind candidates")
+    workbench.current().entries.add("eos", "run2.h5", parents=["eos/candidates@1"])
+    workbench.current().entries.add("eos", "run1.h5", parents=["eos/data@1"])
+    rows = do("entrylineage", "eos/candidates")
+    assert [row["entry"] for row in rows] == [
+        "eos/candidates@1/run1.h5",
+        "eos/data@1/run2.h5",
+        "eos/data@2/run1.h5",
+    ]
+    assert [row["step"] for row in do("entrylineage", "eos/data@2 -n 1")] == [-1, 0]
+    for line, text in (("eos/data@9", "There is no entry"), ("eos/data@1 -n 0", "generations is 0")):
+        with pytest.raises(UsageError, match=text):
+            do("entrylineage", line)
+
+
+def test_files_are_exported_all_or_none(shell: InteractiveShell, files: Path) -> None:
+    do = shell.run_line_magic
+    do("entryadd", "eos run1.h5 run2.h5")
+    with pytest.raises(UsageError, match="has 2 files, and out is no folder"):
+        do("entryexport", "eos/data@1 out")
+    (files / "my out").mkdir()
+    (files / "my out" / "run2.h5").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="There is a file"):
+        do("entryexport", "eos/data@1 'my out'")
+    assert [path.name for path in (files / "my out").iterdir()] == ["run2.h5"]
+    assert (files / "my out" / "run2.h5").read_bytes() == b"mine"
+    assert do("entryexport", "eos/data@1/run1.h5 'my out/copy.h5'") == [Path("my out/copy.h5")]
+    (files / "my out" / "run2.h5").unlink()
+    assert [path.name for path in do("entryexport", "eos/data@1 'my out'")] == ["run1.h5", "run2.h5"]
+    assert (files / "my out" / "copy.h5").read_bytes() == (files / "run1.h5").read_bytes()
+
+
+def test_files_are_verified_and_names_suggested(shell: InteractiveShell) -> None:
+    do = shell.run_line_magic
+    with h5py.File("run2.h5", "a") as file:
+        file["outputs"] = np.zeros((4, 1))
+    first, _ = do("entryadd", "eos run1.h5 run2.h5")
+    assert [row["verdict"] for row in do("entryverify", "eos/data").rows()] == ["ok", "ok"]
+    first.path.chmod(0o644)
+    first.path.write_bytes(b"!")
+    rows = do("entryverify", "eos/data").rows()
+    assert [row["entry"] for row in rows] == ["eos/data@1/run1.h5", "eos/data@1/run2.h5"]
+    assert [row["verdict"] == "ok" for row in rows] == [False, True]
+    name = do("entryname", "models eos")
+    assert name.startswith("eos_")
+    assert name.endswith(".pt")
+    assert do("entryname", "data").endswith(".h5")
+    with pytest.raises(UsageError, match="Did you mean 'models'"):
+        do("entryname", "modles")
+
+
 def test_views_are_shown_and_refuse_what_they_do_not_take(shell: InteractiveShell) -> None:
     do = shell.run_line_magic
     do("entryadd", "eos run1.h5 T=300 --kind candidates")
@@ -123,6 +195,14 @@ def test_words_are_completed(shell: InteractiveShell) -> None:
     assert complete(shell, "%entryadd eos run")[1] == ["run1.h5", "run2.h5"]
     assert complete(shell, "%entrymove eos")[1] == ["eos/data@1/run1.h5"]
     assert complete(shell, "%entrypromote eos")[1] == ["eos/data@1/run1.h5"]
+    for magic in ("entrylineage", "entryexport", "entryverify"):
+        assert complete(shell, f"%{magic} eos")[1] == ["eos/data@1/run1.h5"]
+    Path("out").mkdir()
+    assert complete(shell, "%entryexport eos/data@1 ou")[1] == ["out/"]
+    assert complete(shell, "%entryversions e")[1] == ["eos"]
+    assert complete(shell, "x = %entryversions eos --k")[1] == ["--kind"]
+    assert complete(shell, "%entryname m")[1] == ["models"]
+    assert complete(shell, "%entryname models e")[1] == ["eos"]
     assert complete(shell, "%modelform e")[1] == ["eos"]
     assert complete(shell, "%modelform eos run")[1] == ["run1.h5", "run2.h5"]
 

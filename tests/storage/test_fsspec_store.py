@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -250,6 +251,28 @@ def test_listing_of_a_few_asks_for_a_few(requests: tuple[FsspecStore, list[str]]
     sent.clear()
     assert [o.key for o in store.list("box", limit=3)] == ["00", "01", "02"]
     assert sent == ["HEAD", "GET"]
+
+
+@pytest.mark.s3
+def test_of_many_that_replace_an_object_one_wins(s3: S3Server) -> None:
+    store = FsspecStore(s3.new_url(), s3.storage_options)
+    store.create_collections(["c"])
+    for turn in range(3):
+        store.put("c", "k", b"first")
+        gate = threading.Barrier(6)
+
+        def replace(i: int, gate: threading.Barrier = gate) -> int | None:
+            gate.wait()
+            try:
+                store.replace("c", "k", f"by {i}", b"first")
+            except ConflictError:
+                return None
+            return i
+
+        with ThreadPoolExecutor(6) as pool:
+            winners = [i for i in pool.map(replace, range(6)) if i is not None]
+        assert store.get("c", "k") == f"by {winners[0]}".encode(), turn
+        assert len(winners) == 1
 
 
 @pytest.mark.s3

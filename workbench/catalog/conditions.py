@@ -6,6 +6,7 @@ The text is read as a Python expression and never executed. A key that is no wor
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from typing import Any
 from workbench.errors import InvalidInputError
 
 Value = float | str
+#: what an entry has beside its metadata and is compared with, each in a column
+NUMBERS_OF_ENTRIES = ("version", "size", "created")
+TEXTS_OF_ENTRIES = ("name", "domain", "kind")
+_LONG_TEXT = 400  # characters
 _EXACT = 2.0**53  # from here on, floating numbers leave whole ones out
 _MOST_VALUES = 30_000  # of one `in`: what both databases take in a statement
 _MOST_COMPARISONS = 400  # SQLite takes expressions a thousand deep
@@ -71,8 +76,11 @@ def slotted(condition: Condition, values: dict[str, Any]) -> Condition:
     if isinstance(condition, Group):
         return Group(condition.how, tuple(slotted(part, values) for part in condition.parts))
     value: Any = condition.value
-    if condition.key == "version":  # PostgreSQL has no index of versions as floating numbers
-        value = _versions(value) if isinstance(value, tuple) else _whole(value)
+    if condition.key in NUMBERS_OF_ENTRIES:  # PostgreSQL has no index of them as floating numbers
+        most = 1 << 31 if condition.key == "version" else 1 << 63
+        value = _whole_ones(value, most) if isinstance(value, tuple) else _whole(value, most)
+    elif _type(value) is str:
+        value = tuple(map(kept_text, value)) if isinstance(value, tuple) else kept_text(value)
     slot = Slot(f"value{len(values)}", _type(value))
     values[slot.name] = list(value) if isinstance(value, tuple) else value
     return Comparison(condition.key, condition.sign, slot)
@@ -88,6 +96,13 @@ def digits_of(value: float) -> str | None:
     if isinstance(value, bool) or not (abs(value) >= _EXACT) or value in (float("inf"), float("-inf")):
         return None
     return str(int(value))
+
+
+def kept_text(text: str) -> str:
+    """Return a text as it is compared: PostgreSQL indexes no long ones, so of these the begin, and a digest of the whole."""
+    if len(text) <= _LONG_TEXT:
+        return text
+    return f"{text[:_LONG_TEXT]}…{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def as_float(value: float) -> float:
@@ -154,6 +169,8 @@ def equal(metadata: Mapping[str, Any]) -> list[Condition]:
     for key, value in metadata.items():
         if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
             value = value.item()  # a number of numpy or torch
+        if isinstance(value, str):
+            value = str(value)  # also a kind
         if not isinstance(value, (int, float, str)):
             raise InvalidInputError(
                 f"metadata[{key!r}] is {value!r:.60}, and only numbers, texts, True and False can be searched for."
@@ -228,7 +245,7 @@ class _Reader:
             return _comparison(key, "==", values[0])
         found: dict[tuple[str, type], dict[Value, None]] = {}
         for value in values:
-            digits = None if isinstance(value, str) or key == "version" else digits_of(value)
+            digits = None if isinstance(value, str) or key in NUMBERS_OF_ENTRIES else digits_of(value)
             name = key if digits is None else exact_key(key)
             plain: Value = digits or (value if isinstance(value, str) else as_float(value))
             found.setdefault((name, type(plain)), {})[plain] = None
@@ -272,7 +289,7 @@ def _comparison(key: str, sign: str, value: Value) -> Condition:
     """Return the comparison of a key with a value; large numbers are equal by their digits."""
     if isinstance(value, str):
         return Comparison(key, sign, value)
-    digits = digits_of(value) if sign in ("==", "!=") and key != "version" else None
+    digits = digits_of(value) if sign in ("==", "!=") and key not in NUMBERS_OF_ENTRIES else None
     if digits is None:
         return Comparison(key, sign, as_float(value))
     equal_to = Comparison(exact_key(key), "==", digits)
@@ -287,14 +304,15 @@ def _type(value: Any) -> type:
     return type(value[0]) if isinstance(value, tuple) else type(value)
 
 
-def _whole(value: Value) -> Value:
-    is_version = isinstance(value, float) and value.is_integer() and abs(value) < 1 << 31
-    return int(value) if is_version else value
+def _whole(value: Value, most: int) -> Value:
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < most
+    return int(value) if is_whole else value
 
 
-def _versions(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    """Return those of some values that versions may be; 0 is none, where there would be nothing."""
-    return tuple(value for value in map(_whole, values) if not isinstance(value, float)) or (0,)
+def _whole_ones(values: tuple[Value, ...], most: int) -> tuple[Value, ...]:
+    """Return those of some values that a column of whole numbers may have; it has no -1, where there would be nothing."""
+    found = (_whole(value, most) for value in values)
+    return tuple(value for value in found if not isinstance(value, float)) or (-1,)
 
 
 def _refused(text: str, why: str) -> InvalidInputError:

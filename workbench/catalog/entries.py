@@ -10,11 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from workbench.catalog.conditions import as_float, digits_of, exact_key
+from workbench.catalog.conditions import as_float, digits_of, exact_key, kept_text
 from workbench.catalog.engine import Database
 from workbench.catalog.entry_search import EntryQuestion, page
 from workbench.catalog.entry_statements import scopes_of
 from workbench.catalog.family import Compiled, chunks, compiled, count, distinct
+from workbench.catalog.search import micros
 from workbench.catalog.tables import entries, entry_parents, entry_scopes, entry_values
 from workbench.models import EntryRecord
 
@@ -149,6 +150,8 @@ class EntryChange:
             "file": record.place,
             "trashed": int(record.trashed is not None),
             "record": record.model_dump_json(),
+            "size": record.size,
+            "created": micros(record.created),
         }
 
     def _index(self, records: Mapping[int, EntryRecord]) -> None:
@@ -308,9 +311,9 @@ def _searched(facts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield keys and what is recorded under them: a number or a text; of a large number its digits too."""
     for key, value in facts.items():
         if isinstance(value, str):
-            yield key, {"value": None, "text": value}
+            yield key, {"value": None, "text": kept_text(value)}
         elif isinstance(value, (int, float)):
             yield key, {"value": as_float(value), "text": None}
             digits = digits_of(value)
             if digits is not None:
-                yield exact_key(key), {"value": None, "text": digits}
+                yield exact_key(key), {"value": None, "text": kept_text(digits)}

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.catalog.conditions import Condition, Slot, slotted
 from workbench.catalog.entry_statements import (
@@ -22,6 +22,7 @@ from workbench.catalog.entry_statements import (
     far,
     leads_of,
     led,
+    of_scopes,
     scopes_of,
     sorted_by_key,
     window,
@@ -56,8 +57,8 @@ class EntryQuestion:
     where : sequence of conditions
         All are fulfilled.
     order : str
-        ``"created"``, ``"version"`` or a key of the metadata, with ``-`` in front for descending. Entries without the key are
-        left out.
+        ``"created"`` (the order in which they were added), ``"version"``, ``"size"``, ``"name"``, ``"domain"``, ``"kind"`` or a key
+        of the metadata, with ``-`` in front for descending. Entries without the key are left out.
     trashed : bool
         Those in the trash instead, whose metadata cannot be searched.
     """
@@ -107,6 +108,18 @@ def page(reader: Reader, question: EntryQuestion) -> tuple[list[str], str | None
     return [row[2] for row in rows[:limit]], cursor
 
 
+class _Scope(NamedTuple):
+    """A domain and kind, as `scopes_of` finds it."""
+
+    id: int
+    domain: str
+    kind: str
+    last: int
+    top: int | None
+    has_value: bool = False
+    has_text: bool = False
+
+
 class _Search:
     """A search for so many rows."""
 
@@ -116,21 +129,25 @@ class _Search:
         self._values = values
         self._limit = limit
         self._top = 0  # the highest number that an entry has
+        self._last = 0  # the highest version
 
     def rows(self, question: EntryQuestion) -> list[Row]:
         """Return the rows of the page, and one more if there is a next one."""
-        asked = self._asked
+        asked, apart = self._asked, of_scopes(self._asked.where)
         given = {"a": question.application, "d": question.domain, "k": question.kind, "key": asked.field}
-        statement = scopes_of(question.domain is not None, question.kind is not None, asked.by_key)
-        found = self._reader.rows(statement, given)
+        statement = scopes_of(question.domain is not None, question.kind is not None, asked.by_key, apart)
+        found = [_Scope(*row) for row in self._reader.rows(statement, {**self._values, **given})]
         if not found:
             return []
-        self._top = found[0][1] or 0
+        self._top, self._last = found[0].top or 0, max(scope.last for scope in found)
+        asked = self._asked = replace(asked, where=tuple(part for part in asked.where if part not in apart))
+        if asked.by_scope:
+            return self._by_scope(found)
         if not asked.by_key:
-            return self._of([row[0] for row in found], None)
+            return self._of(asked, [scope.id for scope in found], _column_of(asked))
         columns = {  # numbers come before texts
-            "value": [scope for scope, _, has_value, _ in found if has_value],
-            "text": [scope for scope, _, _, has_text in found if has_text],
+            "value": [scope.id for scope in found if scope.has_value],
+            "text": [scope.id for scope in found if scope.has_text],
         }
         rows: list[Row] = []
         order = ["text", "value"] if asked.descending else ["value", "text"]
@@ -140,25 +157,39 @@ class _Search:
         for column in order:
             if columns[column] and len(rows) < self._limit:
                 begun = asked.start is not None and column == at
-                rows += self._of(columns[column], column, begun)[: self._limit - len(rows)]
+                part = asked if begun else replace(asked, start=None)
+                rows += self._of(part, columns[column], column)[: self._limit - len(rows)]
         return rows
 
-    def _of(self, scopes: list[int], column: str | None, begun: bool = True) -> list[Row]:
+    def _by_scope(self, found: Sequence[_Scope]) -> list[Row]:
+        """Return the rows in the order of their domains or kinds, and of each in the order in which they were added."""
+        asked, down = self._asked, self._asked.descending
+        groups: dict[str, list[int]] = {}
+        for scope in found:
+            groups.setdefault(getattr(scope, asked.field), []).append(scope.id)
+        at = None if asked.start is None else self._values[asked.start[0].name]
+        rows: list[Row] = []
+        for value in sorted(groups, reverse=down):
+            if at is not None and (value > at if down else value < at):
+                continue
+            start = (asked.start[1],) * 2 if asked.start is not None and value == at else None
+            part = replace(asked, order="-created" if down else "created", start=start)
+            rows += [(value, *row[1:]) for row in self._of(part, groups[value], None)]
+            if len(rows) >= self._limit:
+                break
+        return rows[: self._limit]
+
+    def _of(self, asked: Asked, scopes: list[int], column: str | None) -> list[Row]:
         """Return the rows of these domains and kinds; by a key, those that have it in one of its columns."""
-        asked = self._asked
-        if not begun:
-            asked = replace(asked, start=None)
         exact, _ = exact_or_pattern(asked.name)
         if asked.versions is not None or exact is not None:
             statement = led(asked, None, column, exact is not None and asked.versions is None)
             return self._rows(statement, scopes)
         leads = [] if asked.trashed else leads_of(asked.where)
         few = isqrt(self._limit * self._top)  # to find and sort them takes as long as the walk to a page
-        lead = None
-        if not (len(leads) == 1 and leads[0].key == asked.field):  # else it is a part of the walk
-            lead = self._narrowest(leads, scopes, min(few, _AT_ONCE))
-            if lead is None and column is not None:
-                lead = self._narrowest(leads, scopes, few)
+        if column is not None:
+            leads = [lead for lead in leads if lead.key != asked.field]  # that is a part of the walk
+        lead = self._narrowest(leads, scopes, min(few, _AT_ONCE) if column is None else few)
         if lead is not None:
             statement = far(asked, lead) if column is None else led(asked, lead, column, False)
             return self._rows(statement, scopes)
@@ -184,10 +215,12 @@ class _Search:
     def _walk(self, asked: Asked, scopes: Sequence[int], leads: Sequence[Lead], few: int) -> list[Row]:
         """Walk in the order of numbers or versions, window by window; what few matches show to be far off is led to."""
         down, statement = asked.descending, window(asked)
-        top, size = self._top, _WINDOW
+        top, size = self._top if asked.field == "created" else self._last, _WINDOW
         if len(scopes) == 1 and not asked.where and asked.name is None:
             size = top + 1  # nothing is to be checked: the index stops by itself
-        at = (top if down else 0) if asked.start is None else int(self._values["start0"]) - (not down)
+        at = top if down else 0
+        if asked.start is not None:
+            at = int(self._values[asked.start[0].name]) - (not down)
         rows: list[Row] = []
         while len(rows) < self._limit and (at > 0 if down else at <= top):
             low, high = (at - size, at) if down else (at, at + size)
@@ -209,3 +242,8 @@ class _Search:
             given = {f"scope{i}": scope for i, scope in enumerate(some)}
             found.append(self._reader.rows(statement, {**given, "limit": self._limit, **self._values}))
         return list(heapq.merge(*found, key=lambda row: row[:2], reverse=asked.descending))[: self._limit]
+
+
+def _column_of(asked: Asked) -> str | None:
+    """Return the column whose index is walked side by side in all domains and kinds; None for numbers and versions."""
+    return None if asked.field in ("created", "version") else asked.field

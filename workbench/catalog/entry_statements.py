@@ -12,7 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from workbench.catalog.conditions import Comparison, Condition, Group, Slot
+from workbench.catalog.conditions import (
+    NUMBERS_OF_ENTRIES,
+    TEXTS_OF_ENTRIES,
+    Comparison,
+    Condition,
+    Group,
+    Slot,
+    keys_of,
+)
 from workbench.catalog.search import checked, exact_or_pattern, like
 from workbench.catalog.tables import entries, entry_scopes, entry_values
 
@@ -20,9 +28,10 @@ Sql = sa.ColumnElement[bool]
 Start = tuple[Slot, ...]
 
 MANY = 200_000  # no more are sorted before they are checked
-_ON_ENTRY = ("version", "name")  # what a condition may name beside keys of the metadata
+_ON_SCOPE = ("domain", "kind")  # the columns of `entry_scopes` that a condition may name
+_ON_ENTRY = ("name", *NUMBERS_OF_ENTRIES)  # and those of `entries`; all else are keys of the metadata
 _SCOPES: sa.BindParameter[Any] = sa.bindparam("scopes", expanding=True)
-_TYPES: dict[type, Any] = {str: sa.String, int: sa.Integer, float: sa.Float}
+_TYPES: dict[type, Any] = {str: sa.String, int: sa.BigInteger, float: sa.Float}
 _LIMIT: sa.BindParameter[Any] = sa.bindparam("limit", type_=sa.Integer)
 
 
@@ -52,7 +61,12 @@ class Asked:
     @property
     def by_key(self) -> bool:
         """Whether it is sorted by a key of the metadata."""
-        return self.field not in ("created", "version")
+        return self.field not in (*_ON_ENTRY, *_ON_SCOPE)
+
+    @property
+    def by_scope(self) -> bool:
+        """Whether it is sorted by what all entries of a domain and kind have in common."""
+        return self.field in _ON_SCOPE
 
     @property
     def descending(self) -> bool:
@@ -70,15 +84,29 @@ def leads_of(where: Iterable[Condition]) -> list[Lead]:
         is_range = part is parts[0] and "!=" not in signs
         if len(compared) == len(parts) and len(kinds) == 1 and (is_range or signs <= {"==", "in"}):
             key, is_text = kinds.pop()
-            if key not in _ON_ENTRY or (key == "name") is is_text:
+            if key not in _ON_SCOPE and _fits(key, is_text):
                 found.setdefault((key, is_text), []).append(part)
     return [Lead(key, tuple(parts)) for (key, _), parts in found.items()]
 
 
-@lru_cache(16)
-def scopes_of(domain: bool, kind: bool, by_key: bool) -> sa.Select[Any]:
+def of_scopes(where: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Return the conditions that whole domains and kinds fulfil or do not."""
+    return tuple(part for part in where if all(key in _ON_SCOPE for key in keys_of([part])))
+
+
+@lru_cache(64)
+def scopes_of(
+    domain: bool, kind: bool, by_key: bool, conditions: tuple[Condition, ...] = ()
+) -> sa.Select[Any]:
+    """Return the statement that finds domains and kinds, and the highest number that any entry has."""
     c = entry_scopes.c
-    shown: list[Any] = [c.id, sa.select(sa.func.max(entries.c.number)).scalar_subquery().label("top")]
+    shown: list[Any] = [
+        c.id,
+        c.domain,
+        c.kind,
+        c.last,
+        sa.select(sa.func.max(entries.c.number)).scalar_subquery().label("top"),
+    ]
     if by_key:
         v = entry_values.c
         for name in ("value", "text"):
@@ -87,6 +115,7 @@ def scopes_of(domain: bool, kind: bool, by_key: bool) -> sa.Select[Any]:
     where = [c.application == sa.bindparam("a")]
     where += [c.domain == sa.bindparam("d")] if domain else []
     where += [c.kind == sa.bindparam("k")] if kind else []
+    where += [_sql(part, None, c) for part in conditions]
     return sa.select(*shown).where(*where)
 
 
@@ -106,8 +135,8 @@ def window(asked: Asked) -> sa.Select[Any]:
     where = [
         e.scope.in_(_SCOPES),
         e.trashed == int(asked.trashed),
-        position > sa.bindparam("low"),
-        position <= sa.bindparam("high"),
+        position > sa.bindparam("low", type_=sa.BigInteger),
+        position <= sa.bindparam("high", type_=sa.BigInteger),
         *_file_name(asked, checked(e.name)),
         *(_sql(part, e.number, e) for part in asked.where),
     ]
@@ -140,8 +169,8 @@ def led(asked: Asked, lead: Lead | None, column: str | None, by_name: bool) -> s
     first: Any
     if asked.field == "created":
         first = number
-    elif asked.field == "version":
-        first = e.version
+    elif asked.field in _ON_ENTRY:
+        first = e[asked.field] if on_entry else _of_entry(asked.field, number)
     elif lead is not None and lead.key == asked.field and not on_entry:
         first = v[str(column)]
         where.append(first.is_not(None))  # the condition may be on the other type
@@ -176,18 +205,25 @@ def far(asked: Asked, lead: Lead) -> sa.Select[Any]:
 
 @lru_cache(256)
 def sorted_by_key(asked: Asked, column: str, branches: int, dialect: str) -> Any:
-    """Return the statement that walks a key's index for several domains and kinds, and merges these walks."""
+    """Return the statement that walks an index for several domains and kinds, and merges these walks.
+
+    It is that of a key's numbers or texts, or of a column of `entries`.
+    """
     selects = []
     for i in range(branches):
-        v = entry_values.alias().c
-        where = [v.scope == sa.bindparam(f"scope{i}", type_=sa.Integer), v.key == asked.field]
-        where += [v[column].is_not(None)]
+        c = (entry_values if asked.by_key else entries).alias().c
+        number, on = (c.entry, None) if asked.by_key else (c.number, c)
+        where = [c.scope == sa.bindparam(f"scope{i}", type_=sa.Integer)]
+        if asked.by_key:
+            where += [c.key == asked.field, c[column].is_not(None)]
+            where += [_of_entry("name", number, condition) for condition in _file_names(asked)]
+        else:
+            where += [c.trashed == int(asked.trashed), *_file_name(asked, checked(c.name))]
         for part in asked.where:
-            inline = isinstance(part, Comparison) and part.key == asked.field and part.sign != "!="
-            where.append(_sign(v, part) if inline else _sql(part, v.entry, None))  # type: ignore[arg-type]
-        where += [_of_entry("name", v.entry, condition) for condition in _file_names(asked)]
-        where += _after(asked, [v[column], v.entry])
-        selects.append(sa.select(v[column].label("a"), v.entry.label("b")).where(*where))
+            ranged = _of_index(part, c, asked.field)
+            where.append(_sql(part, number, on) if ranged is None else ranged)
+        where += _after(asked, [c[column], number])
+        selects.append(sa.select(c[column].label("a"), number.label("b")).where(*where))
     if branches > 1 and dialect == "postgresql":
         selects = [
             sa.select(_ordered(asked, select, "a", "b").limit(_LIMIT).subquery()) for select in selects
@@ -252,6 +288,18 @@ def _plain(part: Condition, columns: Any) -> Sql:
     return _sign(columns, part)
 
 
+def _of_index(part: Condition, columns: Any, key: str) -> Sql | None:
+    """Return the condition as a part of the range that an index of that key is walked in, if it can be one."""
+    if not isinstance(part, Comparison) or part.key != key or part.sign == "!=":
+        return None
+    return _sign(columns, part) if _fits(key, part.is_text) else None
+
+
+def _fits(key: str, is_text: bool) -> bool:
+    """Tell whether a key may have a text, or a number: those of the metadata may have either."""
+    return not is_text if key in NUMBERS_OF_ENTRIES else is_text or key not in TEXTS_OF_ENTRIES
+
+
 def _column(columns: Any, part: Comparison) -> Any:
     if part.key in _ON_ENTRY and part.key in columns:
         return columns[part.key]
@@ -259,7 +307,7 @@ def _column(columns: Any, part: Comparison) -> Any:
 
 
 def _sql(condition: Condition, number: Any, on: Any, inverted: bool = False) -> Sql:
-    """Return the condition on an entry, checked on the way; ``on`` has the columns of `entries` where they are at hand.
+    """Return the condition on an entry, checked on the way; ``on`` has the columns of its tables that are at hand.
 
     Each key is looked up by itself: as a join, PostgreSQL would read all entries that have it.
     """
@@ -269,12 +317,18 @@ def _sql(condition: Condition, number: Any, on: Any, inverted: bool = False) -> 
         if condition.how == "not":
             return sa.not_(sa.and_(*parts))
         return sa.and_(*parts) if condition.how == "and" else sa.or_(*parts)
+    if not _fits(condition.key, condition.is_text):
+        return sa.false()
+    if on is not None and condition.key in (*_ON_ENTRY, *_ON_SCOPE) and condition.key in on:
+        return _compare(checked(on[condition.key]), condition)
+    found: Any
     if condition.key in _ON_ENTRY:
-        if (condition.key == "name") is not condition.is_text:
-            return sa.false()
-        if on is not None:
-            return _compare(checked(on[condition.key]), condition)
-        found: Any = _of_entry(condition.key, number, condition)
+        found = _of_entry(condition.key, number, condition)
+    elif condition.key in _ON_SCOPE:
+        s = entry_scopes.alias().c
+        some = sa.select(s.id).where(_compare(s[condition.key], condition))
+        scope = _of_entry("scope", number) if on is None else checked(on.scope)
+        return scope.in_(some)
     else:
         v = entry_values.alias().c
         looked = sa.select(_sign(v, condition)).where(v.entry == number, v.key == condition.key)
@@ -314,8 +368,8 @@ def _compare(column: Any, comparison: Comparison) -> Sql:
     assert isinstance(comparison.value, Slot)
     if comparison.sign == "in":
         return column.in_(sa.bindparam(comparison.value.name, expanding=True))  # type: ignore[no-any-return]
-    # of the column's type, but for versions that are compared with a number that is none
-    type_ = sa.Float if comparison.key == "version" and comparison.value.type is float else None
+    # of the column's type, but for whole numbers that are compared with one that is none
+    type_ = sa.Float if comparison.key in NUMBERS_OF_ENTRIES and comparison.value.type is float else None
     value: Any = sa.bindparam(comparison.value.name, type_=type_)
     found: dict[str, Any] = {
         "<": column < value,

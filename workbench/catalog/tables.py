@@ -186,6 +186,8 @@ entries = Table(
     Column("file", Word, nullable=False),  # the key of a copy; "at " and the path of a file by reference
     Column("trashed", Integer, nullable=False),
     Column("record", Text, nullable=False),
+    Column("size", BigInteger, nullable=False, server_default="0"),
+    Column("created", BigInteger, nullable=False, server_default="0"),
     # get_entries
     Index("ix_entries_id", "id", unique=True),
     # search_entries(), order="created"
@@ -194,6 +196,10 @@ entries = Table(
     Index("ix_entries_version", "scope", "trashed", "version", "number"),
     # search_entries(name=...)
     Index("ix_entries_name", "scope", "trashed", "name", "number"),
+    # search_entries(where="size > 1000"), order="size"
+    Index("ix_entries_size", "scope", "trashed", "size", "number"),
+    # search_entries(where="created >= '2026-03-01'")
+    Index("ix_entries_created", "scope", "trashed", "created", "number"),
     # users_of
     Index("ix_entries_file", "file"),
 )

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-HEAD = "0011"  # the newest step in migrations/versions
+HEAD = "0012"  # the newest step in migrations/versions
 VERSION_TABLE = "catalog_version"
 WORKSPACE_TABLE = "catalog_workspace"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,9 +31,11 @@ def entries(ctx: click.Context, app: str | None) -> None:
 @click.argument("words", nargs=-1, metavar="[DOMAIN] [KEY=VALUE]...")
 @click.option("--kind", help="Only data, candidates or models.")
 @click.option("--version", help="Only 3, or 1,2, or latest.")
-@click.option("--where", metavar="CONDITION", help='Such as "val_error < 0.1 and layers > 2".')
+@click.option("--where", metavar="CONDITION", help='Such as "val_error < 0.1 and size > 1000".')
 @click.option(
-    "--order", default="-created", help="created, version or a key; with - in front for descending."
+    "--order",
+    default="-created",
+    help="created, version, size, name or a key; with - in front for descending.",
 )
 @click.option("--trash", is_flag=True, help="Those in the trash instead.")
 @click.option("-n", "--limit", type=int, help="How many; default: the setting page_size.")
@@ -179,4 +182,4 @@ def entries_name(open_entries: Callable[..., Entries], /, kind: str, domain: str
 
 def _say(done: Any) -> None:
     for line in [done] if isinstance(done, str) else done:
-        click.echo(str(line) if isinstance(line, str) else repr(line))
+        click.echo(str(line) if isinstance(line, (str, Path)) else repr(line))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.commands.words import split_words
 from workbench.errors import InvalidInputError, NotFoundError, WorkbenchError
+from workbench.pages import Page
 
 if TYPE_CHECKING:
     from workbench.library.entries import Entries
     from workbench.library.entry import Entry
-    from workbench.pages import Page
     from workbench.workspace import Workspace
 
 
@@ -202,22 +202,41 @@ def change_words(
 
 def versions_words(entries: Entries, domain: str, kind: str = "data") -> list[str]:
     """Return a line for each version, and one for the next."""
-    found = entries.versions(domain, kind, files=True)
-    lines = [
-        f"{domain}/{kind}@{number}  {', '.join(entry.name for entry in some)}"
-        for number, some in found.items()
-    ]
+    lines = [f"{row['version']}  {', '.join(row['files'])}" for row in versions_table(entries, domain, kind)]
     return [*lines, f"the next one is {entries.next_version(domain, kind)}"]
 
 
-def export_words(entries: Entries, ref: str, path: str) -> list[str]:
-    """Copy the files of a name to a path, which is a folder where there are several; return where they are."""
-    found = entries.find_all(ref)
-    if len(found) > 1 and not Path(path).is_dir():
+def versions_table(entries: Entries, domain: str, kind: str = "data") -> Page[dict[str, Any]]:
+    """Return a row for each version, with the name by which it is found, its files, their size in bytes, and its begin."""
+    rows = [
+        {
+            "version": f"{domain}/{kind}@{number}",
+            "files": tuple(entry.name for entry in some),
+            "size": sum(entry.size for entry in some),
+            "created": some[0].created,
+        }
+        for number, some in entries.versions(domain, kind, files=True).items()
+        if some
+    ]
+    return Page(rows, lambda row: row, None, "versions", f"Add one: ws.entries.add({domain!r}, 'run1.h5').")
+
+
+def export_words(entries: Entries, ref: str, path: str) -> list[Path]:
+    """Copy the files of a name to a path, which is a folder where there are several, all or none; return where they are."""
+    found, target = entries.find_all(ref), Path(path).expanduser()
+    if len(found) > 1 and not target.is_dir():
         raise InvalidInputError(
             f"{ref!r} has {len(found)} files, and {path} is no folder. Make one, or name a file."
         )
-    return [str(entry.export(path)) for entry in found]
+    done: list[Path] = []
+    try:
+        for entry in found:
+            done.append(entry.export(target))
+    except BaseException:
+        for made in done:
+            made.unlink(missing_ok=True)
+        raise
+    return done
 
 
 def verify_words(entries: Entries, refs: Sequence[str]) -> list[tuple[str, str]]:

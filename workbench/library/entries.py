@@ -25,12 +25,13 @@ from workbench.library import entry_files
 from workbench.library.entry import Entry
 from workbench.library.entry_additions import EntryAdditions
 from workbench.library.entry_changes import Handles, Ref
+from workbench.library.entry_conditions import domains_of, understood
 from workbench.library.entry_copies import FILES
-from workbench.library.entry_facts import check_keys, check_order, checked_versions
+from workbench.library.entry_facts import OWN_ORDERS, SEARCHED, check_order, checked_versions
 from workbench.library.entry_moves import EntryMoves
 from workbench.library.entry_versions import reindex
 from workbench.models import EntryRecord
-from workbench.names import check_name, is_id
+from workbench.names import check_name, check_text, is_id
 from workbench.pages import Page
 
 if TYPE_CHECKING:
@@ -129,8 +130,10 @@ class Entries(EntryMoves, EntryAdditions):
         what, _, rest = ref.partition("@")
         domain, slash, kind = what.partition("/")
         if not slash:
+            is_condition = any(sign in ref for sign in "<>=") or " in " in ref
+            hint = f" Conditions are searched: ws.entries.search({ref!r})." if is_condition else ""
             raise InvalidInputError(
-                f"{ref!r} is no entry's name. Write domain/kind, such as 'eos/models' or 'eos/models@3'."
+                f"{ref!r} is no entry's name. Write domain/kind, such as 'eos/models' or 'eos/models@3'.{hint}"
             )
         number, _, name = rest.partition("/")
         version: Any = int(number) if number.isdigit() else number or "latest"
@@ -140,9 +143,8 @@ class Entries(EntryMoves, EntryAdditions):
             there = not trashed and self.list(domain, kind, trashed=True, **asked)
             hint = f" It is in the trash: ws.entries.restore({ref!r})." if there else ""
             where = " in the trash" if trashed else ""
-            raise NotFoundError(
-                f"There is no entry {ref!r}{where}.{hint or self._versions_hint(domain, kind)}"
-            )
+            hint = hint or self._files_hint(domain, kind, version, name) or self._versions_hint(domain, kind)
+            raise NotFoundError(f"There is no entry {ref!r}{where}.{hint}")
         return found
 
     def list(
@@ -173,11 +175,15 @@ class Entries(EntryMoves, EntryAdditions):
         NotFoundError, InvalidInputError
             For an unknown domain or kind, with the nearest.
         """
-        name = None if name is None else str(name)
+        name = None if name is None else check_text(str(name), "name")
         if name is not None and "/" in name:
             raise InvalidInputError(
                 f"name is {name!r}, and entries have the names of their files, without folders. "
                 f"Write name={Path(name).name!r}."
+            )
+        if trashed and str(order).removeprefix("-") not in OWN_ORDERS:
+            raise InvalidInputError(
+                f"order is {order!r}, and what is in the trash is sorted by {', '.join(OWN_ORDERS)} only."
             )
         return self._page([], domain, kind, version, order, limit, after, name=name, trashed=trashed)
 
@@ -199,13 +205,17 @@ class Entries(EntryMoves, EntryAdditions):
         ----------
         where : str, optional
             Conditions, such as ``"val_error < 0.1 and (uq_type == 'faiss' or 1 <= threshold < 2)"``; ``in`` and ``not`` work
-            too, and ``version`` and ``name`` are keys as well. A key that is no word is written in backticks: `` `learning rate` ``.
+            too. A key that is no word is written in backticks: `` `learning rate` ``.
+            What every entry has is compared too: ``size`` (bytes, or a text such as ``'10 MB'``), ``kind``, ``domain``,
+            ``version``, ``name``, ``made_by``, and ``created``: a day (``created >= '2026-03-01'``) or a time
+            (``'2026-03-01T14:30'``), local unless it names a zone. These words are never keys of the metadata.
         version : int, list of int or "latest", optional
         metadata : mapping, optional
             All of these keys have exactly these values.
         order : str
-            ``"created"``, ``"version"`` or a key of the metadata, with ``-`` in front for descending. By a key, numbers come before
-            texts, and entries without it are left out.
+            ``"created"`` (the order in which they were added), ``"version"``, ``"size"``, ``"name"``, ``"domain"``, ``"kind"`` or
+            a key of the metadata, with ``-`` in front for descending. By a key, numbers come before texts, and entries without
+            it are left out.
 
         Raises
         ------
@@ -338,8 +348,12 @@ class Entries(EntryMoves, EntryAdditions):
         after: str | None,
         **more: Any,
     ) -> Page[Entry]:
-        check_keys(keys_of(conditions))
+        conditions = understood(conditions)
         check_order(order)
+        check_text(order, "order")
+        if domain is not None and not isinstance(domain, str):
+            raise InvalidInputError(f"domain is {domain!r:.60}, expected text such as 'eos'.")
+        check_text(domain or "", "domain")
         question = EntryQuestion(
             application=self.application,
             domain=domain,
@@ -353,7 +367,8 @@ class Entries(EntryMoves, EntryAdditions):
         )
         texts, cursor = self._catalog.search_entries(question)
         if not texts and after is None:
-            self._check_words(domain, [*keys_of(conditions), order.removeprefix("-")])
+            keys = [*keys_of(conditions), order.removeprefix("-")]
+            self._check_words(domain, keys, domains_of(conditions))
         again = (conditions, domain, kind, version, order, limit)
         found = [Entry(text, self) for text in texts]
 
@@ -369,17 +384,20 @@ class Entries(EntryMoves, EntryAdditions):
             found,
             row,
             (lambda: self._page(*again, cursor, **more)) if cursor else None,
-            "entries",
-            "Add one: ws.entries.add('eos', 'run1.h5').",
+            "entries in the trash" if more.get("trashed") else "entries",
+            "" if more.get("trashed") else "Add one: ws.entries.add('eos', 'run1.h5').",
         )
 
-    def _check_words(self, domain: str | None, keys: Iterable[str]) -> None:
+    def _check_words(self, domain: str | None, keys: Iterable[str], domains: Iterable[str]) -> None:
         """Raise if nothing was found because a word is misspelt."""
         if domain is not None:
             self._check_domain(domain)
-        asked = [key for key in keys if key not in ("version", "name", "created")]
+        for other in domains:  # of a condition, which may well name one that is not there
+            if did_you_mean(other, self.domains()):
+                self._check_domain(other)
+        asked = [key for key in keys if key == "made_by" or key not in SEARCHED]
         absent = [key for key in asked if not self._catalog.has_entry_key(self.application, key)]
-        known = self._catalog.entry_keys(self.application) if absent else []
+        known = [*self._catalog.entry_keys(self.application), *SEARCHED] if absent else []
         for key in absent:
             hint = did_you_mean(key, known)
             if hint:
@@ -393,6 +411,14 @@ class Entries(EntryMoves, EntryAdditions):
             raise NotFoundError(
                 f"There is no domain {domain!r} in the entries of {self.application!r}.{hint}", near=near
             )
+
+    def _files_hint(self, domain: str, kind: str, version: Versions, name: str) -> str:
+        """Say which files a version has, where none is called so."""
+        others = [e.name for e in self.list(domain, kind, version=version, order="name", limit=1000)]
+        if not name or not others:
+            return ""
+        more = ", ..." if len(others) > 5 else ""
+        return did_you_mean(name, others) or f" {domain}/{kind}@{version} has {', '.join(others[:5])}{more}."
 
     def _versions_hint(self, domain: str, kind: str) -> str:
         numbers = self.versions(domain, kind)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError
+from workbench.errors import AlreadyExistsError, DamagedError, InvalidInputError, NotFoundError
 from workbench.pages import html_table, text_table
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ class Entry:
         DamagedError
             If the file is not what was added; then nothing is left at the path.
         """
+        if not isinstance(path, (str, os.PathLike)) or not str(path):
+            raise InvalidInputError(f"path is {path!r:.60}, expected where the file goes, such as 'copy.h5'.")
         target = Path(path).expanduser()
         target = target / self.name if target.is_dir() else target
         if target.exists():

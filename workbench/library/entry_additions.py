@@ -15,7 +15,7 @@ from workbench.library import entry_files, entry_makers
 from workbench.library.entry import Entry
 from workbench.library.entry_changes import Handles
 from workbench.library.entry_copies import FILES, delete_unused, keep_copy
-from workbench.library.entry_facts import checked_metadata, checked_version, model_metadata
+from workbench.library.entry_facts import check_next, checked_metadata, checked_version, model_metadata
 from workbench.library.entry_makers import StateOfStep
 from workbench.library.entry_parents import checked_parents
 from workbench.library.entry_versions import changing
@@ -145,7 +145,7 @@ class EntryAdditions(ABC):
         self._check_version(key, wanted, there, extend)
         _check_names([*there, *drafts])
         if dry_run:
-            number = wanted or self._catalog.last_entry_version(key) + 1
+            number = wanted or self.next_version(domain, kind)
             return [self._handle(record.model_copy(update={"version": number})) for record in drafts]
         kept: dict[str, Path] = {}
         try:
@@ -213,7 +213,7 @@ class EntryAdditions(ABC):
     def next_version(self, domain: str, kind: str = "data") -> int:
         """Return the version that the next `add` would get, if nobody is quicker."""
         key = (self.application, check_name(domain, "Domain"), str(entry_files.checked_kind(kind)))
-        return self._catalog.last_entry_version(key) + 1
+        return check_next(self._catalog.last_entry_version(key) + 1, *key[1:])
 
     # -- inside
 
@@ -235,7 +235,7 @@ class EntryAdditions(ABC):
     ) -> list[EntryRecord]:
         """Give entries their version and record them, in one transaction."""
         with changing(self._catalog, self._store, [key], kept) as change:
-            number = change.next_version(key) if wanted is None else wanted
+            number = check_next(change.next_version(key), *key[1:]) if wanted is None else wanted
             there = change.of_version(key, number) if wanted is not None else []
             self._check_version(key, wanted, there, extend)
             made = [record.model_copy(update={"version": number}) for record in records]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, cast
 
 from workbench.errors import InvalidInputError, did_you_mean
 from workbench.library.facts import checked_facts
 from workbench.models import EntryKind
+from workbench.names import check_text
 
 #: what an entry has anyway, and what `search` sorts by: no key of the metadata
 RESERVED = frozenset(
@@ -31,13 +32,15 @@ RESERVED = frozenset(
         "metadata",
     ]
 )
-_CONDITIONS = frozenset(["version", "name", "made_by"])  # what a condition may name beside the metadata
-_ORDERS = frozenset(["version", "created", "made_by"])
-_ARGUMENTS = ("domain", "kind")  # what is asked for by an argument
+#: what a condition may name, and entries are sorted by, beside keys of the metadata
+OWN_ORDERS = ("size", "kind", "domain", "created", "version", "name")  # of what is in the trash too
+SEARCHED = (*OWN_ORDERS, "made_by")
 UQ_TYPES = ("random", "deltaUQ", "faiss")
 UQ_AGGREGATES = ("max", "mean")
 NUMBERS = ("val_error", "test_error", "threshold")
 _CHOICES = {"uq_type": UQ_TYPES, "uq_aggregate": UQ_AGGREGATES}
+_VERSIONS = 1 << 31  # where they end
+_LONGEST_KEY = 200
 _SEVERAL = ", a list of them, or 'latest'"
 MODEL_KEYS = (*NUMBERS, *_CHOICES)
 
@@ -50,7 +53,7 @@ def checked_version(version: object, other: str = "") -> int:
     InvalidInputError
         If it is no whole number from 1 on.
     """
-    if isinstance(version, Integral) and not isinstance(version, bool) and 1 <= int(version) < 1 << 31:
+    if isinstance(version, Integral) and not isinstance(version, bool) and 1 <= int(version) < _VERSIONS:
         return int(version)  # also one of numpy
     hint = f" Write version={int(version)}." if isinstance(version, str) and version.isdigit() else ""
     raise InvalidInputError(f"version is {version!r}, expected a whole number of 1 or more{other}.{hint}")
@@ -70,22 +73,6 @@ def checked_versions(version: object) -> Sequence[int] | str | None:
     return [checked_version(version, _SEVERAL)]
 
 
-def check_keys(keys: Iterable[str]) -> None:
-    """Raise if a condition names what every entry has and what is not searched.
-
-    Raises
-    ------
-    InvalidInputError
-        With how it is asked for, if it can be.
-    """
-    for key in keys:
-        if key in RESERVED - _CONDITIONS:
-            how = f"Ask for it by {key}=... (--{key})." if key in _ARGUMENTS else ""
-            raise InvalidInputError(
-                f"{key!r} cannot be searched for. {how or 'Conditions name keys of the metadata, version, name and made_by.'}"
-            )
-
-
 def check_order(order: object) -> None:
     """Raise if entries cannot be sorted so.
 
@@ -95,9 +82,9 @@ def check_order(order: object) -> None:
         With what they can be sorted by.
     """
     field = order.removeprefix("-") if isinstance(order, str) else ""
-    if not field or field in RESERVED - _ORDERS:
+    if not field or field in RESERVED - set(SEARCHED):
         raise InvalidInputError(
-            f"order is {order!r}, expected 'created', 'version' or a key of the metadata, with '-' in front for descending."
+            f"order is {order!r}, expected {', '.join(map(repr, SEARCHED))} or a key of the metadata, with '-' in front for descending."
         )
 
 
@@ -110,6 +97,18 @@ def checked_metadata(kind: EntryKind, metadata: Mapping[str, Any] | None) -> dic
         For a reserved key, a value that JSON cannot hold, or a fact of a model that is not of its type.
     """
     found = _plain(metadata or {})
+    for key, value in found.items():
+        check_text(key, "A key of metadata")
+        if not key or key.startswith("="):
+            raise InvalidInputError(
+                f"metadata has the key {key!r}. A key begins with something else than '='."
+            )
+        if len(key) > _LONGEST_KEY:
+            raise InvalidInputError(
+                f"metadata has the key {key[:40]!r}... of {len(key)} characters, and at most {_LONGEST_KEY} are allowed."
+            )
+        for text in _texts(value):
+            check_text(text, f"metadata[{key!r}]")
     taken = sorted(RESERVED & found.keys())
     if taken:
         raise InvalidInputError(
@@ -131,6 +130,21 @@ def checked_metadata(kind: EntryKind, metadata: Mapping[str, Any] | None) -> dic
     return found
 
 
+def check_next(version: int, domain: str, kind: str) -> int:
+    """Return the next version, if there can be one.
+
+    Raises
+    ------
+    InvalidInputError
+        After the highest that is possible.
+    """
+    if version < _VERSIONS:
+        return version
+    raise InvalidInputError(
+        f"{domain}/{kind} has the version {version - 1}, and there is none after it. Name one that is free: version=..."
+    )
+
+
 def check_number(key: str, value: object) -> None:
     """Raise if a fact of a model is given and is no number that can be compared.
 
@@ -141,6 +155,19 @@ def check_number(key: str, value: object) -> None:
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidInputError(f"{key} is {value}, expected a number: without one a model is not ranked.")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:

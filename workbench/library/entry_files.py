@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from workbench.errors import DamagedError, InvalidDataError, InvalidInputError, NotFoundError, did_you_mean
 from workbench.models import EntryKind, now
+from workbench.names import check_text
 
 SUFFIXES = {EntryKind.DATA: ".h5", EntryKind.CANDIDATES: ".h5", EntryKind.MODELS: ".pt"}
 _BLOCK = 1 << 20
@@ -54,9 +55,20 @@ def checked_file(file: str | os.PathLike[str]) -> Path:
         raise InvalidInputError(f"{file!r:.60} is no file. Name one by its path, such as 'run1.h5'.")
     path = Path(file).expanduser().absolute()
     if path.is_file():
+        check_text(str(path), "The path of a file")
         return path
     if path.is_dir():
         raise InvalidInputError(f"{path} is a folder, and an entry is a file. Name the files in it.")
+    if path.is_symlink():
+        raise NotFoundError(f"There is no file {path}: it is a link to {path.readlink()}, which is gone.")
+    if path.exists():
+        raise InvalidInputError(
+            f"{path} is no file with a content, but a device or a pipe. Write a file first."
+        )
+    if "://" in str(file):
+        raise NotFoundError(
+            f"There is no file {file}: it is a URL, and entries are files here. Fetch it first."
+        )
     near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
     raise NotFoundError(f"There is no file {path}.{near}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -208,16 +209,15 @@ class EntryMoves(EntryChanges):
             for source, target, record in self._journeys(move):
                 entry_files.check_digest(source, record.digest, _what(record))
                 if not target.exists():
+                    made += [p for p in (*reversed(target.parents), target) if not p.exists()]
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    made.append(target)
                     shutil.copy2(source, target)
                 elif not (move.back and entry_files.digest_of(target) == record.digest):
                     raise _taken(target)
                 entry_files.check_digest(target, record.digest, _what(record))
             yield made
         except BaseException as error:
-            for path in made:
-                path.unlink(missing_ok=True)
+            _take_away(made)
             if isinstance(error, OSError) and not isinstance(error, WorkbenchError):
                 raise StorageError(
                     f"Files could not be moved, and nothing was: {error}. Name another folder, or mend this one."
@@ -244,9 +244,19 @@ class EntryMoves(EntryChanges):
                 for original, copied in deleted:
                     shutil.copy2(copied, original)
                 self._change(became, lambda record: before[record.id])
-                for path in copies:
-                    path.unlink(missing_ok=True)
+                _take_away(copies)
                 raise _not_deleted(source, error.strerror or str(error)) from error
+
+
+def _take_away(made: Sequence[Path]) -> None:
+    """Delete files and the folders that were made for them, which come first; what somebody has put there stays."""
+    for path in reversed(made):
+        if path.is_dir():
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        else:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
 
 
 def _promoted(record: EntryRecord, time: Any, changes: Mapping[str, object]) -> EntryRecord:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from workbench.catalog.entries import key_of
-from workbench.errors import AlreadyExistsError, ConflictError
+from workbench.errors import ConflictError
 from workbench.models import EntryRecord, EntryVersion
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class VersionChange:
         self._before: dict[str, bytes | None] = {}
         self._were: dict[str, set[str]] = {}
         self._gone: dict[str, tuple[str, ...]] = {}
-        self._written: list[str] = []
+        self._written: dict[str, bytes] = {}
 
     def next_version(self, key: Key) -> int:
         """Return the version after all that are known to the catalog or the store."""
@@ -54,21 +54,32 @@ class VersionChange:
         Raises
         ------
         ConflictError
-            If the version is new, and another machine has given it in this moment.
+            If another machine has given or changed the version in this moment.
         """
         name = _name(key, version)
         self._take_up(key, version)
         content = self._before[name]
         found = tuple(self.catalog.of_version(key, version) if entries is None else entries)
-        text = EntryVersion(entries=found, purged=self._purged(name, found)).to_json()
+        text = EntryVersion(entries=found, purged=self._purged(name, found)).to_json().encode()
         try:
-            self._store.put(RECORDS, name, text, overwrite=content is not None or name in self._written)
-        except AlreadyExistsError as error:
+            self._put(name, text, self._written.get(name, content))
+        except ConflictError as error:
+            what = "changed" if content is not None else "given"
+            again = "it is read again then" if content is not None else "for the next one"
             raise ConflictError(
-                f"{key[1]}/{key[2]} version {version} was given by another machine in this moment. Try again for the next one. "
-                f"Machines that write to one workspace share a catalog: {_SHARED}."
+                f"{key[1]}/{key[2]} version {version} was {what} by another machine in this moment; nothing was changed here. "
+                f"Try again, {again}. Machines that write to one workspace share a catalog: {_SHARED}."
             ) from error
-        self._written.append(name)
+        self._written[name] = text
+
+    def _put(self, name: str, text: bytes, was: bytes | None) -> None:
+        """Put a file in the place of what it was; in a folder all who write have one catalog, and with it this turn."""
+        if was is None:
+            self._store.put(RECORDS, name, text, overwrite=False)
+        elif self._store.is_local:
+            self._store.put(RECORDS, name, text)
+        else:
+            self._store.replace(RECORDS, name, text, was)
 
     def _purged(self, name: str, found: Iterable[EntryRecord]) -> tuple[str, ...]:
         """Return the ids of all that was purged in a version: it was there, and is now neither there nor elsewhere."""
@@ -77,12 +88,15 @@ class VersionChange:
 
     def undo(self) -> None:
         """Put all files back."""
-        for name in self._written:
+        for name, text in self._written.items():
             content = self._before[name]
             if content is None:
                 self._store.delete(RECORDS, [name])
             else:
-                self._store.put(RECORDS, name, content)
+                with suppress(
+                    ConflictError
+                ):  # another machine has changed it since, and knows what we had written
+                    self._put(name, content, text)
 
     def _take_up(self, key: Key, version: int) -> bool:
         """Record what the file of a version says and the catalog has not heard; return whether there is a file."""
@@ -102,6 +116,8 @@ class VersionChange:
             return True
         self.catalog.take_up(said.entries)
         self.catalog.delete(said.purged)
+        if not self._store.is_local:
+            self._let_go(key, version, said)
         self._were[name] = {record.id for record in self.catalog.of_version(key, version)}
         self._gone[name] = said.purged
         if is_new and not self._store.is_local:
@@ -111,6 +127,19 @@ class VersionChange:
                 stacklevel=2,
             )
         return True
+
+    def _let_go(self, key: Key, version: int, said: EntryVersion) -> None:
+        """Forget what another machine has moved out of a version, which a change here would put back there."""
+        there = {record.id for record in said.entries}
+        moved = [record for record in self.catalog.of_version(key, version) if record.id not in there]
+        if moved:
+            self.catalog.delete([record.id for record in moved])
+            warnings.warn(
+                f"Another machine, or a process that was killed, has moved {', '.join(record.name for record in moved)} out of {key[1]}/{key[2]} version {version}. "
+                f"Run: workbench reindex; then the catalog here knows where. "
+                f"Machines that write to one workspace share a catalog: {_SHARED}.",
+                stacklevel=2,
+            )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(
     r"(?:^|.*=)\s*(%{1,2}(?:algo(?:run|batch|form|jobs|deploy|ls|why|replay|lineage|session|diff|export|import|checkout)"
-    r"|entr(?:ies|yadd|ymove|yremove|ypromote)|modelform|bundle|versions|links|retrain|pipe)\s.*)",
+    r"|entr(?:ies|y(?:add|move|remove|promote|versions|lineage|export|verify|name))|modelform|bundle|versions|links|retrain|pipe)\s.*)",
     re.DOTALL,
 )
 _ID = "workbench"
@@ -155,15 +155,20 @@ def _entries(workspace: Workspace, magic: str, positional: list[str], word: str)
     options = {
         "entries": ("kind", "version", "where", "order", "trash", "app", "limit", "browse"),
         "entryadd": ("kind", "version", "extend", "reference", "no-check", "made-by", "dry-run", "app"),
-        "entrymove": ("kind", "domain", "version", "folder", "back", "dry-run", "app"),
-        "entrypromote": ("kind", "domain", "version", "folder", "app"),
-        "modelform": ("app",),
-        "entryremove": ("restore", "purge", "yes", "force", "app"),
+        "entrymove": ("kind", "domain", "version", "folder", "extend", "no-check", "back", "dry-run", "app"),
+        "entrypromote": ("kind", "domain", "version", "folder", "extend", "no-check", "app"),
+        "entryremove": ("domain", "kind", "version", "where", "restore", "purge", "yes", "force", "app"),
+        "entryversions": ("kind", "app"),
+        "entrylineage": ("generations", "app"),
     }
-    yield from (f"--{option}" for option in options.get(magic, ()))
-    if magic in ("entrymove", "entrypromote", "entryremove"):
+    yield from (f"--{option}" for option in options.get(magic, ("app",)))
+    if magic == "entryexport" and positional:
+        yield from _folders(word)
+    elif magic == "entryname" and not positional:
+        yield from _values_of("--kind")
+    elif magic in ("entrymove", "entrypromote", "entryremove", "entrylineage", "entryexport", "entryverify"):
         yield from (entry.ref for entry in workspace.entries.list(limit=200))
-    elif not positional:
+    elif not positional or magic == "entryname":
         yield from workspace.entries.domains()
     elif magic in ("entryadd", "modelform"):
         head, slash, _ = word.rpartition("/")

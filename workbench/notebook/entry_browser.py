@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from workbench.library.entry import Entry
     from workbench.pages import Page
 
-ORDERS = (("newest first", "-created"), ("oldest first", "created"), ("highest version", "-version"))
+ORDERS = (
+    ("newest first", "-created"),
+    ("oldest first", "created"),
+    ("highest version", "-version"),
+    ("largest first", "-size"),
+)
 BEST = ("best first (val_error)", "val_error")
 _ROWS = 20
 

@@ -23,9 +23,11 @@ class EntryMagics(Magics):  # type: ignore[misc]
     @argument("words", nargs="*", help="A domain, and key=value that the metadata must have.")
     @argument("--kind", default=None, help="Only data, candidates or models.")
     @argument("--version", default=None, help="Only 3, or 1,2, or latest.")
-    @argument("--where", default=None, metavar="CONDITION", help='Such as "val_error < 0.1 and layers > 2".')
+    @argument("--where", default=None, metavar="CONDITION", help='Such as "val_error < 0.1 and size > 1000".')
     @argument(
-        "--order", default="-created", help="created, version or a key; with - in front for descending."
+        "--order",
+        default="-created",
+        help="created, version, size, name or a key; with - in front for descending.",
     )
     @argument("--trash", action="store_true", help="Those in the trash instead.")
     @argument("--app", default=None, metavar="NAME", help="Of another application.")
@@ -181,6 +183,75 @@ class EntryMagics(Magics):  # type: ignore[misc]
         found = named_words(entries, args.words, trash=in_trash, **which)
         done = change_words(entries, found, restore=args.restore, purge=args.purge, force=args.force)
         return _page([] if args.purge else done)
+
+    @magic_arguments()
+    @argument("domain", help="Whose versions.")
+    @argument("--kind", default="data", help="data (default), candidates or models.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entryversions(self, line: str) -> Any:
+        """List the versions of a domain with their files, and say which is the next."""
+        from workbench.commands.entries import versions_table
+
+        args = arguments_of(self.entryversions, line)
+        entries = _entries(args.app)
+        found = versions_table(entries, args.domain, args.kind)
+        print(f"The next one is {entries.next_version(args.domain, args.kind)}.")
+        return found
+
+    @magic_arguments()
+    @argument("ref", help="An id, domain/kind@version, or domain/kind@version/name.")
+    @argument("-n", "--generations", type=int, default=10, help="How far; default: 10.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entrylineage(self, line: str) -> Any:
+        """List what an entry was made from, and what was made from it, step by step."""
+        args = arguments_of(self.entrylineage, line)
+        return _entries(args.app).find(args.ref).lineage(args.generations)
+
+    @magic_arguments()
+    @argument("ref", help="An id, domain/kind@version, or domain/kind@version/name.")
+    @argument("path", help="Where the file goes; a folder for all files of a version.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entryexport(self, line: str) -> Any:
+        """Copy the files of an entry or a version to a path, compared with their digests on the way."""
+        from workbench.commands.entries import export_words
+
+        args = arguments_of(self.entryexport, line)
+        return export_words(_entries(args.app), args.ref, args.path)
+
+    @magic_arguments()
+    @argument("refs", nargs="+", help="Ids, domain/kind@version, or domain/kind@version/name.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entryverify(self, line: str) -> Any:
+        """Compare the files of entries with the digests that they had when they were added."""
+        from workbench.commands.entries import verify_words
+
+        args = arguments_of(self.entryverify, line)
+        found = verify_words(_entries(args.app), args.refs)
+        return Page(found, lambda one: {"entry": one[0], "verdict": one[1] or "ok"}, None, "entries")
+
+    @magic_arguments()
+    @argument("kind", help="data, candidates or models.")
+    @argument("domain", nargs="?", default=None, help="What the name begins with.")
+    @argument("--app", default=None, metavar="NAME", help="Of another application.")
+    @output_can_be_silenced
+    @line_magic
+    @usage
+    def entryname(self, line: str) -> Any:
+        """Suggest a file name that no other file has."""
+        args = arguments_of(self.entryname, line)
+        return _entries(args.app).suggest_name(args.kind, args.domain)
 
 
 def _entries(application: str | None) -> Entries:

@@ -125,6 +125,13 @@ class Folder:
             raise
         return ObjectInfo(key=key, size=len(view), modified=_time(modified), etag=object_etag(data))
 
+    def replace(self, collection: str, key: str, data: Bytes, was: Bytes) -> ObjectInfo | None:
+        try:
+            is_same = self.read(collection, key, 0, None) == was
+        except FileNotFoundError:
+            return None
+        return self.write(collection, key, data, overwrite=True) if is_same else None
+
     def temporary(self, collection: str) -> str:
         """Return the path of a file to write in the collection's folder, which no listing shows."""
         return f"{self.root}/{collection}/{TEMPORARY}{os.urandom(8).hex()}"

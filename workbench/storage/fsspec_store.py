@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from workbench.errors import (
     AlreadyExistsError,
+    ConflictError,
     InUseError,
     InvalidInputError,
     NotFoundError,
@@ -167,6 +168,17 @@ class FsspecStore(Store):
         self._require(collection)
         with self._errors(collection, key, writing=True):
             return self._place.write(collection, key, _content(data), overwrite)
+
+    def replace(self, collection: str, key: str, data: Data, was: Data) -> ObjectInfo:
+        check_key(key)
+        self._require(collection)
+        with self._errors(collection, key, writing=True):
+            done = self._place.replace(collection, key, _content(data), _content(was))
+        if done is None:
+            raise ConflictError(
+                f"{collection}/{key} was changed in {self.url} meanwhile, and stays as it is. Read it again, then change it."
+            )
+        return done
 
     def put_many(
         self, collection: str, objects: Mapping[str, Data], *, overwrite: bool = True

@@ -114,6 +114,14 @@ class Remote:
                 self.fs.pipe_file(self._path(collection, key), content, mode="create")
         return ObjectInfo(key=key, size=len(content), modified=datetime.now(UTC), etag=object_etag(content))
 
+    def replace(self, collection: str, key: str, data: Bytes, was: Bytes) -> ObjectInfo | None:
+        with _create_lock:
+            try:
+                is_same = self.read(collection, key, 0, None) == was
+            except FileNotFoundError:
+                return None
+            return self.write(collection, key, data, overwrite=True) if is_same else None
+
     def temporary(self, collection: str) -> str:
         """Return the path of a file to write in a local folder of its own."""
         return f"{tempfile.mkdtemp(prefix='workbench-')}/object"

@@ -19,6 +19,7 @@ from workbench.storage.threads import in_threads
 
 PAGE = 1000  # keys in one answer or one deletion; the protocol's own limit
 READ_ATTEMPTS = 3
+_CHANGED = frozenset(["PreconditionFailed", "412", "ConditionalRequestConflict"])  # since it was looked at
 
 
 class S3(Remote):
@@ -111,6 +112,32 @@ class S3(Remote):
             return self.info(collection, key)
         return ObjectInfo(key=key, size=len(content), modified=datetime.now(UTC), etag=answer["ETag"])
 
+    def replace(self, collection: str, key: str, data: Bytes, was: Bytes) -> ObjectInfo | None:
+        from fsspec.asyn import sync
+
+        content, name = bytes(data), self._key(collection, key)
+        if is_multipart(len(content)):  # is uploaded in parts, and compared just before
+            return super().replace(collection, key, content, was)
+        try:
+            head, there = sync(self.fs.loop, self._get, name, None, limit=None)
+            if there != was:
+                return None
+            answer = self._call("put_object", Key=name, Body=content, IfMatch=head["ETag"])
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error_code(error) not in _CHANGED:
+                raise
+            # or it was this very request, which was sent again because its answer got lost
+            return self.info(collection, key) if self._is_there(collection, key, content) else None
+        return ObjectInfo(key=key, size=len(content), modified=datetime.now(UTC), etag=answer["ETag"])
+
+    def _is_there(self, collection: str, key: str, content: bytes) -> bool:
+        try:
+            return self.read(collection, key, 0, None) == content
+        except FileNotFoundError:
+            return False
+
     def publish(self, path: str, collection: str, key: str, overwrite: bool) -> None:
         self._upload(self.fs.put_file, path, Path(path).stat().st_size, collection, key, overwrite)
 
@@ -128,11 +155,7 @@ class S3(Remote):
                 mode="overwrite" if overwrite else "create",
             )
         except OSError as error:
-            if not overwrite and error_code(error) in {
-                "PreconditionFailed",
-                "412",
-                "ConditionalRequestConflict",
-            }:
+            if not overwrite and error_code(error) in _CHANGED:
                 raise FileExistsError(key) from error
             raise
 

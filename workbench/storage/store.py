@@ -82,6 +82,18 @@ class Store(ABC):
             If the place does not take it; then nothing has changed.
         """
 
+    @abstractmethod
+    def replace(self, collection: str, key: str, data: Data, was: Data) -> ObjectInfo:
+        """Publish one object in the place of this very content.
+
+        S3 compares while it replaces, so that of several writers one succeeds; elsewhere the content is compared just before.
+
+        Raises
+        ------
+        ConflictError
+            If the object is another by now, or gone; then nothing has changed.
+        """
+
     def put_many(
         self, collection: str, objects: Mapping[str, Data], *, overwrite: bool = True
     ) -> list[ObjectInfo]:

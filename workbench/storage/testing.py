@@ -24,6 +24,7 @@ import pytest
 
 from workbench.errors import (
     AlreadyExistsError,
+    ConflictError,
     InUseError,
     InvalidInputError,
     InvalidNameError,
@@ -268,6 +269,24 @@ class StoreTests:
         assert store.get(box, "k/007") == b"content 7"
 
     # -- facts of an object
+
+    def test_an_object_is_replaced_only_if_it_is_what_it_was(self, store: Store, box: str) -> None:
+        store.put(box, "a/b", b"1")
+        info = store.replace(box, "a/b", "two", b"1")
+        assert (info.size, info.etag) == (3, store.head(box, "a/b").etag)
+        for was in (b"1", b"", b"two and more"):
+            with pytest.raises(ConflictError, match=r"a/b was changed .*meanwhile"):
+                store.replace(box, "a/b", b"3", was)
+        with pytest.raises(ConflictError, match="meanwhile"):
+            store.replace(box, "absent", b"3", b"")
+        assert store.get_many(box, ["a/b", "absent"]) == [b"two", None]
+        big = bytes(17 * 2**20)
+        store.replace(box, "a/b", big, b"two")
+        assert store.head(box, "a/b").size == len(big)
+        with pytest.raises(ConflictError):
+            store.replace(box, "a/b", big[:-1], b"two")
+        with pytest.raises(NotFoundError):
+            store.replace("nowhere", "a/b", b"3", b"1")
 
     def test_head_tells_size_time_and_etag(self, store: Store, box: str) -> None:
         before = datetime.now(UTC) - timedelta(seconds=self.clock_skew_s)
