@@ -1,0 +1,229 @@
+"""What modules hold counts where it is not what their files say: tables that were edited, or changed in the notebook."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import timeit
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workbench import Node, Pipeline
+from workbench.pipelines.data_text import data_text
+from workbench.pipelines.meaning import meaning
+
+CONFIG = """
+from dataclasses import dataclass, field
+import threading
+import numpy as np
+
+@dataclass
+class Settings:
+    sigma: float = 1.0
+    weights: list = field(default_factory=lambda: [1, 2])
+
+class Plain:
+    limit = 3
+    def __init__(self):
+        self.low = 0
+
+TABLE = {"a": [1, 2], "b": {"c": (3, 4)}}
+NAMES = ["x", "y"]
+ONES = {1, 2, 3}
+KERNEL = np.array([1.0, 2.0])
+SETTINGS = Settings()
+PLAIN = Plain()
+LOCK = threading.Lock()
+BIG = np.zeros(1 << 20)
+CACHE = {}
+"""
+HELPER = """
+import heldconfig
+CALLS = 0
+
+def table(x):
+    return heldconfig.TABLE["a"][0] + len(heldconfig.NAMES) + sum(heldconfig.ONES) + heldconfig.BIG[0]
+
+def objects(x):
+    with heldconfig.LOCK:
+        return heldconfig.SETTINGS.sigma + heldconfig.KERNEL.sum() + heldconfig.PLAIN.low + heldconfig.Plain.limit
+
+def remembers(x):
+    global CALLS
+    CALLS += 1
+    heldmemory[x] = x
+    return heldmemory[x]
+
+heldmemory = {}
+
+def set_memory(x):
+    heldmemory.update(x)
+
+def reads_memory(x):
+    return heldmemory
+"""
+NODES = """
+import heldhelper
+
+def by_module(x):
+    return heldhelper.table(x) + heldhelper.objects(x)
+
+def remembering(x):
+    return heldhelper.remembers(x)
+
+def reading(x):
+    return heldhelper.reads_memory(x)
+
+def late(x):
+    import heldhelper
+    return heldhelper.table(x)
+"""
+MODULES = ("heldconfig", "heldhelper", "heldnodes")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder of somebody's own modules."""
+    for name, source in zip(MODULES, (CONFIG, HELPER, NODES), strict=True):
+        (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def nodes(folder):
+    return importlib.import_module("heldnodes")
+
+
+def changed_table(config):
+    config.TABLE["b"]["c"] = (3, 5)
+
+
+def changed_list(config):
+    config.NAMES.append("z")
+
+
+def changed_set(config):
+    config.ONES.discard(3)
+
+
+def changed_array(config):
+    config.KERNEL[0] = 9
+
+
+def changed_dataclass(config):
+    config.SETTINGS.sigma = 2.0
+
+
+def changed_list_in_a_dataclass(config):
+    config.SETTINGS.weights.append(3)
+
+
+def changed_object(config):
+    config.PLAIN.low = 1
+
+
+def changed_class(config):
+    config.Plain.limit = 4
+
+
+def one_that_is_true(config):
+    config.TABLE["a"][0] = True
+
+
+CHANGES = [
+    changed_table,
+    changed_list,
+    changed_set,
+    changed_array,
+    changed_dataclass,
+    changed_list_in_a_dataclass,
+    changed_object,
+    changed_class,
+    one_that_is_true,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_notebook_changes_in_a_module_counts(nodes, change):
+    first, unknown = meaning(nodes.by_module)
+    assert first, unknown
+    assert meaning(nodes.by_module)[0] == first
+    change(sys.modules["heldconfig"])
+    assert meaning(nodes.by_module)[0] not in ("", first)
+
+
+def test_a_new_process_that_has_the_same_means_the_same(nodes):
+    first = meaning(nodes.by_module)
+    forget()
+    assert meaning(importlib.import_module("heldnodes").by_module) == first
+
+
+@pytest.mark.parametrize("name", ["by_module", "late"])
+def test_an_edited_table_that_was_not_loaded_again_is_not_taken_for_the_new_one(folder, nodes, name):
+    sys.modules["heldhelper"].table(0)
+    before = meaning(getattr(nodes, name))[0]
+    path = folder / "heldconfig.py"
+    path.write_text(path.read_text().replace('"a": [1, 2]', '"a": [7, 2]'))
+    os.utime(path, ns=(2 * 10**18, 2 * 10**18))
+    between = meaning(getattr(nodes, name))[0]
+    forget()
+    after = meaning(getattr(importlib.import_module("heldnodes"), name))[0]
+    assert len({before, between, after} - {""}) == 3
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_table_that_is_changed_counts_also_for_what_is_imported_when_it_runs(nodes, is_loaded):
+    first = meaning(nodes.late)[0]
+    if not is_loaded:
+        forget()
+        assert meaning(nodes.late)[0] == first
+        return
+    changed_table(sys.modules["heldconfig"])
+    assert meaning(nodes.late)[0] not in ("", first)
+
+
+def test_what_a_function_remembers_itself_does_not_count(nodes):
+    first = meaning(nodes.remembering)[0]
+    assert nodes.remembering(3) == 3
+    assert meaning(nodes.remembering)[0] == first
+    reading = meaning(nodes.reading)[0]
+    sys.modules["heldhelper"].set_memory({"sigma": 2})  # by the notebook, not by the node
+    assert meaning(nodes.reading)[0] not in ("", reading)
+
+
+def test_a_node_is_computed_again_with_the_table_as_it_is(ws, nodes):
+    pipe = Pipeline([Node(nodes.by_module, "x", "y")], "held", inputs=["x"])
+    first = pipe.run(1.0)
+    assert pipe.run(1.0).nodes[0].reused
+    sys.modules["heldconfig"].TABLE["a"][0] = 100
+    again = pipe.run(1.0)
+    assert again.result() == first.result() + 99
+    assert again.replay().verdict == "identical"
+    sys.modules["heldconfig"].TABLE["a"][0] = 1
+    assert pipe.run(1.0).nodes[0].reused
+
+
+def test_what_is_no_data_or_large_has_no_text():
+    assert data_text([open]) == data_text([open])
+    assert data_text([sys.stdout]) is None
+    assert data_text(np.zeros(1 << 18)) is None
+    assert data_text(list(range(20_000))) is None
+    assert data_text({"b", "a", "c"}) == data_text({"c", "b", "a"})
+    endless: list = []
+    endless.append(endless)
+    assert data_text(endless) is None
+
+
+def test_following_what_modules_hold_takes_microseconds(nodes):
+    meaning(nodes.by_module)
+    assert min(timeit.repeat(lambda: meaning(nodes.by_module), number=50, repeat=5)) / 50 < 1e-3

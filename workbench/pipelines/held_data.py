@@ -1,0 +1,108 @@
+"""What modules that are not installed hold as data now, under the names that code looks up in them.
+
+A table that a notebook has changed, or that was edited in a file that nobody loaded again, is not what the file says. What the code
+itself changes while it runs (a cache, a counter) is its memory, not its meaning, and does not count. Nor does what is no data (an open
+file, a model) or is large: hashing it at each run would cost more than it is worth. These count by the source of their module.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from workbench.pipelines.compiled import names_of
+from workbench.pipelines.data_text import data_text
+from workbench.pipelines.installed import is_installed
+from workbench.pipelines.module_meaning import changes
+
+Place = tuple[str, str]  # a module, or a class in it, and a name
+
+
+class HeldData:
+    """The data that modules hold for what one function or step looks up."""
+
+    def __init__(self) -> None:
+        self._found: dict[Place, str] = {}
+        self._changed: set[Place] = set()
+        self._met: set[Any] = set()
+        self._alive: list[Any] = []  # an id is one only while its object lives
+
+    def follow(self, module: types.ModuleType, attributes: frozenset[str]) -> None:
+        """Follow what code looks up by a dot where it names a module, and the code that it finds there."""
+        self._in_module(module, attributes)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is held, in an order that does not depend on what was followed first."""
+        for place, text in sorted(self._found.items()):
+            if place not in self._changed:
+                yield f"{place[0]} holds {place[1]} {text}"
+
+    def _in_module(self, module: types.ModuleType, attributes: frozenset[str]) -> None:
+        key = id(module), attributes
+        if key in self._met or is_installed(module.__name__):
+            return
+        self._met.add(key)
+        self._named(module.__name__, vars(module), attributes, attributes)
+
+    def _named(
+        self, where: str, space: Mapping[str, Any], names: Collection[str], attributes: frozenset[str]
+    ) -> None:
+        for name in names:
+            if name in space and not name.startswith("__"):
+                self._value(where, name, space[name], attributes)
+
+    def _value(self, where: str, name: str, value: Any, attributes: frozenset[str]) -> None:
+        if isinstance(value, types.ModuleType):
+            self._in_module(value, attributes)
+        elif callable(value) and self._code(value):
+            return
+        elif (where, name) not in self._found and (text := data_text(value)) is not None:
+            self._found[where, name] = text
+
+    def _code(self, value: Any) -> bool:
+        """Follow a function or class; tell whether it is one, which is told by its source."""
+        if isinstance(value, type):
+            self._class(value)
+            return True
+        function = getattr(value, "__func__", value)
+        while (inner := getattr(function, "__wrapped__", None)) is not None:
+            self._function(function)
+            function = inner
+        self._function(function)
+        return isinstance(function, types.FunctionType)
+
+    def _function(self, function: Any) -> None:
+        if not isinstance(function, types.FunctionType) or not self._is_new(function):
+            return
+        names, where = names_of(function.__code__), str(function.__module__)
+        for name in changes(where, function.__qualname__):
+            self._changed.add((where, name))
+        self._named(where, function.__globals__, names.globals, names.attributes)
+        for cell in function.__closure__ or ():
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not given a value yet
+                continue
+            if callable(value):
+                self._code(value)
+
+    def _class(self, cls: type) -> None:
+        if not self._is_new(cls):
+            return
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        for base in cls.__bases__:
+            self._class(base)
+        for name, member in vars(cls).items():
+            inner = getattr(member, "__func__", getattr(member, "fget", member))
+            if callable(inner):
+                self._code(inner)
+            elif not name.startswith(("__", "_abc_", "_workbench_")):
+                self._value(where, name, member, frozenset())
+
+    def _is_new(self, code: Any) -> bool:
+        if id(code) in self._met or is_installed(str(code.__module__)):
+            return False
+        self._met.add(id(code))
+        self._alive.append(code)
+        return True
