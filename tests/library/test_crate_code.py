@@ -21,6 +21,7 @@ import workbench
 from workbench.cli import main
 from workbench.errors import ConflictError, DamagedError, InvalidAlgorithmError, InvalidInputError
 from workbench.pipelines import Node, Pipeline
+from workbench.steps import MLStep
 
 METADATA = "ro-crate-metadata.json"
 KEPT = ("objects", "datasets", "runs", "environments", "packages", "assets", "algorithms", "code")
@@ -45,6 +46,22 @@ def doubled(x: Any) -> Any:
 
 
 factor = 2.0
+
+
+class Centre(MLStep):
+    format = "json"
+
+    def fit(self, x):
+        self.model = float(x.mean())
+
+    def predict(self, x):
+        return x - self.model
+
+    def dump_model(self):
+        return str(self.model).encode()
+
+    def load_model(self, data, trusted=()):
+        return float(data)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +127,22 @@ def test_a_process_that_knows_nothing_replays_all_of_an_imported_pipeline(made: 
     command = [sys.executable, "-c", code, str(tmp_path / "to"), run.id]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "True", done.stdout + done.stderr
+
+
+def test_what_a_step_has_learned_comes_with_the_prediction(tmp_path: Path) -> None:
+    with workbench.open(tmp_path / "from") as ws:
+        train = Pipeline([Node(Centre("fit"), "x", "nothing")], "train", inputs=["x"])
+        assert train.run(np.arange(4.0)).status == "COMPLETED"
+        train.save()
+        use = Pipeline([Node(Centre("predict"), "x", "y")], "use", inputs=["x"])
+        use.load()
+        run = use.run(np.ones(2))
+        run.lineage().export(tmp_path / "crate")
+    with workbench.open(tmp_path / "to") as ws:
+        ws.import_crate(tmp_path / "crate", code=True)
+        found = ws.runs.get(run.id)
+        assert found.result().tolist() == [-0.5, -0.5]
+        assert found.replay().is_identical
 
 
 def test_code_is_neither_brought_nor_executed_unasked(

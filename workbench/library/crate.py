@@ -166,6 +166,7 @@ class _Crate:
         if read:
             action["object"] = _plain(read)
         made = [self._known(output.dataset) for output in record.outputs if output.dataset]
+        made += self._learned(record, label)
         notebook = self._file(
             "runs",
             f"{id}.ipynb",
@@ -201,6 +202,15 @@ class _Crate:
                 else {"@id": f"#{origin}"}
             )
         return action
+
+    def _learned(self, record: RunRecord, label: str) -> list[Any]:
+        """Add what a step of a pipeline has learned: what predicts with it cannot be replayed without."""
+        state = str(record.records.get("state", "")) if record.call else ""
+        found = self._catalog.get_datasets([state]).get(state) if state else None
+        if found is None:
+            return []
+        self._files[state] = self._dataset(state, found, f"what {label} has learned")
+        return [self._files[state]]
 
     def _given_by(self, run: str) -> Any:
         """Return what a run gave that is no dataset; the run itself is named as what has it as its result."""
