@@ -521,8 +521,9 @@ class Workspace:
         if record.nodes:
             return self.pipelines.replay(original, rtol=rtol, atol=atol, from_source=from_source, **options)
         if record.call:
-            run = self.pipelines.replay_call(record)
-            return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol)
+            run, reasons = self.pipelines.replay_call(record)
+            places = (self.runs, self.datasets, self.algorithms)
+            return replayed(original, run, *places, rtol, atol, reasons=reasons)
         what = replayable(record, self.algorithms, self.datasets, options.get("session"))
         notes = [rebuilt(record, self.algorithms, from_source)] if from_source else []
         given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 import timeit
 from pathlib import Path
@@ -211,6 +212,27 @@ def test_a_node_is_computed_again_with_the_table_as_it_is(ws, nodes):
     assert again.replay().verdict == "identical"
     sys.modules["heldconfig"].TABLE["a"][0] = 1
     assert pipe.run(1.0).nodes[0].reused
+
+
+def test_a_replay_elsewhere_says_that_the_data_of_a_module_were_others(ws, folder, nodes):
+    run = Pipeline([Node(nodes.by_module, "x", "y")], "held", inputs=["x"]).run(1.0)
+    sys.modules["heldconfig"].TABLE["a"][0] = 100
+    changed = Pipeline([Node(nodes.by_module, "x", "y")], "held", inputs=["x"]).run(1.0)
+    code = """
+import sys, workbench
+with workbench.open(sys.argv[1]) as ws:
+    for replay in ws.runs.get(sys.argv[2]).replay(), *(ws.runs.get(id).node("by_module").replay() for id in sys.argv[2:]):
+        print(replay.verdict, [note for note in replay.notes if "Modules" in note])
+"""
+    command = [sys.executable, "-c", code, ws.url, changed.id, run.id]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    told = "Modules hold other data than when it ran, which is kept nowhere: heldconfig.TABLE."
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    assert first.startswith("different")
+    assert f"first seen at node 'by_module'. {told}" in first
+    assert second == f"different ['{told}']"
+    assert third == "identical []"
 
 
 def test_what_is_no_data_or_large_has_no_text():

@@ -289,14 +289,15 @@ def replayed(
     rtol: float,
     atol: float,
     notes: Sequence[str] = (),
+    reasons: Sequence[str] = (),
 ) -> Replay:
-    """Return how a run that was computed again compares with the first one."""
+    """Return how a run that was computed again compares with the first one; reasons are told where they differ."""
     old, new = original.record, run.record
     matches = compare_outputs(old, new, datasets, rtol, atol) if new.status is RunStatus.COMPLETED else []
     first = Replay(original, run, matches, tuple(notes))
     if first.is_identical:
         return first
-    return Replay(original, run, matches, [*notes, *differs_by(old, new, runs, algorithms)])
+    return Replay(original, run, matches, [*notes, *differs_by(old, new, runs, algorithms), *reasons])
 
 
 def differs_by(old: RunRecord, new: RunRecord, runs: Runs, algorithms: Algorithms) -> list[str]:

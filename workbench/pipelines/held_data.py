@@ -34,9 +34,12 @@ class HeldData:
 
     def lines(self) -> Iterator[str]:
         """Yield what is held, in an order that does not depend on what was followed first."""
-        for place, text in sorted(self._found.items()):
-            if place not in self._changed:
-                yield f"{place[0]} holds {place[1]} {text}"
+        for (where, name), text in self.items():
+            yield f"{where} holds {name} {text}"
+
+    def items(self) -> Iterator[tuple[Place, str]]:
+        """Yield the places in that order, with the texts of what they hold."""
+        yield from (item for item in sorted(self._found.items()) if item[0] not in self._changed)
 
     def _in_module(self, module: types.ModuleType, attributes: frozenset[str]) -> None:
         key = id(module), attributes

@@ -57,6 +57,20 @@ def packages_of(what: Any) -> frozenset[str]:
     return frozenset(reader.packages)
 
 
+def held_in_modules(what: Any) -> dict[str, str]:
+    """Return the data that code looks up in modules that it names (``config.TABLE``), by digest; see `held_data`."""
+    from blake3 import blake3
+
+    reader = _Reader()
+    with suppress(UnknownMeaningError):
+        for _ in reader.read(what, 0):
+            pass
+    return {
+        f"{where}.{name}": str(blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:16])
+        for (where, name), text in reader.held.items()
+    }
+
+
 def home_of(what: Any) -> str:
     """Return the package that something is of, by the first part of its name; empty for what is installed."""
     while isinstance(what, (functools.partial, types.MethodType)):
