@@ -246,6 +246,17 @@ def test_what_is_no_data_or_large_has_no_text():
     assert data_text(endless) is None
 
 
+def test_a_long_chain_of_functions_is_followed_to_its_end(folder):
+    lines = ["T = [0]", *(f"def f{i}(x):\n    return f{i + 1}(x)" for i in range(2000))]
+    (folder / "heldhelper.py").write_text("\n".join([*lines, "def f2000(x):\n    return T[0] + x"]))
+    helper = importlib.import_module("heldhelper")
+    space: dict = {"__name__": "notebook", "helper": helper}
+    exec("def f(x):\n    return helper.f0(x)", space)
+    first = meaning(space["f"])[0]
+    helper.T[0] = 1
+    assert meaning(space["f"])[0] not in ("", first)
+
+
 def test_following_what_modules_hold_takes_microseconds(nodes):
     meaning(nodes.by_module)
     assert min(timeit.repeat(lambda: meaning(nodes.by_module), number=50, repeat=5)) / 50 < 1e-3

@@ -26,11 +26,20 @@ class HeldData:
         self._found: dict[Place, str] = {}
         self._changed: set[Place] = set()
         self._met: set[Any] = set()
+        self._waiting: list[Any] = []  # functions and classes: one that calls the next may be long chains
         self._alive: list[Any] = []  # an id is one only while its object lives
+        self._installed: dict[str, bool] = {}
+        self._changes: dict[str, Mapping[str, frozenset[str]]] = {}  # by module, as its file says now
 
     def follow(self, module: types.ModuleType, attributes: frozenset[str]) -> None:
         """Follow what code looks up by a dot where it names a module, and the code that it finds there."""
         self._in_module(module, attributes)
+        while self._waiting:
+            code = self._waiting.pop()
+            if isinstance(code, type):
+                self._class(code)
+            else:
+                self._function(code)
 
     def lines(self) -> Iterator[str]:
         """Yield what is held, in an order that does not depend on what was followed first."""
@@ -43,7 +52,7 @@ class HeldData:
 
     def _in_module(self, module: types.ModuleType, attributes: frozenset[str]) -> None:
         key = id(module), attributes
-        if key in self._met or is_installed(module.__name__):
+        if key in self._met or self._is_installed(module.__name__):
             return
         self._met.add(key)
         self._named(module.__name__, vars(module), attributes, attributes)
@@ -58,28 +67,32 @@ class HeldData:
     def _value(self, where: str, name: str, value: Any, attributes: frozenset[str]) -> None:
         if isinstance(value, types.ModuleType):
             self._in_module(value, attributes)
-        elif callable(value) and self._code(value):
-            return
-        elif (where, name) not in self._found and (text := data_text(value)) is not None:
-            self._found[where, name] = text
+        elif not (callable(value) and self._code(value)) and (where, name) not in self._found:
+            text = data_text(value)
+            if text is not None:
+                self._found[where, name] = text
 
     def _code(self, value: Any) -> bool:
-        """Follow a function or class; tell whether it is one, which is told by its source."""
-        if isinstance(value, type):
-            self._class(value)
-            return True
+        """Note a function or class to be followed; tell whether it is one, which is told by its source."""
         function = getattr(value, "__func__", value)
-        while (inner := getattr(function, "__wrapped__", None)) is not None:
-            self._function(function)
+        while isinstance(inner := getattr(function, "__wrapped__", None), types.FunctionType):
+            self._note(function)
             function = inner
-        self._function(function)
-        return isinstance(function, types.FunctionType)
+        self._note(function)
+        return isinstance(function, (types.FunctionType, type))
 
-    def _function(self, function: Any) -> None:
-        if not isinstance(function, types.FunctionType) or not self._is_new(function):
-            return
+    def _note(self, code: Any) -> None:
+        is_code = isinstance(code, (types.FunctionType, type))
+        if is_code and id(code) not in self._met and not self._is_installed(str(code.__module__)):
+            self._met.add(id(code))
+            self._alive.append(code)
+            self._waiting.append(code)
+
+    def _function(self, function: types.FunctionType) -> None:
         names, where = names_of(function.__code__), str(function.__module__)
-        for name in changes(where, function.__qualname__):
+        if where not in self._changes:
+            self._changes[where] = changes(where)
+        for name in self._changes[where].get(function.__qualname__, ()):
             self._changed.add((where, name))
         self._named(where, function.__globals__, names.globals, names.attributes)
         for cell in function.__closure__ or ():
@@ -91,11 +104,9 @@ class HeldData:
                 self._code(value)
 
     def _class(self, cls: type) -> None:
-        if not self._is_new(cls):
-            return
         where = f"{cls.__module__}.{cls.__qualname__}"
         for base in cls.__bases__:
-            self._class(base)
+            self._note(base)
         for name, member in vars(cls).items():
             inner = getattr(member, "__func__", getattr(member, "fget", member))
             if callable(inner):
@@ -103,9 +114,8 @@ class HeldData:
             elif not name.startswith(("__", "_abc_", "_workbench_")):
                 self._value(where, name, member, frozenset())
 
-    def _is_new(self, code: Any) -> bool:
-        if id(code) in self._met or is_installed(str(code.__module__)):
-            return False
-        self._met.add(id(code))
-        self._alive.append(code)
-        return True
+    def _is_installed(self, module: str) -> bool:
+        found = self._installed.get(module)
+        if found is None:
+            found = self._installed[module] = is_installed(module)
+        return found

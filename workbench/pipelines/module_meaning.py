@@ -11,7 +11,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
@@ -253,15 +253,14 @@ def _changed_in(function: ast.AST) -> Iterator[str]:
             yield target.id
 
 
-def changes(module: str, function: str) -> frozenset[str]:
-    """Return the names of a module whose values a function in it changes, such as a cache."""
+def changes(module: str) -> Mapping[str, frozenset[str]]:
+    """Return for each function in a module the names of it whose values the function changes, such as a cache."""
     path = _path_of(module) if module in sys.modules else None
     try:
         stat = Path(path or "").stat()
-        source = _read(str(path), stat.st_mtime_ns, stat.st_size) if path else None
+        return _read(str(path), stat.st_mtime_ns, stat.st_size).changes if path else {}
     except OSError:
-        return frozenset()
-    return frozenset() if source is None else source.changes.get(function, frozenset())
+        return {}
 
 
 def _unlike(module: types.ModuleType, path: str, source: _Source) -> Iterator[str]:
