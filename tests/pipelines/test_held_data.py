@@ -38,6 +38,12 @@ KERNEL = np.array([1.0, 2.0])
 SETTINGS = Settings()
 PLAIN = Plain()
 LOCK = threading.Lock()
+
+class Unbound:
+    def __getattribute__(self, name):
+        raise RuntimeError("nobody is here")
+
+STAND_IN = Unbound()
 BIG = np.zeros(1 << 20)
 CACHE = {}
 """
@@ -49,7 +55,7 @@ def table(x):
     return heldconfig.TABLE["a"][0] + len(heldconfig.NAMES) + sum(heldconfig.ONES) + heldconfig.BIG[0]
 
 def objects(x):
-    with heldconfig.LOCK:
+    with heldconfig.LOCK if x else heldconfig.STAND_IN:
         return heldconfig.SETTINGS.sigma + heldconfig.KERNEL.sum() + heldconfig.PLAIN.low + heldconfig.Plain.limit
 
 def remembers(x):

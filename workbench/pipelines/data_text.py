@@ -30,7 +30,7 @@ def data_text(value: Any) -> str | None:
     """
     try:
         return " ".join(_texts(value, [_MOST_MEMBERS], 0))
-    except _NoDataError:
+    except Exception:  # what it is asked for may fail too, or another thread changes it meanwhile
         return None
 
 

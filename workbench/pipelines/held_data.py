@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from workbench.pipelines.compiled import names_of
@@ -62,7 +63,10 @@ class HeldData:
     ) -> None:
         for name in names:
             if name in space and not name.startswith("__"):
-                self._value(where, name, space[name], attributes)
+                with suppress(
+                    Exception
+                ):  # a stand-in for something that is not there fails at whatever it is asked
+                    self._value(where, name, space[name], attributes)
 
     def _value(self, where: str, name: str, value: Any, attributes: frozenset[str]) -> None:
         if isinstance(value, types.ModuleType):
@@ -107,12 +111,13 @@ class HeldData:
         where = f"{cls.__module__}.{cls.__qualname__}"
         for base in cls.__bases__:
             self._note(base)
-        for name, member in vars(cls).items():
-            inner = getattr(member, "__func__", getattr(member, "fget", member))
-            if callable(inner):
-                self._code(inner)
-            elif not name.startswith(("__", "_abc_", "_workbench_")):
-                self._value(where, name, member, frozenset())
+        for name, member in list(vars(cls).items()):
+            with suppress(Exception):
+                inner = getattr(member, "__func__", getattr(member, "fget", member))
+                if callable(inner):
+                    self._code(inner)
+                elif not name.startswith(("__", "_abc_", "_workbench_")):
+                    self._value(where, name, member, frozenset())
 
     def _is_installed(self, module: str) -> bool:
         found = self._installed.get(module)

@@ -281,10 +281,14 @@ def _said(value: Any) -> str:
 def _functions(module: types.ModuleType) -> Iterator[tuple[str, str]]:
     """Yield the digest and the file of the functions that a module defines, in its classes too."""
     for value in list(vars(module).values()):
-        if getattr(value, "__module__", None) != module.__name__:
-            continue
-        for member in vars(value).values() if isinstance(value, type) else [value]:
-            function = getattr(member, "__func__", getattr(member, "fget", member))
-            code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-            if isinstance(code, types.CodeType):
-                yield code_digest(code), code.co_filename
+        with suppress(Exception):  # a stand-in for something that is not there fails at whatever it is asked
+            if getattr(value, "__module__", None) == module.__name__:
+                yield from list(_functions_of(value))
+
+
+def _functions_of(value: Any) -> Iterator[tuple[str, str]]:
+    for member in vars(value).values() if isinstance(value, type) else [value]:
+        function = getattr(member, "__func__", getattr(member, "fget", member))
+        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+        if isinstance(code, types.CodeType):
+            yield code_digest(code), code.co_filename
