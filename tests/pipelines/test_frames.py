@@ -135,6 +135,10 @@ def test_a_frame_of_objects_is_held_by_its_process_and_says_why(ws):
         Run(run.record, ws.runs).result()  # as a process finds it that has not computed it
 
 
+ENDLESS: list = [np.ones(2)]
+ENDLESS.append(ENDLESS)
+
+
 def frames_inside(x):
     frame = pandas.DataFrame({"x": x, "who": ["a", "b", None]}, index=pandas.Index([3, 1, 2], name="id"))
     many = [frame, (frame.iloc[:0], x.copy()), {"again": frame.rename(columns={"x": "frame"}), "n": 3}]
@@ -208,7 +212,9 @@ def test_an_input_with_frames_inside_is_known_again(ws):
     [
         ([pandas.DataFrame({"p": [[1]]})], r"list with a DataFrame whose column 'p' holds objects"),
         ({"a": [pandas.DataFrame({"p": [1]}), Path]}, r"dict with a list with a type, which"),
-        ({1: pandas.DataFrame({"p": [1]})}, r"dict with a key that is no text, 1, which"),
+        ({1: pandas.DataFrame({"p": [1]})}, r"dict with a key that no dataset can have, 1, which"),
+        ({"a": {"b/c": np.ones(2)}}, r"dict with a dict with a key that no dataset can have, 'b/c', which"),
+        (ENDLESS, r"was a value that is nested too deeply, which"),
         ((pandas.Series([1]),), r"tuple with a Series, which"),
     ],
 )

@@ -30,7 +30,7 @@ class _Nothing(Enum):
 
 
 NOTHING: Any = _Nothing.NOTHING
-_DEEPEST = 20
+_DEEPEST, _TOO_DEEP = 20, "value that is nested too deeply"
 LONGEST_PLAIN = 16 << 10  # characters of JSON: what is longer becomes a dataset
 COPIED = 1 << 20  # bytes: a larger array that several nodes read is mapped by each
 
@@ -131,7 +131,7 @@ class Values:
         try:
             stored = self._datasets.with_digest(self._datasets.digests([tree])[0]) if takes_stored else None
             dataset = stored or self._datasets.put(tree, run_id=run_id, parents=parents)
-        except InvalidDataError:
+        except (InvalidDataError, RecursionError):  # a list may hold itself
             ref = OutputRef(name=name, held=held or type(value).__name__)
             return Value((ref,), value, tuple(parents), run=run)
         ref = OutputRef(dataset=dataset.id, name=name, is_dict=is_dict, held=held)
@@ -154,7 +154,7 @@ class Values:
                     is_dict,
                 ]
             )
-        except InvalidDataError:
+        except (InvalidDataError, RecursionError):
             return ""
 
     def found(self, refs: Sequence[OutputRef], parents: Sequence[str], *, name: str = "") -> Value:
@@ -331,15 +331,19 @@ def _inexact(value: Any, depth: int = 0) -> str:
         return ""
     kind = type(value).__name__
     if depth > _DEEPEST:
-        return kind
+        return _TOO_DEEP
     if type(value) in (list, tuple):
         found = next(filter(None, (_inexact(m, depth + 1) for m in value if m is not None)), "")
     elif type(value) is dict:
-        keys = (f"key that is no text, {key!r}" for key in value if type(key) is not str)
+        keys = (f"key that no dataset can have, {key!r}" for key in value if not _is_key(key))
         found = next(filter(None, [*keys, *(_inexact(m, depth + 1) for m in value.values())]), "")
     else:
         return kind
-    return f"{kind} with a {found}" if found else ""
+    return f"{kind} with a {found}" if found not in ("", _TOO_DEEP) else found
+
+
+def _is_key(key: Any) -> bool:
+    return type(key) is str and key not in ("", ".") and not {"/", "\0"} & set(key)
 
 
 def _datasets_in(value: Any) -> list[Dataset]:
