@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -488,7 +489,7 @@ class Workspace:
         Parameters
         ----------
         run_id : str
-            Of a reused run, what is computed again is the run that computed its outputs.
+            Of a reused run, what is computed again is the run that computed its outputs; itself, if that is not here any more.
         rtol, atol : float
             Numbers are within tolerance where ``|new - old| <= atol + rtol * |old|``.
         from_source : bool, path or URL
@@ -516,7 +517,8 @@ class Workspace:
         checked_tolerance(rtol, atol)
         original = self.runs.get(run_id)
         if original.reused_from is not None:
-            original = self.runs.get(original.reused_from)
+            with suppress(NotFoundError):  # it was deleted, or is in the workspace that an RO-Crate came from
+                original = self.runs.get(original.reused_from)
         record = original.record
         if record.nodes:
             return self.pipelines.replay(original, rtol=rtol, atol=atol, from_source=from_source, **options)
@@ -526,7 +528,7 @@ class Workspace:
             return replayed(original, run, *places, rtol, atol, reasons=reasons)
         what = replayable(record, self.algorithms, self.datasets, options.get("session"))
         notes = [rebuilt(record, self.algorithms, from_source)] if from_source else []
-        given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}
+        given = {"executor": record.executor or None, "device": record.device, "tags": record.tags, **options}
         given |= {"reuse": "never", "wait": True}
         run = self.run(what, list(record.inputs), record.parameters, _replays=record, **given)
         return replayed(original, run, self.runs, self.datasets, self.algorithms, rtol, atol, notes)

@@ -145,6 +145,30 @@ def test_what_a_step_has_learned_comes_with_the_prediction(tmp_path: Path) -> No
         assert found.replay().is_identical
 
 
+def test_a_reused_run_is_replayed_where_the_run_that_computed_it_did_not_come(tmp_path: Path) -> None:
+    draws = """
+    from workbench.runners import Image2ImageRunner
+    import numpy as np
+
+    class Runner(Image2ImageRunner):
+        def inference(self, data, args={}):
+            return data + np.random.default_rng(np.random.randint(1 << 30)).random(data.shape).astype("float32")
+    """
+    with workbench.open(tmp_path / "from") as ws:
+        ws.algorithms.deploy(write_algorithm(tmp_path / "draws", "draws", draws), check=False)
+        picture = np.ones((2, 2), np.float32)
+        first = ws.run("draws", picture, executor="process")
+        again = ws.run("draws", picture, reuse="auto")
+        assert again.reused_from == first.id
+        again.lineage().export(tmp_path / "crate")
+        ws.runs.delete(first.id, force=True)
+        assert again.replay().is_identical
+    with workbench.open(tmp_path / "to") as ws:
+        assert list(ws.import_crate(tmp_path / "crate", code=True).runs) == [again.id]
+        replay = ws.runs.get(again.id).replay()
+        assert replay.is_identical, replay
+
+
 def test_code_is_neither_brought_nor_executed_unasked(
     made: Any, ws: workbench.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,7 +238,10 @@ def explain_difference(
 ) -> list[str]:
     """Return what may be why outputs differ."""
     notes = []
-    if original.environment.get("digest") != run.environment.get("digest"):
+    if original.environment.get("digest") not in (
+        None,
+        run.environment.get("digest"),
+    ):  # one that was reused ran nowhere
         found = package_differences(runs.environment_of(original), runs.environment_of(run))
         more = f"; and {len(found) - _SHOWN_PACKAGES} more" if len(found) > _SHOWN_PACKAGES else ""
         if found:

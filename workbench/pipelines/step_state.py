@@ -40,8 +40,11 @@ class StepState:
     def put_back(self) -> None:
         """Let the step hold what it held before."""
         if self._held is not None:
-            self._held.clear()
             self._held.update(self._before)
+            for name in (
+                self._held.keys() - self._before.keys()
+            ):  # never empty: who draws it may look at it now
+                del self._held[name]
 
 
 def _makes_its_model_anew(step: Any) -> bool:
