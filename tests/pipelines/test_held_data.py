@@ -66,6 +66,27 @@ def remembers(x):
 
 heldmemory = {}
 
+class Tracker:
+    total = 0
+    def __init__(self):
+        self.calls, self.sigma = 0, 1.0
+    def count(self):
+        self.calls += 1
+        Tracker.total += 1
+    def set_sigma(self, value):
+        self.sigma = value
+    def reset(self):
+        self.set_sigma(1.0)
+
+tracker = Tracker()
+
+def tracked(x):
+    tracker.count()
+    return tracker.sigma
+
+def untracked(x):
+    return tracker.sigma
+
 def set_memory(x):
     heldmemory.update(x)
 
@@ -83,6 +104,12 @@ def remembering(x):
 
 def reading(x):
     return heldhelper.reads_memory(x)
+
+def tracked(x):
+    return heldhelper.tracked(x)
+
+def untracked(x):
+    return heldhelper.untracked(x)
 
 def late(x):
     import heldhelper
@@ -206,6 +233,16 @@ def test_what_a_function_remembers_itself_does_not_count(nodes):
     reading = meaning(nodes.reading)[0]
     sys.modules["heldhelper"].set_memory({"sigma": 2})  # by the notebook, not by the node
     assert meaning(nodes.reading)[0] not in ("", reading)
+
+
+def test_an_object_that_changes_itself_when_it_is_used_does_not_count(nodes):
+    first, other = meaning(nodes.tracked)[0], meaning(nodes.untracked)[0]
+    nodes.tracked(1)
+    assert meaning(nodes.tracked)[0] == first
+    changed = meaning(nodes.untracked)[0]
+    assert changed != other  # nothing that it calls has done that
+    sys.modules["heldhelper"].tracker.set_sigma(2.0)
+    assert meaning(nodes.untracked)[0] not in ("", other, changed)
 
 
 def test_a_node_is_computed_again_with_the_table_as_it_is(ws, nodes):

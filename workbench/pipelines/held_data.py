@@ -8,7 +8,7 @@ file, a model) or is large: hashing it at each run would cost more than it is wo
 from __future__ import annotations
 
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,19 @@ from workbench.pipelines.data_text import data_text
 from workbench.pipelines.installed import is_installed
 from workbench.pipelines.module_meaning import changes
 
+#: methods that Python calls where none is named
+_IMPLICIT = frozenset(
+    [
+        "__call__",
+        "__getitem__",
+        "__getattr__",
+        "__enter__",
+        "__exit__",
+        "__iter__",
+        "__next__",
+        "__contains__",
+    ]
+)
 Place = tuple[str, str]  # a module, or a class in it, and a name
 
 
@@ -26,6 +39,8 @@ class HeldData:
     def __init__(self) -> None:
         self._found: dict[Place, str] = {}
         self._changed: set[Place] = set()
+        self._classes: dict[Place, type] = {}  # of those that are objects of classes that are not installed
+        self._attributes: set[str] = set()  # all that is looked up by a dot
         self._met: set[Any] = set()
         self._waiting: list[Any] = []  # functions and classes: one that calls the next may be long chains
         self._alive: list[Any] = []  # an id is one only while its object lives
@@ -34,13 +49,19 @@ class HeldData:
 
     def follow(self, module: types.ModuleType, attributes: frozenset[str]) -> None:
         """Follow what code looks up by a dot where it names a module, and the code that it finds there."""
+        self._attributes |= attributes
         self._in_module(module, attributes)
+        for method in self._methods(self._classes.values()):
+            self._note(method)
         while self._waiting:
             code = self._waiting.pop()
             if isinstance(code, type):
                 self._class(code)
             else:
                 self._function(code)
+            if not self._waiting:
+                for method in self._methods(self._classes.values()):
+                    self._note(method)
 
     def lines(self) -> Iterator[str]:
         """Yield what is held, in an order that does not depend on what was followed first."""
@@ -49,7 +70,30 @@ class HeldData:
 
     def items(self) -> Iterator[tuple[Place, str]]:
         """Yield the places in that order, with the texts of what they hold."""
-        yield from (item for item in sorted(self._found.items()) if item[0] not in self._changed)
+        yield from (item for item in sorted(self._found.items()) if not self._is_memory(item[0]))
+
+    def _is_memory(self, place: Place) -> bool:
+        """Tell whether the code that is followed changes what is there: a cache, a counter, an object that counts its calls."""
+        module, _, name = place[0].rpartition(".")
+        if place in self._changed or (module, name) in self._changed:  # of a class
+            return True
+        classes = [self._classes[place]] if place in self._classes else []
+        return any(
+            # a method that changes its first argument, the object itself
+            self._changes_of(str(m.__module__))
+            .get(m.__qualname__, frozenset())
+            .intersection(m.__code__.co_varnames[:1])
+            for m in self._methods(classes)
+        )
+
+    def _methods(self, classes: Iterable[type]) -> Iterator[types.FunctionType]:
+        """Yield the methods of classes that are called, as far as names tell."""
+        for base in {base for cls in classes for base in cls.__mro__}:
+            for name, member in vars(base).items():
+                if name in self._attributes or name in _IMPLICIT:
+                    method = getattr(member, "__func__", getattr(member, "fget", member))
+                    if isinstance(method, types.FunctionType):
+                        yield method
 
     def _in_module(self, module: types.ModuleType, attributes: frozenset[str]) -> None:
         key = id(module), attributes
@@ -75,6 +119,8 @@ class HeldData:
             text = data_text(value)
             if text is not None:
                 self._found[where, name] = text
+                if not self._is_installed(type(value).__module__):
+                    self._classes[where, name] = type(value)
 
     def _code(self, value: Any) -> bool:
         """Note a function or class to be followed; tell whether it is one, which is told by its source."""
@@ -94,9 +140,8 @@ class HeldData:
 
     def _function(self, function: types.FunctionType) -> None:
         names, where = names_of(function.__code__), str(function.__module__)
-        if where not in self._changes:
-            self._changes[where] = changes(where)
-        for name in self._changes[where].get(function.__qualname__, ()):
+        self._attributes |= names.attributes
+        for name in self._changes_of(where).get(function.__qualname__, ()):
             self._changed.add((where, name))
         self._named(where, function.__globals__, names.globals, names.attributes)
         for cell in function.__closure__ or ():
@@ -124,3 +169,8 @@ class HeldData:
         if found is None:
             found = self._installed[module] = is_installed(module)
         return found
+
+    def _changes_of(self, module: str) -> Mapping[str, frozenset[str]]:
+        if module not in self._changes:
+            self._changes[module] = {} if self._is_installed(module) else changes(module)
+        return self._changes[module]
