@@ -49,9 +49,10 @@ class CrateCode:
 
     def __init__(self, files: CrateFiles, wanted: Collection[str]) -> None:
         self._files = files
+        self._names = frozenset(files.names)
         self._places: dict[str, str] = {}  # what a revision names -> where that lies in the crate
         self.revisions: dict[str, Revision] = {}
-        for name in files.names:
+        for name in sorted(self._names):
             if _RECORD.fullmatch(name):
                 revision = self._record(name)
                 if revision.id in wanted:
@@ -81,10 +82,10 @@ class CrateCode:
         places = {f"packages/{revision.package}.zip": f"{folder}/package.zip"}
         places |= {f"assets/{digest}": f"{folder}/{path}" for path, digest in revision.assets.items()}
         patch = f"environments/{revision.git.diff}.patch" if revision.git is not None else ""
-        if patch in self._files.names:
+        if patch in self._names:
             places[patch] = patch
         for part, place in places.items():
-            if place not in self._files.names:
+            if place not in self._names:
                 raise self._files.damaged(f"{place} is not in it")
             if not _PART.fullmatch(part):
                 raise self._files.damaged(f"{record_name(revision)} names {part!r}, which is no digest")

@@ -106,7 +106,6 @@ class _Import:
         self._with_code = with_code
         names = [name for name in files.names if _OURS.fullmatch(name)]
         self._names = [name for name in names if with_code or not name.startswith(CODE)]
-        self._has_calls = len(self._names) < len(names)
         datasets = self._records("datasets", DatasetRecord)
         runs = self._records("runs", RunRecord)
         if not datasets and not runs:
@@ -126,6 +125,7 @@ class _Import:
             run.model_copy(update={"reuse_key": "", "reuse_parts": {}})
             for run in self._new(ended, catalog.get_runs(r.id for r in ended), _OF_RUN)
         ]
+        self._has_calls = not with_code and any(f"{CODE}{run.code}.py" in names for run in self.runs)
         self._going_on = len(runs) - len(ended)
 
     def bring(self, bring: BringRevisions | None, *, dry_run: bool) -> list[str]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store
 
 CODE = "code"
-HOLDS = "# holds "  # what a module of the user's held when the code ran, and its digest
+HOLDS = "# holds "  # what a module of the user's held when the code ran, and the beginning of its digest
+_TOLD = 4  # hexadecimal digits: they tell others apart, and nobody can find out by trying what was held
 _MOST_KNOWN = 1024
 
 _lock = threading.Lock()
@@ -85,7 +86,7 @@ def _text_of(what: Any, is_step: bool, code: Code) -> tuple[bytes, str]:
 
 
 def _held(what: Any) -> str:
-    return "".join(f"{HOLDS}{place} {digest}\n" for place, digest in held_in_modules(what).items())
+    return "".join(f"{HOLDS}{place} {digest[:_TOLD]}\n" for place, digest in held_in_modules(what).items())
 
 
 def held_otherwise(digest: str, what: Any, store: Store) -> list[str]:
@@ -93,7 +94,9 @@ def held_otherwise(digest: str, what: Any, store: Store) -> list[str]:
     content = store.get_many(CODE, [f"{digest}.py"])[0] if digest else None
     lines = [line for line in (content or b"").decode().splitlines() if line.startswith(HOLDS)]
     now = held_in_modules(type(what) if hasattr(what, "execute") else what) if lines else {}
-    differ = [place for line in lines for place, was in [line.split()[2:]] if now.get(place) != was]
+    differ = [
+        place for line in lines for place, was in [line.split()[2:]] if now.get(place, "")[:_TOLD] != was
+    ]
     if not differ:
         return []
     return [f"Modules hold other data than when it ran, which is kept nowhere: {', '.join(differ)}."]

@@ -32,18 +32,18 @@ class StepState:
         held = getattr(call.what, "__dict__", None) if call.kind == "step" else None
         self._held: dict[str, Any] | None = held if type(held) is dict else None
         kept = {_WATCH, "model"} if _makes_its_model_anew(call.what) else {_WATCH}
-        copied = _deep_copy if is_trained else _small_copy
+        memo: dict[int, Any] = {}  # what several attributes share stays shared
         self._before = {
-            name: value if name in kept else copied(value) for name, value in (self._held or {}).items()
+            name: value if name in kept else _deep_copy(value, memo) if is_trained else _small_copy(value)
+            for name, value in (self._held or {}).items()
         }
 
     def put_back(self) -> None:
         """Let the step hold what it held before."""
         if self._held is not None:
             self._held.update(self._before)
-            for name in (
-                self._held.keys() - self._before.keys()
-            ):  # never empty: who draws it may look at it now
+            # it is never empty: who draws the step may look at it now
+            for name in self._held.keys() - self._before.keys():
                 del self._held[name]
 
 
@@ -51,9 +51,9 @@ def _makes_its_model_anew(step: Any) -> bool:
     return isinstance(step, SklearnStep) and type(step).fit is SklearnStep.fit
 
 
-def _deep_copy(value: Any) -> Any:
+def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
     try:
-        return copy.deepcopy(value)
+        return copy.deepcopy(value, memo)
     except Exception:
         return _small_copy(value)
 
