@@ -26,7 +26,7 @@ def data_text(value: Any) -> str | None:
     """Return a text that is equal for equal data; None for what is no data, or is large.
 
     >>> data_text({"a": [1, True]})
-    'dict 2 str 'a' list 2 int 1 bool True'
+    "dict 1 str 'a' list 2 int 1 bool True"
     """
     try:
         return " ".join(_texts(value, [_MOST_MEMBERS], 0))
