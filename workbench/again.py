@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidInputError, UnsupportedError
+from workbench.errors import InvalidInputError, NotFoundError, UnsupportedError
 from workbench.execution.replay import checked_tolerance, rebuilt, replayable, replayed
 
 if TYPE_CHECKING:
@@ -93,20 +94,20 @@ class Again:
         checked_tolerance(rtol, atol)
         original = self._runs.get(run_id)
         if original.reused_from is not None:
-            original = self._runs.get(original.reused_from)
+            with suppress(NotFoundError):  # it was deleted, or is in the workspace that an RO-Crate came from
+                original = self._runs.get(original.reused_from)
         record = original.record
         if record.nodes:
             return self._pipelines().replay(
                 original, rtol=rtol, atol=atol, from_source=from_source, **options
             )
-        notes = []
+        places = (self._runs, self._datasets, self._algorithms)
         if record.call:
-            run = self._pipelines().replay_call(record)
-        else:
-            what = replayable(record, self._algorithms, self._datasets, options.get("session"))
-            if from_source:
-                notes = [rebuilt(record, self._algorithms, from_source)]
-            given = {"executor": record.executor, "device": record.device, "tags": record.tags, **options}
-            given |= {"reuse": "never", "wait": True}
-            run = self._run(what, list(record.inputs), record.parameters, _replays=record, **given)
-        return replayed(original, run, self._runs, self._datasets, self._algorithms, rtol, atol, notes)
+            run, reasons = self._pipelines().replay_call(record)
+            return replayed(original, run, *places, rtol, atol, reasons=reasons)
+        what = replayable(record, self._algorithms, self._datasets, options.get("session"))
+        notes = [rebuilt(record, self._algorithms, from_source)] if from_source else []
+        given = {"executor": record.executor or None, "device": record.device, "tags": record.tags, **options}
+        given |= {"reuse": "never", "wait": True}
+        run = self._run(what, list(record.inputs), record.parameters, _replays=record, **given)
+        return replayed(original, run, *places, rtol, atol, notes)

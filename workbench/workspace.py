@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -364,7 +365,7 @@ class Workspace:
         Parameters
         ----------
         run_id : str
-            Of a reused run, what is computed again is the run that computed its outputs.
+            Of a reused run, what is computed again is the run that computed its outputs; itself, if that is not here any more.
         rtol, atol : float
             Numbers are within tolerance where ``|new - old| <= atol + rtol * |old|``.
         from_source : bool, path or URL
@@ -455,10 +456,12 @@ class Workspace:
             counts["versions of steps"] = self.links.reindex()
         return counts
 
-    def import_crate(self, path: str | os.PathLike[str], *, dry_run: bool = False) -> ImportedCrate:
+    def import_crate(
+        self, path: str | os.PathLike[str], *, dry_run: bool = False, code: bool = False, check: bool = True
+    ) -> ImportedCrate:
         """Bring datasets and runs of an RO-Crate that ``lineage().export(path)`` has written, under their own ids and with their lineage.
 
-        What is here already is left alone; the code of algorithms is not brought.
+        What is here already is left alone.
 
         Parameters
         ----------
@@ -466,16 +469,23 @@ class Workspace:
             A ``.zip``, or a folder.
         dry_run : bool
             Only check it, and say what it would bring.
+        code : bool
+            Bring the algorithms and the functions of pipelines too, so that the runs can be replayed. Algorithms are deployed, which
+            imports their code in a process of its own; functions are kept as text. Ask for it only if you trust who wrote the crate.
+        check : bool
+            As for ``ws.algorithms.deploy``: ``False`` imports nothing of the algorithms' code.
 
         Raises
         ------
-        NotFoundError, UnsupportedError, DamagedError, ConflictError
-            If it is not there, of something else, tampered with, or an id of it is here with other content. Nothing is imported.
+        NotFoundError, UnsupportedError, DamagedError, ConflictError, InvalidAlgorithmError
+            If it is not there, of something else, tampered with, an id of it is here with other content, or an algorithm does not pass
+            the gate. Nothing is imported.
         """
         from workbench.library.crate_import import import_crate
 
         self._check_open()
-        return import_crate(self.store, self.catalog, path, dry_run=dry_run)
+        bring = partial(self.algorithms.import_revisions, check=check) if code else None
+        return import_crate(self.store, self.catalog, path, dry_run=dry_run, bring=bring)
 
     def executor(self, name: str) -> Executor:
         """Return the executor of that name, made on first use.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from algorithm_folders import INVERT, generic, write_algorithm
+from algorithm_folders import GAIN, INVERT, generic, write_algorithm
 
 import workbench
 from workbench.cli.app import main
@@ -106,6 +106,29 @@ def test_an_algorithm_reads_a_version_as_a_read_only_folder(ws, folder, bundle, 
     assert read.record.source == "bundle:pictures@1"
     assert run.replay().is_identical
     assert ws.run("counts", read.id).result().tolist() == [4, 7]
+
+
+@pytest.mark.parametrize("executor", ["kernel", "process"])
+def test_a_sweep_goes_over_parameters_and_over_versions(ws, tmp_path, folder, bundle, executor):
+    ws.algorithms.deploy(write_algorithm(tmp_path / "gains", "gains", COUNTS, type="Generic", extra=GAIN))
+    sweep = ws.sweeps.run("gains", {"gain": [1.0, 2.0]}, inputs=bundle, executor=executor)
+    assert [run.result().tolist() for run in sweep.runs] == [[4, 7]] * 2
+    (folder / "notes.txt").write_text("another")
+    (folder / "data" / "day 2").mkdir()
+    (folder / "data" / "day 2" / "b.txt").write_text("x")
+    ws.bundles.push("pictures", folder)
+    parts = [bundle, ws.bundles.get("pictures", 2), ws.bundles.get("pictures", 2, what="data")]
+    sweep = ws.sweeps.run("gains", {"gain": [1.0, 2.0]}, inputs=parts, each_input=True, executor=executor)
+    assert sweep.status == "COMPLETED"
+    results = [run.result().tolist() for run in sweep.runs]
+    assert results[:4:2] == [[4, 7], [4, 1, 7]]
+    names = ["pictures@1", "pictures@2", "pictures@2 (data)"]
+    assert list(sweep.table()["input"]) == [name for name in names for _ in range(2)]
+    assert [bool(run.reused_from) for run in sweep.runs[:4]] == [True, True, False, False]
+    # a listing of the versions, newest first, has one input each
+    sweep = ws.sweeps.run("gains", inputs=ws.bundles.versions("pictures"), each_input=True, executor=executor)
+    assert list(sweep.table()["input"]) == ["pictures@2", "pictures@1"]
+    assert all(run.reused_from for run in sweep.runs)
 
 
 def test_equal_contents_stand_for_each_other_and_why_names_the_version(ws, folder, bundle):

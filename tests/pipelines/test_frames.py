@@ -133,3 +133,93 @@ def test_a_frame_of_objects_is_held_by_its_process_and_says_why(ws):
         match=r"was a DataFrame whose column 'parts' holds objects that are no text, such as a list, wh",
     ):
         Run(run.record, ws.runs).result()  # as a process finds it that has not computed it
+
+
+ENDLESS: list = [np.ones(2)]
+ENDLESS.append(ENDLESS)
+
+
+def frames_inside(x):
+    frame = pandas.DataFrame({"x": x, "who": ["a", "b", None]}, index=pandas.Index([3, 1, 2], name="id"))
+    many = [frame, (frame.iloc[:0], x.copy()), {"again": frame.rename(columns={"x": "frame"}), "n": 3}]
+    return many, {"table": frame, "about": {"rows": 3, "text": "p"}}, (frame, frame.assign(x=0.0))
+
+
+def same(one, other) -> bool:
+    """Tell whether two nested values are the same, with the kinds of all that is in them."""
+    assert type(one) is type(other)
+    if isinstance(one, pandas.DataFrame):
+        pandas.testing.assert_frame_equal(one, other, check_exact=True)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        return all(same(one[key], other[key]) for key in one)
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other)
+        return all(map(same, one, other))
+    else:
+        np.testing.assert_array_equal(one, other)
+    return True
+
+
+@pytest.mark.parametrize("executor", ["kernel", "process"])
+def test_frames_in_lists_tuples_and_dicts_are_kept(ws, executor):
+    x = np.arange(3.0)
+    names = ["many", "by name", "two"]
+    nodes = [
+        Node(frames_inside, IN, names, name="make"),
+        Node(
+            lambda many, named: many[0].x.sum() + len(named["table"]),
+            ["many", "by name"],
+            "total",
+            name="read",
+        ),
+    ]
+    pipe = Pipeline(nodes, "inside", outputs=[*names, "total"])
+    run = pipe.run(x, executor=executor)
+    assert run.status == "COMPLETED", run.error
+    assert run.result()["total"] == 6.0
+    found = Run(run.record, ws.runs).result()  # as a process finds it that has not computed it
+    assert same([found[name] for name in names], list(frames_inside(x)))
+    assert [node.reused for node in pipe.run(x, executor=executor).nodes] == [True, True]
+    assert run.replay().is_identical
+    again = Pipeline([Node(lambda many: many[2]["again"]["frame"].tolist(), IN, OUT, name="late")], "late")
+    assert again.run(run.node("make").outputs[0]).result() == [0.0, 1.0, 2.0]
+
+
+def test_frames_inside_that_several_read_are_each_ones_own(ws):
+    def spoil(named):
+        named["t"]["x"] = 7
+        named["t"].loc[0, "y"] = 1
+        return int(named["t"]["x"].sum())
+
+    nodes = [Node(lambda x: {"t": pandas.DataFrame({"x": x})}, IN, "t", name="make")]
+    nodes += [Node(spoil, "t", name, name=name) for name in ("one", "two")]
+    result = Pipeline(nodes, outputs=["t", "one", "two"]).run(np.arange(2)).result()
+    assert result["t"]["t"].columns.tolist() == ["x"]
+    assert (result["one"], result["two"]) == (14, 14)
+
+
+def test_an_input_with_frames_inside_is_known_again(ws):
+    pipe = Pipeline([Node(lambda named: named["t"].sum().tolist(), IN, OUT, name="sum")])
+    frame = pandas.DataFrame({"x": [1, 2]})
+    assert pipe.run({"t": frame}).result() == [3]
+    assert pipe.run({"t": frame.copy()}).nodes[0].reused
+    assert pipe.run({"t": frame + 1}).result() == [5]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ([pandas.DataFrame({"p": [[1]]})], r"list with a DataFrame whose column 'p' holds objects"),
+        ({"a": [pandas.DataFrame({"p": [1]}), Path]}, r"dict with a list with a type, which"),
+        ({1: pandas.DataFrame({"p": [1]})}, r"dict with a key that no dataset can have, 1, which"),
+        ({"a": {"b/c": np.ones(2)}}, r"dict with a dict with a key that no dataset can have, 'b/c', which"),
+        (ENDLESS, r"was a value that is nested too deeply, which"),
+        ((pandas.Series([1]),), r"tuple with a Series, which"),
+    ],
+)
+def test_what_cannot_be_kept_inside_says_what_it_is(ws, value, why):
+    run = Pipeline([Node(lambda x: value, IN, OUT, name="make")]).run(2)
+    assert type(run.result()) is type(value)
+    with pytest.raises(NotFoundError, match=why):
+        Run(run.record, ws.runs).result()

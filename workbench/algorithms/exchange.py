@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from workbench.algorithms.lookup import Lookup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from workbench.algorithms.algorithm import Algorithm
     from workbench.algorithms.aliases import Aliases
+    from workbench.algorithms.brought import Parts
     from workbench.algorithms.code_digest import Code
     from workbench.algorithms.comparison import Comparison
     from workbench.algorithms.deploy import Deployer
@@ -139,6 +141,32 @@ class Exchange(ABC):
                 [d.id for d in found.datasets],
                 notes,
             )
+
+    def import_revisions(
+        self,
+        revisions: Mapping[str, Revision],
+        parts: Parts,
+        origin: Path,
+        *,
+        dry_run: bool = False,
+        check: bool = True,
+    ) -> list[str]:
+        """Bring revisions that came with something else, as `import_file` does, all of them or none; return the ids that are new.
+
+        Parameters
+        ----------
+        revisions : dict of str to Revision
+        parts : object with ``unpack``
+            Writes what a revision names (``packages/<digest>.zip``, ``assets/<digest>``) to a file.
+        origin : path
+            Where they came from, for messages.
+        dry_run, check : bool
+            As for `import_file`.
+        """
+        from workbench.algorithms.brought import bring
+
+        places = (self._store, self._catalog, self._deployer)
+        return bring(list(revisions.values()), parts, origin, *places, dry_run=dry_run, check=check)
 
     def compare(self, a: str | Algorithm, b: str | Algorithm | None = None) -> Comparison:
         """Return two revisions side by side: what they declare, parameters, assets, code.

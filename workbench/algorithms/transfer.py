@@ -224,15 +224,22 @@ class Import:
 
     def carry_out(self, *, check: bool) -> None:
         """Check the code of new revisions as a deploy does, then store bytes, then facts."""
-        self._archive.verify()
-        environments = {key: self._environment(key) for key in self._archive.names("environments")}
         with tempfile.TemporaryDirectory(prefix="workbench-import-") as scratch:
-            made = [
-                self._revision(revision, Path(scratch) / str(number), check=check)
-                for number, revision in enumerate(self.new)
-            ]
-            self._put_arrays()
-            self._deployer.store_imported(made)
+            self.store(self.checked(Path(scratch), check=check))
+
+    def checked(self, scratch: Path, *, check: bool) -> list[tuple[AlgorithmFolder, Revision]]:
+        """Check the code of new revisions as a deploy does; nothing is stored yet."""
+        self._archive.verify()
+        return [
+            self._revision(revision, scratch / str(number), check=check)
+            for number, revision in enumerate(self.new)
+        ]
+
+    def store(self, made: Sequence[tuple[AlgorithmFolder, Revision]]) -> None:
+        """Store what was checked: bytes, then facts."""
+        environments = {key: self._environment(key) for key in self._archive.names("environments")}
+        self._put_arrays()
+        self._deployer.store_imported(made)
         for key, content in environments.items():
             self._put("environments", key, content)
         self._store.create_collections([ELSEWHERE] if self.absent else [])

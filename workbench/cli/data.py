@@ -28,6 +28,9 @@ def data(ctx: click.Context, name: str | None, tag: str | None) -> None:
     "--dry-run", is_flag=True, help="Of an algorithm or RO-Crate: say what it would bring; import nothing."
 )
 @click.option("--no-check", is_flag=True, help="Of an algorithm: skip the import in a clean process.")
+@click.option(
+    "--code", is_flag=True, help="Of an RO-Crate: its algorithms and functions too. Only if you trust it."
+)
 @click.pass_context
 def import_(
     ctx: click.Context,
@@ -37,6 +40,7 @@ def import_(
     as_slices: bool,
     dry_run: bool,
     no_check: bool,
+    code: bool,
 ) -> None:
     """Import an image, stack, array file, folder of slices, an exported algorithm (.wbalg), or an RO-Crate of ours."""
     from workbench.commands.imports import bring, is_crate
@@ -44,11 +48,11 @@ def import_(
     if path.suffix == ".wbalg" or is_crate(path):
         if name or tags or as_slices:
             raise InvalidInputError("What was exported has its own names and tags. Leave the options out.")
-        click.echo(repr(bring(open_workspace(ctx), path, dry_run=dry_run, check=not no_check)))
+        click.echo(repr(bring(open_workspace(ctx), path, dry_run=dry_run, check=not no_check, code=code)))
         return
-    if dry_run or no_check:
+    if dry_run or no_check or code:
         raise InvalidInputError(
-            "--dry-run and --no-check are for algorithms (.wbalg) and RO-Crates. Leave them out."
+            "--dry-run, --no-check and --code are for algorithms (.wbalg) and RO-Crates. Leave them out."
         )
     found = open_workspace(ctx).datasets.import_file(path, name=name, tags=tags, as_slices=as_slices)
     for dataset in found if isinstance(found, list) else [found]:

@@ -238,7 +238,10 @@ def explain_difference(
 ) -> list[str]:
     """Return what may be why outputs differ."""
     notes = []
-    if original.environment.get("digest") != run.environment.get("digest"):
+    if original.environment.get("digest") not in (
+        None,
+        run.environment.get("digest"),
+    ):  # one that was reused ran nowhere
         found = package_differences(runs.environment_of(original), runs.environment_of(run))
         more = f"; and {len(found) - _SHOWN_PACKAGES} more" if len(found) > _SHOWN_PACKAGES else ""
         if found:
@@ -289,14 +292,15 @@ def replayed(
     rtol: float,
     atol: float,
     notes: Sequence[str] = (),
+    reasons: Sequence[str] = (),
 ) -> Replay:
-    """Return how a run that was computed again compares with the first one."""
+    """Return how a run that was computed again compares with the first one; reasons are told where they differ."""
     old, new = original.record, run.record
     matches = compare_outputs(old, new, datasets, rtol, atol) if new.status is RunStatus.COMPLETED else []
     first = Replay(original, run, matches, tuple(notes))
     if first.is_identical:
         return first
-    return Replay(original, run, matches, [*notes, *differs_by(old, new, runs, algorithms)])
+    return Replay(original, run, matches, [*notes, *differs_by(old, new, runs, algorithms), *reasons])
 
 
 def differs_by(old: RunRecord, new: RunRecord, runs: Runs, algorithms: Algorithms) -> list[str]:

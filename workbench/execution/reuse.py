@@ -236,6 +236,8 @@ def reused(record: RunRecord, found: RunRecord) -> RunRecord:
             "status": RunStatus.COMPLETED,
             "outputs": found.outputs,
             "records": found.records,
+            "seed": found.seed,  # the outputs come from that one; they are computed again where that run is gone, too
+            "seeded": found.seeded,
             "warnings": (),  # nothing happened that they could be about
             "executor": "",  # it ran nowhere
             "progress": Progress(fraction=1.0, message=origin(record)),

@@ -21,7 +21,7 @@ from workbench.execution.nodes import Nodes
 from workbench.execution.pace import Pace, duration
 from workbench.execution.reuse import origin
 from workbench.execution.run_html import pace_html, run_html
-from workbench.library.frames import frame_or_data
+from workbench.library.frames import with_frames
 from workbench.models import OutputRef, RunRecord, RunStatus, now
 from workbench.registry import Registry
 
@@ -381,13 +381,13 @@ def value_of(refs: Sequence[OutputRef], load: Callable[[OutputRef], dict[str, An
     if held:
         raise NotFoundError(
             f"Output {refs[0].name!r} was a {held}, which only the process had that made it. Run the pipeline again; what is "
-            "kept are arrays, numbers, texts, lists, tuples and dicts of them, and DataFrames of numbers, times, texts and categories."
+            "kept are arrays, numbers, texts, DataFrames of numbers, times, texts and categories, and lists, tuples and dicts of them."
         )
     if len(refs) == 1 and refs[0].is_value:
         return refs[0].value
     if len(refs) == 1 and refs[0].is_dict:
-        return load(refs[0])
-    return combine([frame_or_data(load(ref)) if ref.dataset else plain(ref) for ref in refs])
+        return with_frames(load(refs[0]))
+    return combine([with_frames(load(ref)) if ref.dataset else plain(ref) for ref in refs])
 
 
 def combine(outputs: list[Any]) -> Any:

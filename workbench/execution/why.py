@@ -226,7 +226,7 @@ def _shown(dataset: DatasetRecord | None, id: str) -> str:
         return f"{id} (deleted since)"
     if is_folder(dataset):
         return dataset.source or ""
-    arrays = (f"{' x '.join(map(str, k.shape))} {k.dtype}".strip() for k in dataset.keys.values())
+    arrays = (f"{' x '.join(map(str, k.shape))} {k.dtype or k.kind}".strip() for k in dataset.keys.values())
     return f"{dataset.name or dataset.id} ({', '.join(arrays)})"
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import AlreadyExistsError, MissingPackageError, NotFoundError, UnsupportedError
+from workbench.library.crate_code import folder_name, record_name
 from workbench.library.lineage_walk import read_directly
-from workbench.models import DatasetRecord, Revision, RunRecord, RunStatus
+from workbench.models import DatasetRecord, RunRecord, RunStatus
 
 if TYPE_CHECKING:
     from workbench.library.lineage import Lineage
@@ -47,7 +48,7 @@ def write_crate(lineage: Lineage, path: Path, license: str, *, overwrite: bool =
     """Write an RO-Crate: a ``.zip``, or a folder that is empty or not there yet.
 
     Every file has its SHA-256. Datasets are HDF5 files, each run is a ``CreateAction`` with its record, log, parameters and environment, each algorithm the source
-    code with its assets. What was deleted since is described, without a file.
+    code with its assets and its record, each function or step of a pipeline the text that was kept of it. What was deleted since is described, without a file.
 
     Raises
     ------
@@ -165,6 +166,7 @@ class _Crate:
         if read:
             action["object"] = _plain(read)
         made = [self._known(output.dataset) for output in record.outputs if output.dataset]
+        made += self._learned(record, label)
         notebook = self._file(
             "runs",
             f"{id}.ipynb",
@@ -201,6 +203,15 @@ class _Crate:
             )
         return action
 
+    def _learned(self, record: RunRecord, label: str) -> list[Any]:
+        """Add what a step of a pipeline has learned: what predicts with it cannot be replayed without."""
+        state = str(record.records.get("state", "")) if record.call else ""
+        found = self._catalog.get_datasets([state]).get(state) if state else None
+        if found is None:
+            return []
+        self._files[state] = self._dataset(state, found, f"what {label} has learned")
+        return [self._files[state]]
+
     def _given_by(self, run: str) -> Any:
         """Return what a run gave that is no dataset; the run itself is named as what has it as its result."""
         record = self._nodes[run].record if run in self._nodes else None
@@ -234,7 +245,8 @@ class _Crate:
         revision = self._catalog.get_revision(record.revision) if record.revision else None
         if revision is None:
             name = record.template or record.algorithm
-            return self._thing(f"#software/{name}", "SoftwareApplication", name=name)
+            kept = self._code_of_call(record, name) if record.code else None
+            return kept or self._thing(f"#software/{name}", "SoftwareApplication", name=name)
         if revision.id in self._files:
             return self._files[revision.id]
         facts = {
@@ -250,14 +262,14 @@ class _Crate:
             **({"description": revision.description} if revision.description else {}),
         }
         code = self._file(
-            "packages", f"{revision.package}.zip", f"algorithms/{_folder(revision)}/package.zip", facts
+            "packages", f"{revision.package}.zip", f"{folder_name(revision)}/package.zip", facts
         )
         if code is None:
             code = self._thing(
                 f"#software/{revision.id}", "SoftwareApplication", name=revision.ref, version=revision.version
             )
         assets = [
-            self._file("assets", digest, f"algorithms/{_folder(revision)}/{path}", {"name": path})
+            self._file("assets", digest, f"{folder_name(revision)}/{path}", {"name": path})
             for path, digest in sorted(revision.assets.items())
         ]
         if revision.git is not None and revision.git.remote:
@@ -273,10 +285,17 @@ class _Crate:
                     {"name": name, "encodingFormat": "text/x-diff"},
                 )
             )
+        about = {"name": f"record of {revision.ref}", "about": code}
+        self._add(self._written(record_name(revision), revision.to_json()), record_name(revision), about)
         if any(assets):
             code["hasPart"] = _plain([asset for asset in assets if asset is not None])
         self._files[revision.id] = code
         return code
+
+    def _code_of_call(self, record: RunRecord, name: str) -> Any:
+        """Add the text that a function or step of a pipeline can be made of again."""
+        facts = {"@type": ["File", "SoftwareSourceCode"], "name": name, "encodingFormat": "text/x-python"}
+        return self._file("code", f"{record.code}.py", f"code/{record.code}.py", facts)
 
     # -- inside
 
@@ -304,16 +323,21 @@ class _Crate:
                 return None
         elif not path.exists():
             return None
+        return self._add(path, name, facts)
+
+    def _written(self, name: str, content: str) -> Path:
+        path = self._scratch / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    def _add(self, path: Path, name: str, facts: dict[str, Any]) -> Any:
         kind = mimetypes.guess_type(name)[0] or _KINDS.get(Path(name).suffix, "application/octet-stream")
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         size = str(path.stat().st_size)
         facts = {"encodingFormat": kind, **facts, "contentSize": size, "sha256": checksum}
         return self.crate.add_file(path, dest_path=name, properties=facts)
-
-
-def _folder(revision: Revision) -> str:
-    return f"{revision.name}-{revision.version}-{revision.id}"
 
 
 def _plain(entities: list[Any]) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.errors import ConflictError, DamagedError, UnsupportedError
+from workbench.library.crate_code import BringRevisions, CrateCode
 from workbench.library.crate_files import CrateFiles
 from workbench.models import DatasetRecord, RunRecord
 from workbench.pages import html_table, text_table
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 _ID = "[0-9a-z]{20}"
 _OURS = re.compile(
-    rf"datasets/{_ID}\.(h5|json)|runs/{_ID}\.(json|log|ipynb)|environments/[0-9a-f]{{32}}\.json"
+    rf"datasets/{_ID}\.(h5|json)|runs/{_ID}\.(json|log|ipynb)|environments/[0-9a-f]{{32}}\.json|"
+    r"code/[0-9a-f]{40}\.py"
 )
+CODE = "code/"
 #: what makes a run or dataset the same one; names and tags may have changed since
 _OF_RUN = {"id", "revision", "parameters", "inputs", "outputs", "status"}
 _OF_DATASET = {"id", "digest", "run_id", "parents"}
@@ -39,8 +42,8 @@ class ImportedCrate:
     Attributes
     ----------
     path : Path
-    datasets, runs : sequence of str
-        The ids that were not here before.
+    datasets, runs, revisions : sequence of str
+        The ids that were not here before; revisions of algorithms only where their code was asked for.
     notes : sequence of str
     dry_run : bool
     """
@@ -50,10 +53,11 @@ class ImportedCrate:
     runs: Sequence[str]
     notes: Sequence[str] = ()
     dry_run: bool = False
+    revisions: Sequence[str] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each kind of thing."""
-        return [{"what": kind, "new": len(getattr(self, kind))} for kind in ("datasets", "runs")]
+        return [{"what": kind, "new": len(getattr(self, kind))} for kind in ("datasets", "runs", "revisions")]
 
     def __repr__(self) -> str:
         return "\n".join([self._head(), text_table(self.rows()), *self.notes])
@@ -67,11 +71,16 @@ class ImportedCrate:
 
 
 def import_crate(
-    store: Store, catalog: Catalog, path: str | os.PathLike[str], *, dry_run: bool = False
+    store: Store,
+    catalog: Catalog,
+    path: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    bring: BringRevisions | None = None,
 ) -> ImportedCrate:
-    """Bring the datasets and runs of a crate; what is here already is left alone. Code is not brought, and nothing is executed.
+    """Bring the datasets and runs of a crate; what is here already is left alone.
 
-    All files are checked before the first fact is written.
+    All files are checked before the first fact is written. Without ``bring`` no code is brought, and nothing is executed.
 
     Raises
     ------
@@ -83,20 +92,20 @@ def import_crate(
         If an id of it is here with other content. In none of these cases is anything imported.
     """
     with CrateFiles(Path(path).expanduser()) as files:
-        found = _Import(files, store, catalog)
-        if not dry_run:
-            found.carry_out()
-        return ImportedCrate(
-            files.path, [d.id for d in found.datasets], [r.id for r in found.runs], found.notes, dry_run
-        )
+        found = _Import(files, store, catalog, with_code=bring is not None)
+        revisions = found.bring(bring, dry_run=True) if dry_run else found.carry_out(bring)
+        datasets, runs = [d.id for d in found.datasets], [r.id for r in found.runs]
+        return ImportedCrate(files.path, datasets, runs, found.notes(revisions), dry_run, revisions)
 
 
 class _Import:
     """One import of a crate."""
 
-    def __init__(self, files: CrateFiles, store: Store, catalog: Catalog) -> None:
+    def __init__(self, files: CrateFiles, store: Store, catalog: Catalog, *, with_code: bool) -> None:
         self._files, self._store, self._catalog = files, store, catalog
-        self._names = [name for name in files.names if _OURS.fullmatch(name)]
+        self._with_code = with_code
+        names = [name for name in files.names if _OURS.fullmatch(name)]
+        self._names = [name for name in names if with_code or not name.startswith(CODE)]
         datasets = self._records("datasets", DatasetRecord)
         runs = self._records("runs", RunRecord)
         if not datasets and not runs:
@@ -116,16 +125,27 @@ class _Import:
             run.model_copy(update={"reuse_key": "", "reuse_parts": {}})
             for run in self._new(ended, catalog.get_runs(r.id for r in ended), _OF_RUN)
         ]
-        self.notes = self._notes(len(runs) - len(ended))
+        self._has_calls = not with_code and any(f"{CODE}{run.code}.py" in names for run in self.runs)
+        self._going_on = len(runs) - len(ended)
 
-    def carry_out(self) -> None:
-        """Store bytes, all of them checked, then facts."""
+    def bring(self, bring: BringRevisions | None, *, dry_run: bool) -> list[str]:
+        """Bring the algorithms of the runs, also of those that are here already; return the revisions that were not here."""
+        if bring is None:
+            return []
+        wanted = {record.revision for record in self._records("runs", RunRecord) if record.revision}
+        code = CrateCode(self._files, wanted)
+        return bring(code.revisions, code, self._files.path, dry_run=dry_run) if code.revisions else []
+
+    def carry_out(self, bring: BringRevisions | None) -> list[str]:
+        """Store bytes, all of them checked, then facts; return the revisions of algorithms that came."""
         environments = {name: self._environment(name) for name in self._names if name.startswith("env")}
+        code = {name: self._code(name) for name in self._names if name.startswith(CODE)}
         with ExitStack() as stack:
             staged = [(record, self._staged(record, stack)) for record in self.datasets]
+            revisions = self.bring(bring, dry_run=False)
             for record, file in staged:
                 file.publish(f"{record.digest}.h5", overwrite=False)
-        for name, content in environments.items():
+        for name, content in {**environments, **code}.items():
             self._put(name, content)
         for dataset in self.datasets:
             self._put(f"datasets/{dataset.id}.json", dataset.to_json())
@@ -136,6 +156,7 @@ class _Import:
                     self._put(name, self._files.read(name))
             self._put(f"runs/{run.id}.json", run.to_json())
         self._catalog.put_runs(self.runs, only_new=True)
+        return revisions
 
     # -- inside
 
@@ -164,16 +185,25 @@ class _Import:
                 )
         return [record for record in records if record.id not in known]
 
-    def _notes(self, going_on: int) -> list[str]:
+    def notes(self, brought: Sequence[str]) -> list[str]:
+        """Return what is to be known of an import that has brought these revisions."""
         notes = []
-        if going_on:
-            notes.append(f"{going_on} runs had not ended when it was written, and are left out.")
-        revisions = {run.revision for run in self.runs if run.revision}
+        if self._going_on:
+            notes.append(f"{self._going_on} runs had not ended when it was written, and are left out.")
+        revisions = {run.revision for run in self.runs if run.revision} - set(brought)
         absent = [id_ for id_ in revisions if self._catalog.get_revision(id_) is None]
+        here = [] if self._with_code else CrateCode(self._files, absent).revisions
         if absent:
             notes.append(
-                f"{len(absent)} revisions of algorithms are not here, so their runs cannot be replayed; algorithm.export(...) "
-                "brings them along."
+                f"{len(absent)} revisions of algorithms are not here, so their runs cannot be replayed."
+            )
+        if len(absent) > len(here):
+            notes.append("algorithm.export(...) brings those along whose code is not in the crate.")
+        if here or self._has_calls:
+            notes.append(
+                "If you trust who wrote it, code=True (--code) brings their code, and the functions of pipelines."
+                if self._has_calls
+                else "If you trust who wrote it, code=True (--code) brings their code."
             )
         return notes
 
@@ -191,6 +221,15 @@ class _Import:
         except DamagedError as error:
             raise self._files.damaged(f"{name} is not what its record says") from error
         return file
+
+    def _code(self, name: str) -> bytes:
+        """Return the text of a function: kept, and executed by a replay only."""
+        import blake3
+
+        content = self._files.read(name)
+        if blake3.blake3(content).hexdigest()[:40] != Path(name).stem:
+            raise self._files.damaged(f"{name} has another digest")
+        return content
 
     def _environment(self, name: str) -> bytes:
         import blake3

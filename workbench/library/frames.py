@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KEY = "frame"  # of the dataset: how its other keys are a DataFrame
 _MOST_KEYS = 100
+_DEEPEST = 20
 _HEADER = "header"
 _BEGIN = '{"pandas": 1, '  # of the header, which later kinds will begin with another number
 
@@ -100,9 +101,35 @@ def frame_html(tree: Mapping[str, Any]) -> str:
     return str(shown)
 
 
-def frame_or_data(tree: dict[str, Any]) -> Any:
-    """Return the DataFrame that the data of a dataset is, or the data itself."""
-    return frame_of(tree) if is_frame_data(tree) else tree
+def frames_as_data(value: Any, depth: int = 0) -> Any:
+    """Return a value with data of datasets in the place of the DataFrames in its lists, tuples and dicts.
+
+    Raises
+    ------
+    NotKeptError
+        If one of them would not come back the same; in words after "a DataFrame".
+    """
+    if is_frame(value):
+        return frame_data(value)
+    if type(value) in (list, tuple) and depth < _DEEPEST and not _is_flat(value):
+        return type(value)(frames_as_data(member, depth + 1) for member in value)
+    if type(value) is dict and depth < _DEEPEST:
+        return {key: frames_as_data(member, depth + 1) for key, member in value.items()}
+    return value
+
+
+def with_frames(tree: Any) -> Any:
+    """Return the data of a dataset with the DataFrames that `frames_as_data` has put into it, or that it is itself."""
+    if is_frame_data(tree):
+        return frame_of(tree)
+    if type(tree) in (list, tuple) and not _is_flat(tree):
+        return type(tree)(map(with_frames, tree))
+    return {key: with_frames(member) for key, member in tree.items()} if type(tree) is dict else tree
+
+
+def _is_flat(members: Iterable[Any]) -> bool:
+    """Tell whether nothing in a list can be, or hold, a DataFrame: such lists may be long."""
+    return not any(is_frame(member) or type(member) in (list, tuple, dict) for member in members)
 
 
 def _columns_data(frame: pandas.DataFrame) -> tuple[dict[str, Any], list[Any]]:

@@ -125,7 +125,7 @@ def _candidates(
     if magic == "algodiff":
         return ["last", *workspace.runs.names(), *workspace.algorithms.complete(word)]
     if magic == "algoimport":
-        return [*_files(word, ".wbalg"), "--dry-run", "--no-check"]
+        return [*_files(word, ".wbalg"), "--dry-run", "--no-check", "--code"]
     if magic in {"algoexport", "algocheckout"}:
         options = ["--source"] if magic == "algocheckout" else ["--data", "--no-lineage", "--overwrite"]
         return [*(_folders(word) if positional else workspace.algorithms.complete(word)), *options]

@@ -44,6 +44,7 @@ class ExchangeMagics(Magics):  # type: ignore[misc]
     @argument("path", help="A file that %%algoexport has written, or an RO-Crate of a lineage.")
     @argument("--dry-run", action="store_true", help="Say what it would bring; import nothing.")
     @argument("--no-check", action="store_true", help="Skip the import in a clean process.")
+    @argument("--code", action="store_true", help="Of an RO-Crate: its code too. Only if you trust it.")
     @output_can_be_silenced
     @line_magic
     @usage
@@ -52,7 +53,8 @@ class ExchangeMagics(Magics):  # type: ignore[misc]
         from workbench.commands.imports import bring
 
         args = arguments_of(self.algoimport, line)
-        return bring(self.workspace, args.path, dry_run=args.dry_run, check=not args.no_check)
+        options = {"dry_run": args.dry_run, "check": not args.no_check, "code": args.code}
+        return bring(self.workspace, args.path, **options)
 
     @magic_arguments()
     @argument("ref", help="NAME, NAME@1.2, or a revision's id.")

@@ -13,6 +13,7 @@ from workbench.execution.forks import Border
 from workbench.execution.perform import pause_for_another, settle_error
 from workbench.execution.seeds import Seeded
 from workbench.models import OutputRef, RunRecord, RunStatus
+from workbench.pipelines.step_state import StepState
 from workbench.pipelines.values import Value, Values
 
 if TYPE_CHECKING:
@@ -97,14 +98,17 @@ def perform_call(
     live.advance(RunStatus.RUNNING, save=False)
     for attempt in range(1, live.record.retries + 2):
         seconds: dict[str, float] = {}
-        # what an attempt that fails does to its arguments must not reach the next one
+        # what an attempt that fails does to its arguments, and to the step, must not reach the next one
         is_last = attempt > live.record.retries
+        before = StepState(call, is_trained=trains(call.what))
         try:
             with captured(live), Seeded(gives_back=has_user) as seeded:
                 given = _attempt(live, call, values, seeded, seconds, is_last=is_last)
                 if deliver is not None:
                     deliver(given)
         except BaseException as error:
+            if not raise_errors:  # who debugs looks at what is there
+                before.put_back()
             end = pause_for_another(live, error, attempt, call.retryable)
             if end is None:
                 continue

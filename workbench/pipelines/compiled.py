@@ -76,3 +76,12 @@ def names_of(code: types.CodeType) -> Names:
             attributes |= inner.attributes
             imports |= inner.imports
     return Names(frozenset(globals_), frozenset(attributes), frozenset(imports))
+
+
+@functools.lru_cache(maxsize=16384)
+def code_digest(code: types.CodeType) -> str:
+    """Return the digest of what code does."""
+    from blake3 import blake3
+
+    text = "\n".join(code_lines(code))
+    return str(blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:40])

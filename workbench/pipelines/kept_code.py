@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from workbench.errors import DamagedError, NotFoundError, UnsupportedError
+from workbench.pipelines.meaning import held_in_modules
 from workbench.pipelines.own_code import NoSourceError, file_digest
 from workbench.pipelines.plan import held_by
 from workbench.pipelines.source_text import NEEDS, RESULT, source_text
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store
 
 CODE = "code"
+HOLDS = "# holds "  # what a module of the user's held when the code ran, and the beginning of its digest
+_TOLD = 4  # hexadecimal digits: they tell others apart, and nobody can find out by trying what was held
 _MOST_KNOWN = 1024
 
 _lock = threading.Lock()
@@ -69,7 +72,8 @@ def _text_of(what: Any, is_step: bool, code: Code) -> tuple[bytes, str]:
             return _known[code.digest]
     found: tuple[bytes, str]
     try:
-        found = source_text(what, held_by(what) if is_step else None).encode(), ""
+        text = source_text(what, held_by(what) if is_step else None)
+        found = (_held(type(what) if is_step else what) + text).encode(), ""
     except NoSourceError as error:
         found = b"", str(error)
     except Exception as error:  # whatever objects do that are asked for what they are
@@ -79,6 +83,23 @@ def _text_of(what: Any, is_step: bool, code: Code) -> tuple[bytes, str]:
             _known.pop(next(iter(_known)))
         _known[code.digest] = found
     return found
+
+
+def _held(what: Any) -> str:
+    return "".join(f"{HOLDS}{place} {digest[:_TOLD]}\n" for place, digest in held_in_modules(what).items())
+
+
+def held_otherwise(digest: str, what: Any, store: Store) -> list[str]:
+    """Return, in a sentence, which data that code names in modules are not here what they were when it ran: a notebook had changed them."""
+    content = store.get_many(CODE, [f"{digest}.py"])[0] if digest else None
+    lines = [line for line in (content or b"").decode().splitlines() if line.startswith(HOLDS)]
+    now = held_in_modules(type(what) if hasattr(what, "execute") else what) if lines else {}
+    differ = [
+        place for line in lines for place, was in [line.split()[2:]] if now.get(place, "")[:_TOLD] != was
+    ]
+    if not differ:
+        return []
+    return [f"Modules hold other data than when it ran, which is kept nowhere: {', '.join(differ)}."]
 
 
 def load_code(digest: str, store: Store) -> Any:

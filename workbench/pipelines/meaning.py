@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from workbench.pipelines.compiled import SIMPLE, code_lines, names_of
+from workbench.pipelines.held_data import HeldData
 from workbench.pipelines.installed import is_installed, with_version
 from workbench.pipelines.module_meaning import import_lines, module_lines
 
@@ -39,8 +40,9 @@ def meaning(what: Any) -> tuple[str, str]:
     """
     from blake3 import blake3
 
+    reader = _Reader()
     try:
-        text = "\n".join(_Reader().read(what, 0))
+        text = "\n".join([*reader.read(what, 0), *reader.held.lines()])
     except UnknownMeaningError as error:
         return "", str(error)
     return str(blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]), ""
@@ -53,6 +55,20 @@ def packages_of(what: Any) -> frozenset[str]:
         for _ in reader.read(what, 0):
             pass
     return frozenset(reader.packages)
+
+
+def held_in_modules(what: Any) -> dict[str, str]:
+    """Return the data that code looks up in modules that it names (``config.TABLE``), by digest; see `held_data`."""
+    from blake3 import blake3
+
+    reader = _Reader()
+    with suppress(UnknownMeaningError):
+        for _ in reader.read(what, 0):
+            pass
+    return {
+        f"{where}.{name}": str(blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:16])
+        for (where, name), text in reader.held.items()
+    }
 
 
 def home_of(what: Any) -> str:
@@ -68,6 +84,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.packages: set[str] = set()  # those that are followed
+        self.held = HeldData()  # of modules that are named
         self._modules: set[str] = set()  # that were told
         self._met: dict[int, int] = {}  # functions and classes may name each other
         self._alive: list[Any] = []  # an id is one only while its object lives
@@ -88,7 +105,7 @@ class _Reader:
                 yield from self.read(key, depth + 1)
                 yield from self.read(member, depth + 1)
         elif isinstance(value, types.ModuleType):
-            yield from self._module(value, ())
+            yield from self._module(value, frozenset())
         elif id(value) in self._met:
             yield f"again {self._met[id(value)]}"
         else:
@@ -162,7 +179,8 @@ class _Reader:
             package = str(function.__globals__.get("__package__") or "")
             yield from self._of_modules(import_lines(names.imports, package, names.attributes, self._modules))
 
-    def _module(self, module: types.ModuleType, attributes: Collection[str]) -> Iterator[str]:
+    def _module(self, module: types.ModuleType, attributes: frozenset[str]) -> Iterator[str]:
+        self.held.follow(module, attributes)
         yield from self._of_modules(module_lines(module, attributes, self._modules))
 
     def _of_modules(self, lines: Iterator[str]) -> Iterator[str]:

@@ -11,16 +11,39 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from workbench.pipelines.compiled import SIMPLE, code_lines
+from workbench.pipelines.compiled import code_digest
+from workbench.pipelines.data_text import data_text
 from workbench.pipelines.installed import is_installed, is_installed_file, with_version
 
+#: methods of lists, dicts, sets and arrays that change them
+_CHANGING = frozenset(
+    [
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "discard",
+        "extend",
+        "fill",
+        "insert",
+        "pop",
+        "popitem",
+        "popleft",
+        "put",
+        "remove",
+        "reverse",
+        "setdefault",
+        "sort",
+        "update",
+    ]
+)
 Import = tuple[str, int, tuple[str, ...]]  # name, level, and the names that are taken from it
 
 
@@ -39,14 +62,17 @@ class _Source:
     code : frozenset of str
         Digests of all functions in it.
     constants : dict
-        Plain values that it gives to names, for good.
+        Values that are written out in it and given to names, for good: their texts.
+    changes : dict
+        For each function in it, the names of the module whose values it changes.
     """
 
     digest: str
     imports: tuple[Import, ...]
     attributes: frozenset[str]
     code: frozenset[str]
-    constants: dict[str, Any]
+    constants: dict[str, str]
+    changes: dict[str, frozenset[str]]
 
 
 def module_lines(module: types.ModuleType, attributes: Collection[str], told: set[str]) -> Iterator[str]:
@@ -166,7 +192,7 @@ def _read(path: str, mtime_ns: int, size: int) -> _Source:
         tree = ast.parse(source)
         code = compile(source, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError):  # it counts byte by byte
-        return _Source(digest, (), frozenset(), frozenset(), {})
+        return _Source(digest, (), frozenset(), frozenset(), {}, {})
     imports: list[Import] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -174,21 +200,22 @@ def _read(path: str, mtime_ns: int, size: int) -> _Source:
         elif isinstance(node, ast.ImportFrom):
             imports.append((node.module or "", node.level, tuple(alias.name for alias in node.names)))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    return _Source(digest, tuple(imports), attributes, frozenset(_codes(code)), _constants(tree))
+    changed = dict(_changes(tree.body))
+    constants = _constants(tree, frozenset().union(*changed.values()))
+    return _Source(digest, tuple(imports), attributes, frozenset(_codes(code)), constants, changed)
 
 
 def _codes(code: types.CodeType) -> Iterator[str]:
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
-            yield _code_digest(const)
+            yield code_digest(const)
             yield from _codes(const)
 
 
-def _constants(tree: ast.Module) -> dict[str, Any]:
-    """Return the plain values that names are given once, and that no function gives another."""
-    found: dict[str, Any] = {}
+def _constants(tree: ast.Module, changed: Collection[str]) -> dict[str, str]:
+    """Return the values that are written out and given to names once, and that no function changes."""
+    found: dict[str, str] = {}
     given = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-    changed = {name for n in ast.walk(tree) if isinstance(n, ast.Global) for name in n.names}
     for node in tree.body:
         match node:
             case (
@@ -196,13 +223,44 @@ def _constants(tree: ast.Module) -> dict[str, Any]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ):
                 if given.count(name) == 1 and name not in changed:
-                    try:
-                        plain = ast.literal_eval(value)
-                    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                        continue
-                    if isinstance(plain, SIMPLE):
-                        found[name] = plain
+                    with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                        found[name] = _said(ast.literal_eval(value))
     return found
+
+
+def _changes(body: Iterable[ast.stmt], within: str = "") -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the functions of a module, also those in its classes, with the names outside of them whose values they change."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from _changes(node.body, f"{within}{node.name}.")
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield f"{within}{node.name}", frozenset(_changed_in(node))
+
+
+def _changed_in(function: ast.AST) -> Iterator[str]:
+    for node in ast.walk(function):
+        target: ast.expr | None = None
+        match node:
+            case ast.Global(names=names):
+                yield from names
+            case ast.Subscript(ctx=ast.Store() | ast.Del()) | ast.Attribute(ctx=ast.Store() | ast.Del()):
+                target = node.value
+            case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in _CHANGING:
+                target = value
+        while isinstance(target, (ast.Subscript, ast.Attribute)):
+            target = target.value
+        if isinstance(target, ast.Name):
+            yield target.id
+
+
+def changes(module: str) -> Mapping[str, frozenset[str]]:
+    """Return for each function in a module the names of it whose values the function changes, such as a cache."""
+    path = _path_of(module) if module in sys.modules else None
+    try:
+        stat = Path(path or "").stat()
+        return _read(str(path), stat.st_mtime_ns, stat.st_size).changes if path else {}
+    except OSError:
+        return {}
 
 
 def _unlike(module: types.ModuleType, path: str, source: _Source) -> Iterator[str]:
@@ -211,26 +269,26 @@ def _unlike(module: types.ModuleType, path: str, source: _Source) -> Iterator[st
         if digest not in source.code and file == path:
             yield f"holds {digest}"
     for name, value in source.constants.items():
-        held = vars(module).get(name)
-        if isinstance(held, SIMPLE) and (type(held), repr(held)) != (type(value), repr(value)):
-            yield f"holds {name} {held!r}"
+        held = _said(vars(module)[name]) if name in vars(module) else value
+        if held != value:
+            yield f"holds {name} {held}"
+
+
+def _said(value: Any) -> str:
+    return data_text(value) or f"a {type(value).__name__}"
 
 
 def _functions(module: types.ModuleType) -> Iterator[tuple[str, str]]:
     """Yield the digest and the file of the functions that a module defines, in its classes too."""
     for value in list(vars(module).values()):
-        if getattr(value, "__module__", None) != module.__name__:
-            continue
-        for member in vars(value).values() if isinstance(value, type) else [value]:
-            function = getattr(member, "__func__", getattr(member, "fget", member))
-            code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-            if isinstance(code, types.CodeType):
-                yield _code_digest(code), code.co_filename
+        with suppress(Exception):  # a stand-in for something that is not there fails at whatever it is asked
+            if getattr(value, "__module__", None) == module.__name__:
+                yield from list(_functions_of(value))
 
 
-@functools.lru_cache(maxsize=16384)
-def _code_digest(code: types.CodeType) -> str:
-    from blake3 import blake3
-
-    text = "\n".join(code_lines(code))
-    return str(blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:40])
+def _functions_of(value: Any) -> Iterator[tuple[str, str]]:
+    for member in vars(value).values() if isinstance(value, type) else [value]:
+        function = getattr(member, "__func__", getattr(member, "fget", member))
+        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+        if isinstance(code, types.CodeType):
+            yield code_digest(code), code.co_filename

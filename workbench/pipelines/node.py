@@ -160,8 +160,10 @@ def default_name(what: Any, kind: Kind) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or kind
 
 
-def check_call(node: Node, parameters: Mapping[str, Any], *, partly: bool = False) -> None:
+def check_call(node: Node, parameters: Mapping[str, Any], *, path: str = "", partly: bool = False) -> None:
     """Refuse arguments that a function or step does not take; with ``partly`` some parameters may come later.
+
+    ``path`` is that of the node, where it is known by now.
 
     Raises
     ------
@@ -182,7 +184,7 @@ def check_call(node: Node, parameters: Mapping[str, Any], *, partly: bool = Fals
         ]
         unknown = next((name for name in parameters if name not in known), "")
         raise InvalidPipelineError(
-            f"Node {node.name!r}: {node.label}{signature} cannot be called with {len(given)} input"
+            f"Node {(path or node.name)!r}: {node.label}{signature} cannot be called with {len(given)} input"
             f"{'' if len(given) == 1 else 's'} and parameters {sorted(parameters)}: {error}."
             f"{did_you_mean(unknown, known) if unknown else ''}"
         ) from None

@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import types
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,14 @@ def own_modules(module: types.ModuleType) -> dict[str, str]:
         if name in found or name == "__main__" or known is None or not is_own(name):
             continue
         found[name] = file_digest(name, str(known.__file__))
-        named = vars(known).values()
-        waiting += [getattr(m, "__name__", "") for m in named if isinstance(m, types.ModuleType)]
-        waiting += [str(getattr(m, "__module__", "")) for m in named if callable(m)]
+        for value in list(vars(known).values()):
+            with suppress(
+                Exception
+            ):  # a stand-in for something that is not there fails at whatever it is asked
+                if isinstance(value, types.ModuleType):
+                    waiting.append(value.__name__)
+                elif callable(value):
+                    waiting.append(str(getattr(value, "__module__", "")))
     return found
 
 

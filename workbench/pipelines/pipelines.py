@@ -257,12 +257,12 @@ class Pipelines(SavedPipelines):
             if not is_gone(live.record.kernel_pid, None, live.record.host):  # nobody else would fetch it
                 send_back(path, plan, live)
 
-    def replay_call(self, record: RunRecord) -> Run:
-        """Call a function of a pipeline again; see `Workspace.replay`."""
+    def replay_call(self, record: RunRecord) -> tuple[Run, list[str]]:
+        """Call a function of a pipeline again; see `Workspace.replay`. Return also why it may give something else here."""
         from workbench.pipelines.replay_call import replay_call
 
-        live = replay_call(record, self._services, self._calls_again)
-        return Run(live.record, self._services.runs, live)
+        live, reasons = replay_call(record, self._services, self._calls_again)
+        return Run(live.record, self._services.runs, live), reasons
 
     def replay(
         self,
@@ -313,7 +313,8 @@ class Pipelines(SavedPipelines):
         )
         record = record.model_copy(update={"replays": first.id})
         run = self._conduct_here(record, plan, how, on_event, wait=True)
-        return compare_nodes(original, run, plan, runs, datasets, self._algorithms, rtol, atol, notes)
+        places = (runs, datasets, self._algorithms)
+        return compare_nodes(original, run, plan, *places, rtol, atol, notes, services.store)
 
     def close(self) -> None:
         """End the pipelines that this process runs, and return when all records lie in their places."""

@@ -339,7 +339,7 @@ def parameters_digest(parameters: Mapping[str, Any]) -> str:
 
 def check_call_of(step: Step, parameters: Mapping[str, Any]) -> None:
     """Refuse parameters that a function does not take, and those that it misses."""
-    check_call(step.node, parameters)
+    check_call(step.node, parameters, path=step.path)
 
 
 #: attributes of a step that say what it has learned, and how that came to be

@@ -19,6 +19,7 @@ from workbench.execution.sameness import (
     worst,
 )
 from workbench.models import NodeRecord, RunRecord, RunStatus
+from workbench.pipelines.kept_code import held_otherwise
 from workbench.pipelines.plan import Code, Plan
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.execution.run import Run
     from workbench.execution.runs import Runs
     from workbench.library.datasets import Datasets
+    from workbench.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def compare_nodes(
     rtol: float,
     atol: float,
     notes: Sequence[str],
+    store: Store,
 ) -> PipelineReplay:
     """Return how the nodes of a pipeline that was computed again compare with the first time."""
     found: dict[str, NodeReplay] = {}
@@ -131,7 +134,11 @@ def compare_nodes(
         # what follows from a difference needs no reason of its own
         if compared.verdict in (DIFFERENT, CLOSE) and not before & {DIFFERENT, CLOSE} and new is not None:
             assert code.replays is not None
-            reasons = differs_by(code.replays, new, runs, algorithms)
+            what = plan.graph.steps[node.name].node.what
+            reasons = [
+                *differs_by(code.replays, new, runs, algorithms),
+                *held_otherwise(code.kept, what, store),
+            ]
             told.append(f"Differences are first seen at node {node.name!r}. {' '.join(reasons)}".rstrip())
     if any(node.verdict == NOT_REPLAYED for node in found.values()):
         told.append("What reads from a node that was not replayed was given what was recorded of it.")

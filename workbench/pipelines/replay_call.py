@@ -11,6 +11,7 @@ from workbench.models import RunRecord, RunStatus, now
 from workbench.names import new_id
 from workbench.pipelines.call import Call, perform_call
 from workbench.pipelines.called_again import CallsAgain, keys_again
+from workbench.pipelines.kept_code import held_otherwise
 from workbench.pipelines.values import Values
 from workbench.process_identity import this_process
 
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from workbench.execution.executor import Services
 
 
-def replay_call(record: RunRecord, services: Services, calls: CallsAgain) -> KeptRun:
+def replay_call(record: RunRecord, services: Services, calls: CallsAgain) -> tuple[KeptRun, list[str]]:
     """Call a function or step again, in this thread, with the same arguments, parameters and seed.
+
+    Returns
+    -------
+    KeptRun
+    list of str
+        Why it may give something else here.
 
     Raises
     ------
@@ -78,4 +85,4 @@ def replay_call(record: RunRecord, services: Services, calls: CallsAgain) -> Kep
     perform_call(live, call, values, services.environment.facts())
     services.runs.file([live.record])
     services.runs.filed([live.record.id])
-    return live
+    return live, held_otherwise(record.code, what, services.store)

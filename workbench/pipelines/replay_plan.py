@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -177,11 +178,8 @@ class _Again:
         except NotFoundError:
             return node.label, Code(None, {}, why_not="its run was deleted since")
         if first.reused_from is not None:
-            try:
+            with suppress(NotFoundError):  # the node's own record has all but where that ran
                 first = self._runs.record(first.reused_from)
-            except NotFoundError:
-                gone = f"run {first.reused_from}, which had computed it, was deleted since"
-                return node.label, Code(None, {}, replays=first, why_not=gone)
         try:
             if not first.call:
                 runnable = resolve(self._algorithms, code_again(first, self._algorithms, self._session))

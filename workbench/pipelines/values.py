@@ -14,7 +14,7 @@ from workbench.execution.reuse import digest_of
 from workbench.execution.run import value_of
 from workbench.library.frame_columns import NotKeptError
 from workbench.library.frames import KEY as FRAME
-from workbench.library.frames import frame_data, frame_or_data, is_frame
+from workbench.library.frames import frames_as_data, is_frame, with_frames
 from workbench.library.input_folders import is_folder
 from workbench.models import OutputRef, RunRecord
 
@@ -30,6 +30,7 @@ class _Nothing(Enum):
 
 
 NOTHING: Any = _Nothing.NOTHING
+_DEEPEST, _TOO_DEEP = 20, "value that is nested too deeply"
 LONGEST_PLAIN = 16 << 10  # characters of JSON: what is longer becomes a dataset
 COPIED = 1 << 20  # bytes: a larger array that several nodes read is mapped by each
 
@@ -130,7 +131,7 @@ class Values:
         try:
             stored = self._datasets.with_digest(self._datasets.digests([tree])[0]) if takes_stored else None
             dataset = stored or self._datasets.put(tree, run_id=run_id, parents=parents)
-        except InvalidDataError:
+        except (InvalidDataError, RecursionError):  # a list may hold itself
             ref = OutputRef(name=name, held=held or type(value).__name__)
             return Value((ref,), value, tuple(parents), run=run)
         ref = OutputRef(dataset=dataset.id, name=name, is_dict=is_dict, held=held)
@@ -153,7 +154,7 @@ class Values:
                     is_dict,
                 ]
             )
-        except InvalidDataError:
+        except (InvalidDataError, RecursionError):
             return ""
 
     def found(self, refs: Sequence[OutputRef], parents: Sequence[str], *, name: str = "") -> Value:
@@ -203,7 +204,7 @@ class Values:
             return value.held.copy() if value.is_kept else value.held
         if value.is_kept and _nbytes(value.held) > COPIED and value.refs[0].dataset:
             return self._read(value)
-        return copy.deepcopy(value.held) if _is_exact(value.held) else value.held
+        return copy.deepcopy(value.held) if value.is_kept or not _inexact(value.held) else value.held
 
     def _read(self, value: Value) -> Any:
         """Read a value that is kept; a bundle is the path of its folder."""
@@ -264,7 +265,7 @@ class Values:
 
     def _numbers(self, dataset: Dataset) -> Any:
         """Return the columns of a DataFrame as one array; None if they cannot be, or for other data."""
-        found = frame_or_data(self._datasets.get(dataset))
+        found = with_frames(self._datasets.get(dataset))
         array = found.to_numpy() if is_frame(found) else None
         return None if array is None or array.dtype.hasobject else array
 
@@ -302,30 +303,47 @@ def _is_json(value: Any, depth: int = 0) -> bool:
 
 def _data_of(value: Any, key: str) -> tuple[Any, str]:
     """Return the data of a dataset for a value, and what it is if that would not give it back as it is."""
-    if is_frame(value):
+    data, held = value, _inexact(value)
+    if not held:
         try:
-            return frame_data(value), ""
+            data = frames_as_data(value)
         except NotKeptError as error:
-            return {_key(value, key): value}, f"DataFrame {error}"
-    tree = value if type(value) is dict and value else {_key(value, key): value}
-    return tree, "" if _is_exact(value) else type(value).__name__
+            held = (
+                f"DataFrame {error}"
+                if is_frame(value)
+                else f"{type(value).__name__} with a DataFrame {error}"
+            )
+    is_tree = (is_frame(value) and not held) or (type(value) is dict and bool(value))
+    return (data if is_tree else {_key(value, key): data}), held
 
 
-def _is_exact(value: Any, depth: int = 0) -> bool:
-    """Tell whether a dataset gives a value back as it is: an array of numpy, not one of a subclass or of pandas."""
+def _inexact(value: Any, depth: int = 0) -> str:
+    """Return what a dataset would not give back as it is; nothing for arrays of numpy, plain values, DataFrames, and lists and dicts of them."""
     import numpy as np
 
     if type(value) is np.ndarray:
-        return not value.dtype.hasobject
-    if isinstance(value, np.generic) or type(value) in (bool, int, float, complex, str, bytes):
-        return True
-    if depth > 20:
-        return False
+        return "ndarray of objects" if value.dtype.hasobject else ""
+    if (
+        isinstance(value, np.generic)
+        or type(value) in (bool, int, float, complex, str, bytes)
+        or is_frame(value)
+    ):
+        return ""
+    kind = type(value).__name__
+    if depth > _DEEPEST:
+        return _TOO_DEEP
     if type(value) in (list, tuple):
-        return all(member is None or _is_exact(member, depth + 1) for member in value)
-    return type(value) is dict and all(
-        type(k) is str and _is_exact(member, depth + 1) for k, member in value.items()
-    )
+        found = next(filter(None, (_inexact(m, depth + 1) for m in value if m is not None)), "")
+    elif type(value) is dict:
+        keys = (f"key that no dataset can have, {key!r}" for key in value if not _is_key(key))
+        found = next(filter(None, [*keys, *(_inexact(m, depth + 1) for m in value.values())]), "")
+    else:
+        return kind
+    return f"{kind} with a {found}" if found not in ("", _TOO_DEEP) else found
+
+
+def _is_key(key: Any) -> bool:
+    return type(key) is str and key not in ("", ".") and not {"/", "\0"} & set(key)
 
 
 def _datasets_in(value: Any) -> list[Dataset]:
