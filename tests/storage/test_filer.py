@@ -63,6 +63,7 @@ def test_who_waits_for_a_time_is_let_go() -> None:
 
 
 def test_the_thread_ends_and_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.storage.filer.LOOKS", 1)
     monkeypatch.setattr("workbench.storage.filer.IDLE_S", 0.01)
     filed: list[int] = []
     filer = Filer(filed.extend, "idle-filer")

@@ -55,12 +55,14 @@ class Lookup:
         parsed = parse_ref(ref)
         if parsed.id is not None and (found := self._catalog.get_revision(parsed.id)) is not None:
             return found
-        name = self.spelled(parsed.name)
         if parsed.alias is not None:
-            return self._aliased(parsed, name)
+            return self._aliased(parsed, self.spelled(parsed.name))
         if parsed.at is not None:
-            return self._at(parsed, name, parsed.at)
+            return self._at(parsed, self.spelled(parsed.name), parsed.at)
+        name = parsed.name
         found = self._catalog.find_revision(name, parsed.major, parsed.minor)
+        if found is None and (name := self.spelled(name)) != parsed.name:
+            found = self._catalog.find_revision(name, parsed.major, parsed.minor)
         if found is None or (parsed.id is not None and parsed.id != parsed.name):
             raise self._absent(parsed, name)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,6 +67,23 @@ def _was_newest(time: datetime) -> list[sa.ColumnElement[bool]]:
         later,
     )
     return [checked(c.created) <= micros(time), ~newer]
+
+
+@cache
+def _newest(asked: tuple[str, ...]) -> sa.Select[Any]:
+    """Return the statement for the newest revision of a name, of a version, until a time."""
+    c = revisions.c
+    where = {
+        "major": c.major == sa.bindparam("major"),
+        "minor": c.minor == sa.bindparam("minor"),
+        "until": c.created <= sa.bindparam("until"),
+    }
+    return (
+        sa.select(*FAMILY.shown)
+        .where(c.name == sa.bindparam("name"), *(where[each] for each in asked))
+        .order_by(c.major.desc(), c.minor.desc(), c.created.desc(), c.id.desc())
+        .limit(1)
+    )
 
 
 class RevisionCatalog:
@@ -175,18 +193,11 @@ class RevisionCatalog:
 
         With ``until``, only what was made by then counts.
         """
-        c = revisions.c
-        wanted = [column == n for column, n in ((c.major, major), (c.minor, minor)) if n is not None]
-        wanted += [c.created <= micros(until)] if until is not None else []
-        statement = (
-            sa.select(*FAMILY.shown)
-            .where(c.name == name, *wanted)
-            .order_by(c.major.desc(), c.minor.desc(), c.created.desc(), c.id.desc())
-            .limit(1)
-        )
-        with self._database.read() as connection:
-            row = connection.execute(statement).first()
-        return None if row is None else FAMILY.parse(row)
+        asked = {"major": major, "minor": minor, "until": None if until is None else micros(until)}
+        values = {column: value for column, value in asked.items() if value is not None}
+        with self._database.reader() as reader:
+            rows = reader.rows(_newest(tuple(values)), {"name": name, **values})
+        return FAMILY.parse(rows[0]) if rows else None
 
     def first_revision(self, name: str) -> Revision | None:
         """Return the oldest revision of a name."""

@@ -53,8 +53,8 @@ class LogFile:
         StorageError
             If the disk does not take it.
         """
-        stamp = now().astimezone()
-        first = f"{stamp:%Y-%m-%d %H:%M:%S}.{stamp.microsecond // 1000:03d}{stamp:%z} {level} "
+        stamp = now().astimezone().isoformat(" ", "milliseconds")
+        first = f"{stamp[:-3]}{stamp[-2:]} {level} "
         text = first + message.rstrip("\n").replace("\n", "\n    ") + "\n"
         with self._lock:
             if not self._is_closed:

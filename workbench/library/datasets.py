@@ -317,9 +317,9 @@ class Datasets:
 
         Large arrays of a folder are mapped, as by `get`; what cannot be mapped is kept for the next run of this process.
         """
-        from workbench import schemas
+        from workbench.schemas import by_name
 
-        cls = schemas.by_name(schema) if isinstance(schema, str) else schema
+        cls = by_name(schema) if isinstance(schema, str) else schema
         names = keys or tuple(cls.model_fields)
         handles = self._handles(refs)
         note(dataset.id for dataset in handles)
@@ -606,15 +606,15 @@ class Datasets:
     def _read_checked(
         self, record: DatasetRecord, keys: tuple[str, ...], schema: type[DataSchema] | str, **how: bool
     ) -> dict[str, Any]:
-        from workbench import schemas
+        from workbench.schemas import validate
 
         present = [key for key in keys or record.keys if key in record.keys]
-        return schemas.validate(schema, self._contents.read(record, present, **how), keys)
+        return validate(schema, self._contents.read(record, present, **how), keys)
 
     def _checked(self, data: Mapping[str, Any], schema: type[DataSchema] | str | None) -> dict[str, Any]:
-        from workbench import schemas
+        from workbench.schemas import validate
 
-        return schemas.validate(schema, without_tensors(data))
+        return validate(schema, without_tensors(data))
 
     def _checked_many(
         self, data: Sequence[Mapping[str, Any]], schema: type[DataSchema] | str | None

@@ -42,7 +42,7 @@ def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     if "parents" in out:
         out["parents"] = tuple(str(getattr(parent, "id", parent)) for parent in out["parents"])
     if "attributes" in out:
-        out["attributes"] = _checked_attributes(out["attributes"] or {})
+        out["attributes"] = _checked_attributes(out["attributes"]) if out["attributes"] else {}
     return out
 
 

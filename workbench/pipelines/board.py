@@ -12,6 +12,8 @@ from workbench.pipelines.live import NodesRun
 from workbench.pipelines.plan import Plan
 from workbench.pipelines.values import NOTHING, Value, Values
 
+UNDER_WAY = ("PENDING", "RUNNING")
+
 
 class Board:
     """States and values of one run of a pipeline.
@@ -31,6 +33,7 @@ class Board:
         self.inputs: list[Value] = []
         self.outputs: dict[str, tuple[Value, ...]] = {}
         self.fractions: dict[str, float] = {}  # how far those are that are under way
+        self._open = {node.name for node in live.record.nodes if node.status in UNDER_WAY}
         self._unread = Counter(port for step in plan.graph.steps.values() for port in step.sources)
         self._unread.update(plan.graph.outputs)
 
@@ -78,14 +81,16 @@ class Board:
 
     def set(self, path: str, **changes: Any) -> None:
         """Note how a node stands."""
-        nodes = self._live.record.nodes
-        done = sum(node.status not in ("PENDING", "RUNNING") for node in nodes) + sum(self.fractions.values())
-        self._live.set_node(path, min(done / max(len(nodes), 1), 0.999), **changes)
+        if "status" in changes:
+            (self._open.add if changes["status"] in UNDER_WAY else self._open.discard)(path)
+        count = len(self._plan.graph.steps)
+        done = count - len(self._open) + sum(self.fractions.values())
+        self._live.set_node(path, min(done / max(count, 1), 0.999), **changes)
 
     def skip_rest(self) -> None:
         """Note that what has not ended will not."""
         for node in self._live.record.nodes:
-            if node.status in ("PENDING", "RUNNING"):
+            if node.status in UNDER_WAY:
                 status = SKIPPED if node.status == "PENDING" else "CANCELLED"
                 self._live.set_node(node.name, 0.0, status=status, error="the pipeline was ended")
 

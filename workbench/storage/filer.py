@@ -10,8 +10,9 @@ from workbench.storage import forked
 
 T = TypeVar("T")
 
-BATCH_S = 0.002  # how long it waits for more, and leaves the interpreter to who has just added something
-IDLE_S = 5.0  # how long it waits for something
+LOOK_S = 0.004  # between two looks, in which more may come
+LOOKS = 10  # before it waits to be called
+IDLE_S = 5.0  # before it ends
 
 
 class Filer(Generic[T]):
@@ -37,6 +38,7 @@ class Filer(Generic[T]):
         self._waiting: list[T] = []
         self._thread: threading.Thread | None = None
         self._is_hurried = self._is_closed = False
+        self._looks = 0  # how often the thread will look without being called
         self._error: Exception | None = None
 
     def add(self, things: Iterable[T]) -> None:
@@ -84,17 +86,12 @@ class Filer(Generic[T]):
             self._is_closed = False
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
-        self._changed.notify_all()
+        if not self._looks or self._is_hurried:
+            self._changed.notify_all()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_closed, IDLE_S)
-                if not self._waiting:
-                    self._thread = None
-                    return
-                self._changed.wait_for(lambda: self._is_hurried or self._is_closed, BATCH_S)
-                things = self._waiting[:]
+        while self._await_things():
+            things = self._waiting[:]
             try:
                 self._file(things)
             except Exception as error:
@@ -105,3 +102,22 @@ class Filer(Generic[T]):
             with self._changed:
                 del self._waiting[: len(things)]
                 self._changed.notify_all()
+
+    def _await_things(self) -> bool:
+        """Return when there is something to file; False if there was nothing for a while, and the thread is to end."""
+        with self._changed:
+            while True:
+                # who adds things in a row is not disturbed by a thread that wakes up beside it: this one looks now and then
+                for self._looks in range(LOOKS, 0, -1):
+                    if self._changed.wait_for(self._is_called, LOOK_S) or self._waiting:
+                        break
+                self._looks = 0
+                if self._waiting:
+                    return True
+                self._changed.wait_for(lambda: self._waiting or self._is_closed, IDLE_S)
+                if not self._waiting:
+                    self._thread = None
+                    return False
+
+    def _is_called(self) -> bool:
+        return self._is_hurried or self._is_closed

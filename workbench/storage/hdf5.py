@@ -62,7 +62,7 @@ _PART = 16 << 20  # bytes that one reading thread takes at a time
 _SMALL = 1 << 20  # bytes below which a file is written in one piece
 _VERSION = ("v110", "v110")  # of the file format: that of HDF5 1.10, with compact metadata
 _MOST_SKELETONS = 16
-_skeletons: dict[bytes, tuple[bytes, list[int | None]]] = {}
+_skeletons: dict[bytes, _Skeleton] = {}
 _skeletons_lock = threading.Lock()
 
 
@@ -96,10 +96,10 @@ def write(
     entries = flatten(tree)
     with _storage_errors(path):
         if compression == "none" and _is_small(entries):
-            digest, content = _small(entries)
-            path.write_bytes(content)
-        else:
-            digest = _write_large(path, entries, None if compression == "none" else compression)
+            small = _small(entries)
+            path.write_bytes(small.content)
+            return small.digest, small.keys
+        digest = _write_large(path, entries, None if compression == "none" else compression)
     return digest, describe(entries)
 
 
@@ -121,10 +121,7 @@ def small_file(tree: Mapping[str, Any]) -> SmallFile | None:
         With the key, for what cannot be stored.
     """
     entries = flatten(tree)
-    if not _is_small(entries):
-        return None
-    digest, content = _small(entries)
-    return SmallFile(digest, describe(entries), content)
+    return _small(entries) if _is_small(entries) else None
 
 
 def read(
@@ -272,25 +269,35 @@ def _is_small(entries: list[Entry]) -> bool:
     )
 
 
-def _small(entries: list[Entry]) -> tuple[str, bytearray]:
-    """Return the digest and the bytes of a small file; files of equal structure differ only in the bytes of their arrays."""
+def _small(entries: list[Entry]) -> SmallFile:
+    """Return a small file; files of equal structure differ only in the bytes of their arrays."""
     import blake3
 
     head = header(entries)
-    content, places = _skeleton(head, entries)
+    skeleton = _skeleton(head, entries)
+    content = bytearray(skeleton.content)
     hasher = blake3.blake3(head)
-    for entry, at in zip(entries, places, strict=True):
+    for entry, at in zip(entries, skeleton.places, strict=True):
         if isinstance(entry, Leaf):
             for block in blocks(entry.array):
                 hasher.update(block.data)
                 assert at is not None
                 content[at : at + block.size] = block.data
                 at += block.size
-    return hasher.hexdigest(), content
+    return SmallFile(hasher.hexdigest(), dict(skeleton.keys), content)
 
 
-def _skeleton(head: bytes, entries: list[Entry]) -> tuple[bytearray, list[int | None]]:
-    """Return a file of this structure with room for the arrays, and their places. The library takes 1 ms to make one."""
+@dataclass(frozen=True, slots=True)
+class _Skeleton:
+    """A file with room for its arrays, their places, and what its keys are."""
+
+    content: bytes
+    places: list[int | None]
+    keys: dict[str, KeyInfo]
+
+
+def _skeleton(head: bytes, entries: list[Entry]) -> _Skeleton:
+    """Return the skeleton of a file. The library takes 1 ms to make one."""
     import h5py
 
     with _skeletons_lock:
@@ -299,11 +306,11 @@ def _skeleton(head: bytes, entries: list[Entry]) -> tuple[bytearray, list[int | 
             with h5py.File("skeleton", "w", driver="core", backing_store=False, libver=_VERSION) as file:
                 places = [_place(file, entry, None) for entry in entries]
                 file.flush()
-                found = file.id.get_file_image(), places
+                found = _Skeleton(file.id.get_file_image(), places, describe(entries))
         _skeletons[head] = found  # the last used come last
         if len(_skeletons) > _MOST_SKELETONS:
             del _skeletons[next(iter(_skeletons))]
-    return bytearray(found[0]), found[1]
+    return found
 
 
 def _pages(nbytes: int) -> dict[str, Any]:

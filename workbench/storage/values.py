@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidDataError
@@ -257,13 +258,21 @@ def from_descr(text: str) -> np.dtype[Any]:
 
 def header(entries: list[Entry]) -> bytes:
     """Return the canonical description of a tree: paths, kinds, dtypes and shapes."""
-    rows = [
-        [list(e.path), e.kind]
-        if isinstance(e, Group)
-        else [list(e.path), e.kind, descr(e.array.dtype), e.array.shape]
+    rows = tuple(
+        (e.path, e.kind) if isinstance(e, Group) else (e.path, e.kind, e.array.dtype, e.array.shape)
         for e in entries
-    ]
-    return json.dumps(rows, separators=(",", ":")).encode()
+    )
+    # two dtypes of numbers that are equal are the same; of texts and records there may be more to them
+    is_plain = all(len(row) == 2 or row[2].kind in "biufc" for row in rows)
+    return _plain_header(rows) if is_plain else _header(rows)
+
+
+def _header(rows: Iterable[tuple[Any, ...]]) -> bytes:
+    described = [row if len(row) == 2 else (*row[:2], descr(row[2]), row[3]) for row in rows]
+    return json.dumps(described, separators=(",", ":")).encode()
+
+
+_plain_header = lru_cache(256)(_header)
 
 
 def blocks(array: NDArray[Any], size: int = BLOCK) -> Iterator[NDArray[np.uint8]]:
