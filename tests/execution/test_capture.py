@@ -294,3 +294,35 @@ def test_a_run_that_leaves_something_replaced_does_not_silence_the_next_one(
     text = "\n".join(line for _, line in second.lines)
     for said in ("printed", "logged", "UserWarning: warned", "from a thread"):
         assert said in text
+
+
+PRINTS_MEANWHILE = """
+import sys, threading, time
+from workbench.execution.capture import captured
+
+class Run:
+    echo, is_active = False, True
+
+done = threading.Event()
+
+def runs():
+    while not done.is_set():
+        with captured(Run()):
+            pass
+
+thread = threading.Thread(target=runs)
+thread.start()
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    print("from a cell", flush=True)
+done.set()
+thread.join()
+"""
+
+
+def test_who_prints_while_a_run_ends_elsewhere_prints_to_the_end() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PRINTS_MEANWHILE], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert set(ended.stdout.splitlines()) == {"from a cell"}

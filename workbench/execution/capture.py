@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TextIO
@@ -97,6 +98,10 @@ class _Stream:
             self._original.write(sink.take_echo(text))
         return len(text)
 
+    def stands_for(self, original: TextIO, level: str) -> bool:
+        """Tell whether it could take the place of a stream once more."""
+        return self._original is original and self._level == level
+
     def writelines(self, lines: Any) -> None:
         for line in lines:
             self.write(line)
@@ -115,6 +120,10 @@ class _Stream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
+
+
+#: The last ones stay alive: ``print`` goes on with the stream that it has found and does not hold, while another thread takes it away.
+_former: deque[_Stream] = deque(maxlen=8)
 
 
 class _Handler(logging.Handler):
@@ -205,7 +214,10 @@ class _Capture:
         original = getattr(sys, name)
         if original is None:  # pythonw has none
             return
-        stream = _Stream(original, level)
+        known = (former for former in _former if former.stands_for(original, level))
+        stream = next(known, None) or _Stream(original, level)
+        if stream not in _former:
+            _former.append(stream)
         setattr(sys, name, stream)
         self._streams.append(stream)
         self._in_place.append(lambda: getattr(sys, name) is stream)
