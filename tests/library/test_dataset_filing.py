@@ -189,6 +189,16 @@ def test_what_is_found_on_its_way_can_be_deleted(url: Path, writer: Writer) -> N
         assert {found.name for found in ws.datasets.list()} == {"mine", "n2"}
 
 
+def test_what_a_killed_process_had_on_its_way_can_be_deleted(url: Path, writer: Writer) -> None:
+    with workbench.open(url) as ws:
+        assert len(ws.datasets.list()) == 3  # it looked before the kill
+        writer.kill()
+        ws.datasets.delete(writer.ids[0])
+        ws.datasets.update(writer.ids[1], name="mine")
+    with workbench.open(url) as ws:
+        assert {found.name for found in ws.datasets.list()} == {"mine", "n2"}
+
+
 def test_a_rebuilt_catalog_has_what_is_on_its_way(url: Path, writer: Writer) -> None:
     with workbench.open(url) as ws:
         assert ws.reindex()["datasets"] == 3

@@ -138,6 +138,7 @@ class DatasetFiling:
         """Wait until no process is about to bring a dataset to its place, which would undo a change of it."""
         end = time.monotonic() + FILED_S
         self._filer.finish()
+        self._journal.take_up(self._file_lines)
         while self._journal.find(id) and time.monotonic() < end:
             time.sleep(LOOK_S)
 
