@@ -139,8 +139,12 @@ def check_text(text: str, what: str) -> str:
     """
     bad = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
     if bad is not None:
+        shown = repr(text)
+        shown = (
+            shown if len(shown) <= 80 else f"…{shown[-79:]}"
+        )  # what is wrong with a path is mostly its end
         raise InvalidInputError(
-            f"{what} is {text!r:.80}, which has {bad!r}: that is no character of a text. Leave it out, or write it otherwise."
+            f"{what} is {shown}, which has {bad!r}: that is no character of a text. Leave it out, or write it otherwise."
         )
     return text
 

@@ -168,7 +168,7 @@ def test_what_is_no_file_is_refused_with_its_reason(ws: workbench.Workspace, tmp
         ("link.h5", r"There is no file .*link.h5: it is a link to gone.h5, which is gone"),
         ("pipe.h5", r"pipe.h5 is no file with a content, but a device or a pipe"),
         ("lnk.h5", r"Did you mean 'link.h5'"),
-        (os.fsdecode(strange), r"The path of a file is '.*\\udcff.h5', which has '\\udcff'"),
+        (os.fsdecode(strange), r"The path of a file is .*\\udcff.h5', which has '\\udcff'"),
         (".", r"is a folder, and an entry is a file"),
     ):
         with pytest.raises((InvalidInputError, NotFoundError), match=text):

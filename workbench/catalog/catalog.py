@@ -107,6 +107,10 @@ class Catalog(
         """Call a function before every read of this process: it records what this process knows and others still record."""
         self._database.before_reading = step
 
+    def before_datasets(self, step: Callable[[], object]) -> None:
+        """Call a function before every look at datasets: it records those that are on their way here."""
+        self._database.before_datasets = step
+
     def close(self) -> None:
         """Close all connections."""
         self._database.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -58,11 +58,6 @@ class DatasetCatalog:
     """What may be asked and recorded about datasets."""
 
     _database: Database
-    settle_datasets: Callable[[], object] = staticmethod(lambda: None)  # called before every look at datasets
-
-    def before_datasets(self, step: Callable[[], object]) -> None:
-        """Call a function before every look at datasets: it records those that are on their way here."""
-        self.settle_datasets = step
 
     def put_datasets(self, records: Sequence[DatasetRecord], *, are_new: bool = False) -> None:
         """Record datasets, or replace those of the same id, in one transaction; with ``are_new`` there are none of these ids."""
@@ -78,7 +73,7 @@ class DatasetCatalog:
         wanted = list(ids)
         if not wanted:
             return {}
-        self.settle_datasets()
+        self._database.settle_datasets()
         with self._database.reader() as reader:
             return FAMILY.get(reader, wanted)
 
@@ -88,14 +83,14 @@ class DatasetCatalog:
         statement = (
             sa.select(c.record).where(c.name == name, c.name != "").order_by(c.created.desc(), c.id.desc())
         )
-        self.settle_datasets()
+        self._database.settle_datasets()
         with self._database.read() as connection:
             row = connection.execute(statement.limit(1)).first()
         return None if row is None else FAMILY.parse(row)
 
     def dataset_with_digest(self, digest: str) -> DatasetRecord | None:
         """Return the newest dataset with that digest that no run made; if all were made by runs, the newest of these."""
-        self.settle_datasets()
+        self._database.settle_datasets()
         with self._database.reader() as reader:
             for statement in (_WITH_DIGEST_FROM_OUTSIDE, _WITH_DIGEST):
                 for row in reader.rows(statement, {"digest": digest}):
@@ -155,13 +150,13 @@ class DatasetCatalog:
             limit=limit,
             after=after,
         )
-        self.settle_datasets()
+        self._database.settle_datasets()
         with self._database.read() as connection:
             return search.page(connection)
 
     def dataset_names(self, prefix: str = "", limit: int = 50) -> list[str]:
         """Return the names that begin with the prefix, in order, at most ``limit``."""
-        self.settle_datasets()
+        self._database.settle_datasets()
         with self._database.read() as connection:
             return list(
                 islice(distinct(connection, datasets.c.name, between(datasets.c.name, prefix)), limit)
@@ -174,6 +169,6 @@ class DatasetCatalog:
 
     def objects_in_use(self, digests: Iterable[str]) -> dict[str, int]:
         """Return for each digest how many datasets have that object."""
-        self.settle_datasets()
+        self._database.settle_datasets()
         with self._database.read() as connection:
             return count(connection, datasets.c.digest, digests)

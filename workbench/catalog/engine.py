@@ -73,6 +73,8 @@ class Database:
 
         #: called before every read, to record what another process has not recorded yet for this one
         self.before_reading: Callable[[], None] | None = None
+        #: called before every look at datasets
+        self.before_datasets: Callable[[], object] = lambda: None
 
     @property
     def is_quick(self) -> bool:
@@ -166,6 +168,11 @@ class Database:
             finally:
                 if connection.in_transaction:
                     connection.rollback()  # what an error left
+
+    def settle_datasets(self) -> None:
+        """Let datasets that are on their way here be recorded; not by a thread for which all others wait."""
+        if self._whole is None:
+            self.before_datasets()
 
     @property
     def _whole(self) -> sa.Connection | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +77,10 @@ class ReferrerCatalog:
     """What may be asked about who names a record."""
 
     _database: Database
-    settle_datasets: Callable[[], object]
 
     def referrers(self, id: str, most: int) -> list[Referrer]:
         """Return who read a dataset or entry, or names a record of any kind as what it was made from; of each kind at most so many."""
-        self.settle_datasets()
+        self._database.settle_datasets()
         with self._database.reader() as reader:
             asked = {"id": id, "most": most}
             found = [Referrer("run", run, algorithm) for run, algorithm in reader.rows(_RUNS, asked)]

@@ -39,11 +39,11 @@ class Contents:
     catalog : Catalog
     settings : Settings
     settle : callable, optional
-        Brings contents that are on their way to their places; tells whether there were any.
+        Brings contents that are on their way to their places.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, settings: Settings, settle: Callable[[], bool] = lambda: False
+        self, store: Store, catalog: Catalog, settings: Settings, settle: Callable[[], object] = lambda: None
     ) -> None:
         self._store = store
         self._settle = settle
@@ -122,7 +122,10 @@ class Contents:
         """Tell for each digest whether its object is there."""
         files = [f"{digest}.h5" for digest in digests]
         there = self._store.exist(OBJECTS, files)
-        return there if all(there) or not self._settle() else self._store.exist(OBJECTS, files)
+        if all(there):
+            return there
+        self._settle()
+        return self._store.exist(OBJECTS, files)
 
     def read(
         self, record: DatasetRecord, keys: Iterable[str], *, mapped: bool = True, cached: bool = False
@@ -199,8 +202,10 @@ class Contents:
         key = f"{record.digest}.h5"
         path = self._store.local_path(OBJECTS, key)
         if path is not None:
-            if not path.is_file() and not (self._settle() and path.is_file()):
-                raise _gone(record)
+            if not path.is_file():
+                self._settle()
+                if not path.is_file():
+                    raise _gone(record)
             yield path
             return
         try:

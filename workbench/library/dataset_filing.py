@@ -119,8 +119,8 @@ class DatasetFiling:
         with suppress(StorageError):  # a workspace that can only be read, or is full, is shown as it is
             self.bring()
 
-    def bring(self) -> bool:
-        """Bring what is on its way to its place; tell whether there was anything.
+    def bring(self) -> None:
+        """Bring what is on its way to its place.
 
         Raises
         ------
@@ -128,11 +128,23 @@ class DatasetFiling:
             If it cannot be brought there.
         """
         if self._filer.is_this_thread:
-            return False
+            return
         if not self._is_taken_up:
             self._is_taken_up = True
             self._journal.take_up(self._file_lines)
-        return self._filer.finish(FILED_S) | self._take_in()
+        self._filer.finish(FILED_S)
+        self._take_in()
+
+    def bring_here(self) -> None:
+        """Bring all that any process has on its way to its place in this thread, for one that makes all others wait.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be brought there.
+        """
+        self._journal.take_up(self._file_lines)
+        self._file_lines(self._journal.all())
 
     def wait_filed(self, id: str) -> None:
         """Wait until no process is about to bring a dataset to its place, which would undo a change of it."""
@@ -170,15 +182,12 @@ class DatasetFiling:
             {d: partial(self._contents.put_file, d, content) for d, content in contents.items()}
         )
 
-    def _take_in(self) -> bool:
-        """Bring to their places what other processes keep, also those that live; tell whether there was anything new."""
+    def _take_in(self) -> None:
+        """Bring to their places what other processes keep, also those that live."""
         there = self._journal.of_others()
-        if not there and not self._taken_in:
-            return False
-        new = [line for line in there if hash(line) not in self._taken_in]
-        self._file_lines(new)
-        self._taken_in = {hash(line) for line in there}
-        return bool(new)
+        if there or self._taken_in:
+            self._file_lines(line for line in there if hash(line) not in self._taken_in)
+            self._taken_in = {hash(line) for line in there}
 
     def _file_lines(self, lines: Iterable[bytes]) -> None:
         batch = []

@@ -77,7 +77,7 @@ class DatasetRecords:
 
     def stored(self) -> Iterator[DatasetRecord]:
         """Yield all, read from the store, not the catalog; a damaged one is passed over with a warning."""
-        self._filing.settle()
+        self._filing.bring_here()
         batch: list[str] = []
         for info in self._store.list(RECORDS):
             batch.append(info.key)
