@@ -114,9 +114,15 @@ def beside_peers(count: int, rounds: int = 3) -> None:
             for metric in figures[peer]:
                 pairs = zip(figures[peer][metric], figures["workbench, by reference"][metric], strict=True)
                 times = statistics.median(theirs / ours for theirs, ours in pairs)
-                print(
-                    f"  {times:5.0f} x faster than {peer}: {metric}   bound 50: {'ok' if times >= 50 else 'MISSED'}"
-                )
+                bound = f"   bound 50: {'ok' if times >= 50 else 'MISSED'}" if metric in BOUND[peer] else ""
+                print(f"  {times:5.0f} x faster than {peer}: {metric}{bound}")
+
+
+#: what is to be 50 times as fast: all that Kosh does, and the searches of MLflow
+BOUND = {
+    "kosh": ("add", "find a few", "find half, a page", "and read a number of each"),
+    "mlflow": ("find a few", "find half, a page"),
+}
 
 
 def million(count: int, rounds: int = 3) -> None:
