@@ -436,25 +436,16 @@ class Workspace:
         leaves the catalog as it was.
         """
         self._check_open()
-        counts = {"datasets": 0, "algorithms": 0, "runs": 0}
         with self.catalog.rebuild():
             self.catalog.clear()
-            batch = []
-            for dataset in self.datasets.records():
-                batch.append(dataset)
-                counts["datasets"] += 1
-                if len(batch) == 500:
-                    self.catalog.put_datasets(batch)
-                    batch = []
-            self.catalog.put_datasets(batch)
-            counts["algorithms"] = self.algorithms.reindex()
-            for run in self.runs.records():
-                self.catalog.put_run(run)
-                counts["runs"] += 1
-            counts["entries"] = self.entries.reindex()
-            counts["bundles"] = self.bundles.reindex()
-            counts["versions of steps"] = self.links.reindex()
-        return counts
+            return {
+                "datasets": self.datasets.reindex(),
+                "algorithms": self.algorithms.reindex(),
+                "runs": self.runs.reindex(),
+                "entries": self.entries.reindex(),
+                "bundles": self.bundles.reindex(),
+                "versions of steps": self.links.reindex(),
+            }
 
     def import_crate(
         self, path: str | os.PathLike[str], *, dry_run: bool = False, code: bool = False, check: bool = True

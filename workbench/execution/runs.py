@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from workbench.library.lineage import Direction, Lineage
 
 COLLECTION = "runs"
+_BATCH = 500  # records in one statement
 FILED_S = 2.0  # a record that is kept so long belongs to a process that hears nothing
 FILED_LOOK_S = 0.005
 #: of a run that the run host does not have: a kernel has no door where others could hear of its own runs
@@ -591,6 +593,14 @@ class Runs:
                     warnings.warn(
                         f"runs/{info.key} is not a run record and is skipped: {error}", stacklevel=2
                     )
+
+    def reindex(self) -> int:
+        """Bring the records of the store into the catalog; return how many."""
+        records, count = iter(self.records()), 0
+        while batch := list(islice(records, _BATCH)):
+            self._catalog.put_runs(batch)
+            count += len(batch)
+        return count
 
     def _hint(self, algorithm: str | None) -> str:
         """Return what to do when a listing is empty: a name that was mistyped looks like lost work."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,6 +49,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 _KEEP: Any = object()
+_BATCH = 500  # records in one statement
 
 
 class Datasets:
@@ -461,6 +463,14 @@ class Datasets:
     def records(self) -> Iterator[DatasetRecord]:
         """Yield the record of every stored dataset, read from the store, not the catalog."""
         return self._records.stored()
+
+    def reindex(self) -> int:
+        """Bring the records of the store, and those on their way there, into the catalog; return how many."""
+        records, count = iter(self.records()), 0
+        while batch := list(islice(records, _BATCH)):
+            self._catalog.put_datasets(batch)
+            count += len(batch)
+        return count
 
     # -- changing
 
