@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from workbench.catalog.catalog import Catalog
     from workbench.settings import Settings
-    from workbench.storage import hdf5
+    from workbench.storage.small_files import SmallFile
     from workbench.storage.store import Store
 
 OBJECTS = "objects"
@@ -62,11 +62,11 @@ class Contents:
         self._remember(digest, keys, tree)
         return digest, keys
 
-    def file_of(self, tree: Mapping[str, Any]) -> hdf5.SmallFile | None:
+    def file_of(self, tree: Mapping[str, Any]) -> SmallFile | None:
         """Return the file that `put` would store for a small tree, and store nothing; None for one that is not small."""
-        from workbench.storage import hdf5
+        from workbench.storage.small_files import small_file
 
-        small = hdf5.small_file(tree) if self._settings.compression == "none" else None
+        small = small_file(tree) if self._settings.compression == "none" else None
         if small is not None:
             self._remember(small.digest, small.keys, tree)
         return small

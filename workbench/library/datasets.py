@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from workbench.library.lineage import Direction, Lineage
     from workbench.schemas import DataSchema
     from workbench.settings import Settings
-    from workbench.storage.hdf5 import SmallFile
+    from workbench.storage.small_files import SmallFile
     from workbench.storage.store import Store
 
 Ref = str | Dataset

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -33,14 +31,16 @@ from workbench.errors import (
     nearest,
 )
 from workbench.models import KeyInfo
+from workbench.storage import hdf5_layout as layout
+from workbench.storage.hdf5_layout import DTYPE, KIND
 from workbench.storage.mapped import map_array
+from workbench.storage.small_files import SMALL, is_small, small
 from workbench.storage.values import (
     BLOCK,
     Entry,
     Group,
     Leaf,
     blocks,
-    descr,
     describe,
     flatten,
     from_descr,
@@ -54,16 +54,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-KIND, DTYPE = "workbench_kind", "workbench_dtype"
 #: fill a buffer with the bytes of the file that begin at a position
 ReadAt = Callable[[int, memoryview], None]
 _DIRECT = 1 << 16  # bytes from which an array is read around the library
 _PART = 16 << 20  # bytes that one reading thread takes at a time
-_SMALL = 1 << 20  # bytes below which a file is written in one piece
-_VERSION = ("v110", "v110")  # of the file format: that of HDF5 1.10, with compact metadata
-_MOST_SKELETONS = 16
-_skeletons: dict[bytes, _Skeleton] = {}
-_skeletons_lock = threading.Lock()
 
 
 def write(
@@ -95,33 +89,12 @@ def write(
     """
     entries = flatten(tree)
     with _storage_errors(path):
-        if compression == "none" and _is_small(entries):
-            small = _small(entries)
-            path.write_bytes(small.content)
-            return small.digest, small.keys
+        if compression == "none" and is_small(entries):
+            made = small(entries)
+            path.write_bytes(made.content)
+            return made.digest, made.keys
         digest = _write_large(path, entries, None if compression == "none" else compression)
     return digest, describe(entries)
-
-
-@dataclass(frozen=True, slots=True)
-class SmallFile:
-    """A small file as its bytes, with what `write` returns."""
-
-    digest: str
-    keys: dict[str, KeyInfo]
-    content: bytearray
-
-
-def small_file(tree: Mapping[str, Any]) -> SmallFile | None:
-    """Return the file that `write` would make of a tree without compression, or None where it is not small.
-
-    Raises
-    ------
-    InvalidDataError
-        With the key, for what cannot be stored.
-    """
-    entries = flatten(tree)
-    return _small(entries) if _is_small(entries) else None
 
 
 def read(
@@ -190,7 +163,7 @@ def digest(tree: Mapping[str, Any]) -> str:
 
     entries = flatten(tree)
     nbytes = sum(entry.array.nbytes for entry in entries if isinstance(entry, Leaf))
-    threads = blake3.blake3.AUTO if nbytes > _SMALL else 1
+    threads = blake3.blake3.AUTO if nbytes > SMALL else 1
     hasher = blake3.blake3(header(entries), max_threads=threads)
     for entry in entries:
         if isinstance(entry, Leaf):
@@ -257,60 +230,9 @@ def _write_large(path: Path, entries: list[Entry], compression: str | None) -> s
     import h5py
 
     nbytes = sum(e.array.nbytes for e in entries if isinstance(e, Leaf))
-    with h5py.File(path, "w", libver=_VERSION, **_pages(nbytes)) as file:
-        places = [_place(file, entry, compression) for entry in entries]
+    with h5py.File(path, "w", libver=layout.VERSION, **_pages(nbytes)) as file:
+        places = [layout.place(file, entry, compression) for entry in entries]
     return _fill(path, entries, places)
-
-
-def _is_small(entries: list[Entry]) -> bool:
-    leaves = [e for e in entries if isinstance(e, Leaf)]
-    return sum(e.array.nbytes for e in leaves) < _SMALL and all(
-        e.array.dtype.kind not in "OU" for e in leaves
-    )
-
-
-def _small(entries: list[Entry]) -> SmallFile:
-    """Return a small file; files of equal structure differ only in the bytes of their arrays."""
-    import blake3
-
-    head = header(entries)
-    skeleton = _skeleton(head, entries)
-    content = bytearray(skeleton.content)
-    hasher = blake3.blake3(head)
-    for entry, at in zip(entries, skeleton.places, strict=True):
-        if isinstance(entry, Leaf):
-            for block in blocks(entry.array):
-                hasher.update(block.data)
-                assert at is not None
-                content[at : at + block.size] = block.data
-                at += block.size
-    return SmallFile(hasher.hexdigest(), dict(skeleton.keys), content)
-
-
-@dataclass(frozen=True, slots=True)
-class _Skeleton:
-    """A file with room for its arrays, their places, and what its keys are."""
-
-    content: bytes
-    places: list[int | None]
-    keys: dict[str, KeyInfo]
-
-
-def _skeleton(head: bytes, entries: list[Entry]) -> _Skeleton:
-    """Return the skeleton of a file. The library takes 1 ms to make one."""
-    import h5py
-
-    with _skeletons_lock:
-        found = _skeletons.pop(head, None)
-        if found is None:
-            with h5py.File("skeleton", "w", driver="core", backing_store=False, libver=_VERSION) as file:
-                places = [_place(file, entry, None) for entry in entries]
-                file.flush()
-                found = _Skeleton(file.id.get_file_image(), places, describe(entries))
-        _skeletons[head] = found  # the last used come last
-        if len(_skeletons) > _MOST_SKELETONS:
-            del _skeletons[next(iter(_skeletons))]
-    return found
 
 
 def _pages(nbytes: int) -> dict[str, Any]:
@@ -318,82 +240,6 @@ def _pages(nbytes: int) -> dict[str, Any]:
     if nbytes < 1 << 20:
         return {}
     return {"fs_strategy": "page", "fs_page_size": 1 << 12 if nbytes < 16 << 20 else 1 << 16}
-
-
-def _place(file: h5py.File, entry: Entry, compression: str | None) -> int | None:
-    import h5py
-
-    name = "/".join(entry.path)
-    if isinstance(entry, Group):
-        group = h5py.h5g.create(file.id, name.encode())
-        if entry.kind != "dict":
-            _mark(group, KIND, entry.kind)
-        return None
-    array = entry.array
-    offset: int | None = None
-    if compression and array.ndim > 1 and array.size and array.dtype.kind in "biufc":
-        dataset = file.create_dataset(
-            name, array.shape, array.dtype, chunks=(1, *array.shape[1:]), compression=compression
-        ).id
-        _write_slices(h5py.Dataset(dataset), array)
-    elif array.dtype.kind in "OU":
-        dataset = _write_text(file, name, array)
-    else:
-        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        properties.set_layout(h5py.h5d.CONTIGUOUS)
-        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        space = h5py.h5s.create_simple(array.shape) if array.shape else h5py.h5s.create(h5py.h5s.SCALAR)
-        dataset = h5py.h5d.create(file.id, name.encode(), _stored_type(array.dtype), space, properties)
-        offset = dataset.get_offset() if array.size else None
-    if dataset.dtype != array.dtype:
-        _mark(dataset, DTYPE, descr(array.dtype))
-    if entry.kind != "array":
-        _mark(dataset, KIND, entry.kind)
-    return offset
-
-
-def _stored_type(dtype: np.dtype[Any]) -> Any:
-    import h5py
-    import numpy as np
-
-    if dtype.kind in "mM":
-        dtype = h5py.opaque_dtype(dtype)
-    try:
-        return h5py.h5t.py_create(dtype, logical=True)
-    except TypeError:  # a record with fields HDF5 has no type for: its bytes, and the dtype beside them
-        return h5py.h5t.py_create(np.dtype(f"V{dtype.itemsize}"), logical=True)
-
-
-def _write_slices(dataset: h5py.Dataset, array: NDArray[Any]) -> None:
-    rows = max(1, BLOCK * array.shape[0] // array.nbytes)
-    for start in range(0, array.shape[0], rows):
-        dataset[start : start + rows] = array[start : start + rows]
-
-
-def _write_text(file: h5py.File, name: str, array: NDArray[Any]) -> Any:
-    import h5py
-    import numpy as np
-
-    if is_text(array.dtype):
-        return file.create_dataset(name, data=array, dtype=h5py.string_dtype()).id
-    try:
-        encoded = np.char.encode(array, "utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidDataError(
-            f"{name} is text that is not valid Unicode: {error}. Store it as bytes.", key=name
-        ) from error
-    dtype = h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize))
-    return file.create_dataset(name, data=encoded.astype(dtype), dtype=dtype).id
-
-
-def _mark(node: Any, name: str, text: str) -> None:
-    import h5py
-    import numpy as np
-
-    value = np.array(text.encode())
-    kind = h5py.h5t.py_create(value.dtype)
-    h5py.h5a.create(node, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR)).write(value)
 
 
 def _fill(path: Path, entries: list[Entry], places: list[int | None]) -> str:
