@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Literal, Protocol
 
 from workbench.batch.tally import PointState, Tally, state_of
 from workbench.execution.active import ActiveRun
-from workbench.execution.events import RunEvent
+from workbench.execution.events import Events, RunEvent
 from workbench.models import RunRecord, RunStatus, SweepRecord
 
 LOOK_EVERY_S = 0.5  # at runs of another process that send no events here
@@ -35,6 +34,11 @@ class SweepEvent:
     total: int
     point: int | None = None
     status: RunStatus | None = None
+
+    @property
+    def of(self) -> str:
+        """What it happened to, in words."""
+        return f"sweep {self.sweep_id}"
 
 
 Listener = Callable[[SweepEvent], None]
@@ -71,7 +75,7 @@ class SweepCourse:
         self._is_stopping = False
         self._ended = threading.Event()
         self._ended.set()
-        self._listeners: list[Listener] = []
+        self._events: Events[SweepEvent] = Events()
 
     # -- how it stands
 
@@ -121,15 +125,7 @@ class SweepCourse:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call the listener for every later event, in the thread where it happens; return a function that ends it."""
-        with self._lock:
-            self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
-
-        return unsubscribe
+        return self._events.subscribe(listener)
 
     def when_ended(self, call: Callable[[], None]) -> None:
         """Call something when all that was started has ended; at once if it has."""
@@ -277,17 +273,6 @@ class SweepCourse:
     ) -> None:
         tally = self.tally
         completed, failed = tally.count(RunStatus.COMPLETED), tally.count(*FAILED)
-        event = SweepEvent(self.record.id, kind, tally.progress, completed, failed, len(tally), point, status)
-        with self._lock:
-            listeners = list(self._listeners)
-        for listener in listeners:
-            try:
-                listener(event)
-            except Exception as error:
-                with self._lock:
-                    self._listeners = [each for each in self._listeners if each is not listener]
-                warnings.warn(
-                    f"A listener of sweep {self.record.id} raised {type(error).__name__}: {error}; it gets no more events.",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+        self._events.emit(
+            SweepEvent(self.record.id, kind, tally.progress, completed, failed, len(tally), point, status)
+        )

@@ -1,4 +1,4 @@
-"""What a run tells: events to any number of listeners, from any thread."""
+"""What a run tells, or a sweep: events to any number of listeners, from any thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 from workbench.models import RunStatus
 
@@ -26,18 +26,30 @@ class RunEvent:
     message: str = ""
     text: str = ""
 
+    @property
+    def of(self) -> str:
+        """What it happened to, in words."""
+        return f"run {self.run_id}"
 
-Listener = Callable[[RunEvent], None]
+
+class Event(Protocol):
+    """What is passed on: it says what it happened to."""
+
+    @property
+    def of(self) -> str: ...
 
 
-class Events:
+E = TypeVar("E", bound=Event)
+
+
+class Events(Generic[E]):
     """Passes events on. A listener that raises is dropped with a warning: it costs the run nothing."""
 
     def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+        self._listeners: list[Callable[[E], None]] = []
         self._lock = threading.Lock()
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[E], None]) -> Callable[[], None]:
         """Call the listener for every later event; return a function that ends it."""
         with self._lock:
             self._listeners.append(listener)
@@ -49,7 +61,7 @@ class Events:
 
         return unsubscribe
 
-    def emit(self, event: RunEvent) -> None:
+    def emit(self, event: E) -> None:
         """Give an event to all listeners, in the thread where it happened."""
         with self._lock:
             listeners = list(self._listeners)
@@ -61,7 +73,7 @@ class Events:
                     if listener in self._listeners:
                         self._listeners.remove(listener)
                 warnings.warn(
-                    f"A listener of run {event.run_id} raised {type(error).__name__}: {error}; it gets no more events.",
+                    f"A listener of {event.of} raised {type(error).__name__}: {error}; it gets no more events.",
                     RuntimeWarning,
                     stacklevel=2,
                 )

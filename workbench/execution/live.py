@@ -55,7 +55,7 @@ class LiveRun:
         self, record: RunRecord, runs: Keeper, log: LogFile, *, lowest_level: str = "INFO", echo: bool = False
     ) -> None:
         self.record = record
-        self.events = Events()
+        self.events: Events[RunEvent] = Events()
         self.echo = echo
         self.exception: BaseException | None = None
         self.is_detached = False

@@ -72,7 +72,7 @@ class RemoteRun:
         self.is_detached = False
         self.take_back: Callable[[], dict[str, Any]] | None = None  # see `Job`
         self.held: dict[str, Any] = {}  # what it gave and is kept nowhere, as this process has it
-        self._events = Events()
+        self._events: Events[RunEvent] = Events()
         self._cancel = cancel
         self._read_until = read_until
         self._ended = threading.Event()
