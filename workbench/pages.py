@@ -126,7 +126,7 @@ def cell_text(value: Any) -> str:
 def text_table(rows: Sequence[Row], empty: str = "", more: bool = False, longest: int | None = None) -> str:
     """Return rows as aligned plain text, which reads well in a terminal and in a diff.
 
-    Sentences longer than ``longest`` are cut; names and ids never are.
+    Sentences longer than ``longest`` are cut; names and ids are not, as long as they are no longer than four times that.
 
     >>> print(text_table([{"name": "denoise", "version": "1.0"}]))
     name     version
@@ -144,7 +144,8 @@ def text_table(rows: Sequence[Row], empty: str = "", more: bool = False, longest
 
 
 def _cut(text: str, longest: int | None) -> str:
-    return f"{text[: longest - 1].rstrip()}…" if longest and " " in text and len(text) > longest else text
+    is_long = longest and (len(text) > 4 * longest or (len(text) > longest and " " in text))
+    return f"{text[: longest - 1].rstrip()}…" if longest and is_long else text
 
 
 def html_table(rows: Sequence[Row], empty: str = "", more: bool = False) -> str:

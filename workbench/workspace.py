@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from workbench.pipelines.pipelines import Pipelines
     from workbench.sessions import Session, Sessions
 
-_current: Workspace | None = None
+_opened: list[Workspace] = []  # those that are not closed, the last one last
 _lock = threading.RLock()
 
 
@@ -494,11 +494,10 @@ class Workspace:
 
     def close(self) -> None:
         """End what runs in this process and let go of files and connections."""
-        global _current
         self._wiring.close()
         with _lock:
-            if _current is self:
-                _current = None
+            if self in _opened:
+                _opened.remove(self)
 
     @property
     def is_closed(self) -> bool:
@@ -545,7 +544,6 @@ def open(
     ReadOnlyError, StorageError
         If the place cannot be reached or written.
     """
-    global _current
     arguments = {
         **settings,
         "url": str(url) if url is not None else None,
@@ -574,17 +572,17 @@ def open(
             workspace.close()
             raise
     with _lock:
-        _current = workspace
+        _opened.append(workspace)
     return workspace
 
 
 def current() -> Workspace:
     """Return the workspace that was opened last and is not closed; open the default one if there is none."""
     with _lock:
-        return _current if _current is not None else open()
+        return _opened[-1] if _opened else open()
 
 
 def opened() -> Workspace | None:
     """Return the workspace that was opened last and is not closed; None if there is none."""
     with _lock:
-        return _current
+        return _opened[-1] if _opened else None

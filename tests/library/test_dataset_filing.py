@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
@@ -16,7 +19,7 @@ import numpy as np
 import pytest
 
 import workbench
-from workbench.errors import NotFoundError, StorageFullError
+from workbench.errors import ConflictError, NotFoundError, StorageFullError
 from workbench.library import Dataset
 from workbench.library.contents import Contents
 from workbench.storage import hdf5
@@ -197,6 +200,97 @@ def test_what_a_killed_process_had_on_its_way_can_be_deleted(url: Path, writer: 
         ws.datasets.update(writer.ids[1], name="mine")
     with workbench.open(url) as ws:
         assert {found.name for found in ws.datasets.list()} == {"mine", "n2"}
+
+
+def test_what_cannot_be_filed_is_not_deleted_by_half(url: Path, writer: Writer) -> None:
+    with workbench.open(url) as ws:
+        with pytest.raises(ConflictError, match="still on its way"):
+            ws.datasets.delete(writer.ids[0])
+        with pytest.raises(ConflictError, match="still on its way"):
+            ws.datasets.update(writer.ids[0], name="mine")
+        writer.go_on()
+        assert ws.datasets.find(writer.ids[0]).name == "n0"
+        ws.datasets.delete(writer.ids[0])
+    with workbench.open(url) as ws:
+        assert len(ws.datasets.list()) == 2
+
+
+def test_the_copy_of_a_folder_has_what_was_on_its_way(url: Path, writer: Writer) -> None:
+    shutil.copytree(url, url.parent / "copy")
+    with workbench.open(url.parent / "copy") as ws:
+        assert len(ws.datasets.list()) == 3
+        ws.datasets.delete(writer.ids[0])
+    with workbench.open(url.parent / "copy") as ws:
+        assert len(ws.datasets.list()) == 2
+    assert journals(url.parent / "copy") == []
+
+
+def test_what_a_silent_machine_had_on_its_way_is_found(url: Path, writer: Writer) -> None:
+    writer.kill()
+    (file,) = (url / ".journal" / "datasets").iterdir()
+    first, _, rest = file.read_bytes().partition(b"\n")
+    pid, started, _, node = json.loads(first)
+    with file.open("rb+") as same:
+        same.write(json.dumps([pid, started, "elsewhere", node]).encode() + b"\n" + rest)
+        same.truncate()
+    os.utime(file, (time.time() - 100, time.time() - 100))
+    with workbench.open(url) as ws:
+        ws.datasets.delete(writer.ids[0])
+        assert len(ws.datasets.list()) == 2
+    assert journals(url) == []
+
+
+def test_an_interpreter_that_ends_brings_it_to_its_place(url: Path) -> None:
+    code = """
+        import sys
+        import numpy as np
+        import workbench
+
+        ws = workbench.open(sys.argv[1])
+        with ws.datasets.filed_later():
+            ws.datasets.put({"data": np.arange(5)})
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(url)], check=True)
+    assert len(placed(url)) == 1
+
+
+def test_nobody_brings_back_what_was_deleted_while_others_look(url: Path) -> None:
+    code = """
+        import sys
+        import workbench
+
+        ws = workbench.open(sys.argv[1])
+        print("looks", flush=True)
+        while sys.stdin.readline() != "end\\n":
+            for _ in range(20):
+                ws.datasets.list(limit=3)
+            print("looked", flush=True)
+    """
+    looker = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(url)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert looker.stdin is not None
+    assert looker.stdout is not None
+    looker.stdout.readline()
+    deleted, made = set(), []
+    with workbench.open(url) as ws, workbench.open(url) as other:
+        for round in range(15):
+            looker.stdin.write("more\n")
+            looker.stdin.flush()
+            with ws.datasets.filed_later():
+                made = [ws.datasets.put({"data": np.full(5, round * 10 + i)}) for i in range(10)]
+            for dataset in made[::2]:
+                other.datasets.delete(dataset.id)
+                deleted.add(dataset.id)
+            assert looker.stdout.readline() == "looked\n"
+    looker.communicate("end\n", timeout=30)
+    with workbench.open(url) as ws:
+        assert deleted.isdisjoint(dataset.id for dataset in ws.datasets.list(limit=1000))
+        assert deleted.isdisjoint(placed(url))
+        assert len(placed(url)) == 75
 
 
 def test_a_rebuilt_catalog_has_what_is_on_its_way(url: Path, writer: Writer) -> None:

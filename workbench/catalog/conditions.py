@@ -145,7 +145,7 @@ def _parsed(text: str) -> tuple[Condition, ...]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, InvalidInputError):
             raise
-        raise _refused(text, "it cannot be read") from error
+        raise _refused(text, f"it cannot be read{_slip(text)}") from error
     count = sum(1 for _ in keys_of([read]))
     if count > _MOST_COMPARISONS:
         raise InvalidInputError(
@@ -313,6 +313,15 @@ def _whole_ones(values: tuple[Value, ...], most: int) -> tuple[Value, ...]:
     """Return those of some values that a column of whole numbers may have; it has no -1, where there would be nothing."""
     found = (_whole(value, most) for value in values)
     return tuple(value for value in found if not isinstance(value, float)) or (-1,)
+
+
+def _slip(text: str) -> str:
+    """Return what is to be written in the place of what is often written; nothing if it is something else."""
+    if size := re.search(r"(?<![\w'\"])(\d[\d.]*\s*[kKMGT]i?B)\b", text):
+        return f". Write sizes in quotes: size > '{size[1]}'"
+    if re.search(r"\blike\b", text):
+        return ". Patterns are for names: ws.entries.list(name='run*')"
+    return ". Write == for what is equal" if re.search(r"(?<![<>=!])=(?!=)", text) else ""
 
 
 def _refused(text: str, why: str) -> InvalidInputError:

@@ -168,7 +168,6 @@ class DatasetCatalog:
             return FAMILY.delete(connection, list(ids))
 
     def objects_in_use(self, digests: Iterable[str]) -> dict[str, int]:
-        """Return for each digest how many datasets have that object."""
-        self._database.settle_datasets()
+        """Return for each digest how many datasets have that object, of those that are recorded."""
         with self._database.read() as connection:
             return count(connection, datasets.c.digest, digests)

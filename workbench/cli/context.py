@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workbench.errors import NotFoundError
+from workbench.errors import NotFoundError, StorageError
 
 if TYPE_CHECKING:
     from workbench.workspace import Workspace
@@ -43,13 +43,20 @@ def open_workspace(ctx: click.Context, *, looks: bool = False) -> Workspace:
     url: str | None = ctx.find_root().obj
     if looks:
         place = load({"url": url} if url else None)[0].url or default_url()
-        if "://" not in place and not Path(place).expanduser().exists():
+        if "://" not in place and not _is_there(Path(place).expanduser()):
             raise NotFoundError(
                 f"There is no workspace {place}. Name another one with -w, or make it: workbench deploy FOLDER."
             )
     workspace = open_(url)
     ctx.call_on_close(workspace.close)
     return workspace
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError as error:
+        raise StorageError(f"The workspace {place} cannot be reached: {error.strerror}.") from error
 
 
 def in_terminal(text: str) -> str:

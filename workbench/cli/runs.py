@@ -10,6 +10,8 @@ import click
 
 from workbench.cli.context import open_workspace
 
+CANCEL_S = 5.0  # how long a run that is cancelled is waited for, so that what is shown is how it ended
+
 
 @click.command()
 @click.argument("algorithm")
@@ -102,7 +104,7 @@ def jobs(
     if action == "log":
         click.echo(str(found.log), nl=False)
     elif action == "cancel":
-        click.echo(repr(found.cancel()))
+        click.echo(repr(found.cancel().wait(CANCEL_S)))
     elif action == "resume":
         click.echo(repr(found.resume()))
     elif action == "attach":

@@ -168,7 +168,12 @@ def named_words(
     """
     refs, assignments = split_words(words)
     is_filter = bool(assignments or where or domain or kind or version)
-    if bool(refs) is is_filter:
+    if refs and is_filter:
+        raise InvalidInputError(
+            f"{refs[0]} names entries, and what they fulfil is said too. Leave one of them out, or name them as conditions: --domain, "
+            "--kind, --version."
+        )
+    if not (refs or is_filter):
         raise InvalidInputError(
             "Name entries, such as eos/data@3, or say what they fulfil: --domain, --kind, --version, --where, KEY=VALUE."
         )

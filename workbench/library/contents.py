@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError
+from workbench.errors import AlreadyExistsError, DamagedError, NotFoundError, StorageError
 from workbench.library.data_cache import DataCache
 from workbench.library.open_files import OpenFiles
 from workbench.models import DatasetRecord, KeyInfo, now
@@ -100,6 +100,8 @@ class Contents:
 
     def drop(self, digest: str) -> None:
         """Delete the object of a digest if no dataset has it."""
+        with suppress(StorageError):  # a full disk keeps nobody from deleting
+            self._settle()
         if self._is_used(digest):
             return
         lock = f"{digest}.lock"

@@ -2,8 +2,8 @@
 
 A dataset is a file of arrays, a file with its record and a row of the catalog. To make the two files takes a disk up to a
 millisecond, which a pipeline of short steps would wait for at each step. Here it waits for a line at the end of an open file, and a
-thread does the rest, many datasets at a time. Nobody has to know: whoever asks the catalog for datasets waits for what this process
-still has, and brings in what other processes have; what a killed one left is taken up by the next that asks.
+thread does the rest, many datasets at a time. Nobody has to know: whoever asks the catalog for datasets waits until what is on its way
+is in its place, which only the process does that has put it there; what a killed one left is taken up by the next that asks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workbench.errors import StorageError
+from workbench.errors import ConflictError, StorageError
 from workbench.models import DatasetRecord
+from workbench.storage import forked
 from workbench.storage.failures import translate
 from workbench.storage.filer import Filer
 from workbench.storage.journal import ATTACHED, Journal, journal_folder
@@ -61,9 +62,13 @@ class DatasetFiling:
         self._journal = Journal(journal_folder(store, RECORDS), fsync=settings.durability == "fsync")
         self._mine = threading.local()
         self._filer = Filer(self._file_ours, "workbench-dataset-filing")
+        self.begin_anew()
+        forked.remember(self)
+
+    def begin_anew(self) -> None:
+        """Begin with nothing on its way: before a fork it is the parent's."""
         self._kept: dict[str, Kept] = {}
-        self._is_taken_up = False
-        self._taken_in: set[int] = set()  # lines of other processes that were brought in
+        self._taken_in: set[int] = set()  # lines of other processes that were brought to their places here
 
     # -- for who puts
 
@@ -120,7 +125,10 @@ class DatasetFiling:
             self.bring()
 
     def bring(self) -> None:
-        """Bring what is on its way to its place.
+        """Return when what was on its way is in its place; only its own process brings it there, and it takes milliseconds.
+
+        What processes have left that have ended is brought here, and what one does not bring in two seconds: it is stopped, or its
+        disk is full.
 
         Raises
         ------
@@ -129,11 +137,19 @@ class DatasetFiling:
         """
         if self._filer.is_this_thread:
             return
-        if not self._is_taken_up:
-            self._is_taken_up = True
-            self._journal.take_up(self._file_lines)
         self._filer.finish(FILED_S)
-        self._take_in()
+        others = self._journal.of_others()
+        if not others:
+            return
+        self._journal.take_up(self._file_lines)
+        end = time.monotonic() + FILED_S
+        waited = {hash(line) for line in others} - self._taken_in
+        while waited and time.monotonic() < end:
+            time.sleep(LOOK_S)
+            others = self._journal.of_others()
+            waited &= {hash(line) for line in others}
+        self._file_lines(line for line in others if hash(line) in waited)
+        self._taken_in = (self._taken_in | waited) & {hash(line) for line in others}
 
     def bring_here(self) -> None:
         """Bring all that any process has on its way to its place in this thread, for one that makes all others wait.
@@ -147,11 +163,23 @@ class DatasetFiling:
         self._file_lines(self._journal.all())
 
     def wait_filed(self, id: str) -> None:
-        """Wait until no process is about to bring a dataset to its place, which would undo a change of it."""
-        end = time.monotonic() + FILED_S
-        self._filer.finish()
+        """Return when no process is about to bring a dataset to its place, which would undo a change of it.
+
+        Raises
+        ------
+        ConflictError
+            If one is, and does not do it.
+        """
+        with suppress(StorageError):  # of other datasets
+            self._filer.finish()
         self._journal.take_up(self._file_lines)
-        while self._journal.find(id) and time.monotonic() < end:
+        end = time.monotonic() + FILED_S
+        while self._journal.find(id):
+            if time.monotonic() > end:
+                raise ConflictError(
+                    f"Dataset {id} is still on its way to its place: the process that made it has stopped, or its disk is full. Nothing "
+                    "was changed. End that process, or make room, and try again."
+                )
             time.sleep(LOOK_S)
 
     def close(self) -> None:
@@ -181,13 +209,6 @@ class DatasetFiling:
         self._contents.keep(
             {d: partial(self._contents.put_file, d, content) for d, content in contents.items()}
         )
-
-    def _take_in(self) -> None:
-        """Bring to their places what other processes keep, also those that live."""
-        there = self._journal.of_others()
-        if there or self._taken_in:
-            self._file_lines(line for line in there if hash(line) not in self._taken_in)
-            self._taken_in = {hash(line) for line in there}
 
     def _file_lines(self, lines: Iterable[bytes]) -> None:
         batch = []

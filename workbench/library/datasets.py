@@ -22,6 +22,7 @@ from workbench.library.dataset import Dataset, shape_text
 from workbench.library.dataset_filing import DatasetFiling
 from workbench.library.dataset_records import DatasetRecords
 from workbench.library.facts import checked_facts, without_tensors
+from workbench.library.frames import frame_text
 from workbench.library.in_use import refuse_if_used, users_of
 from workbench.library.input_folders import KEY, InputFolders, files_named, is_folder
 from workbench.library.reading import note
@@ -654,7 +655,8 @@ def _row(dataset: Dataset) -> Row:
     return {
         "id": dataset.id,
         "name": dataset.name,
-        "keys": ", ".join(f"{key} {shape_text(info)}" for key, info in dataset.keys.items()),
+        "keys": frame_text(dataset.keys)
+        or ", ".join(f"{key} {shape_text(info)}" for key, info in dataset.keys.items()),
         "size": dataset.size,
         "tags": dataset.tags,
         "run": dataset.run_id,

@@ -348,7 +348,7 @@ class Entries(EntryMoves, EntryAdditions):
         after: str | None,
         **more: Any,
     ) -> Page[Entry]:
-        conditions = understood(conditions)
+        where = understood(conditions)
         check_order(order)
         check_text(order, "order")
         if domain is not None and not isinstance(domain, str):
@@ -359,7 +359,7 @@ class Entries(EntryMoves, EntryAdditions):
             domain=domain,
             kind=None if kind is None else str(entry_files.checked_kind(kind)),
             versions=checked_versions(version),
-            where=conditions,
+            where=where,
             order=order,
             limit=self._settings.page_size if limit is None else limit,
             after=after,
@@ -367,11 +367,16 @@ class Entries(EntryMoves, EntryAdditions):
         )
         texts, cursor = self._catalog.search_entries(question)
         if not texts and after is None:
-            keys = [*keys_of(conditions), order.removeprefix("-")]
-            self._check_words(domain, keys, domains_of(conditions))
+            keys = [*keys_of(where), order.removeprefix("-")]
+            self._check_words(domain, keys, domains_of(where))
         again = (conditions, domain, kind, version, order, limit)
         found = [Entry(text, self) for text in texts]
 
+        what, hint = "entries", "Add one: ws.entries.add('eos', 'run1.h5')."
+        if more.get("trashed"):
+            what, hint = "entries in the trash", ""
+        elif where or version is not None:
+            what, hint = "entries that fulfil this", ""
         columns: dict[str, None] | None = None  # a page that is only counted or walked needs none
 
         def row(entry: Entry) -> dict[str, Any]:
@@ -384,8 +389,8 @@ class Entries(EntryMoves, EntryAdditions):
             found,
             row,
             (lambda: self._page(*again, cursor, **more)) if cursor else None,
-            "entries in the trash" if more.get("trashed") else "entries",
-            "" if more.get("trashed") else "Add one: ws.entries.add('eos', 'run1.h5').",
+            what,
+            hint,
         )
 
     def _check_words(self, domain: str | None, keys: Iterable[str], domains: Iterable[str]) -> None:
@@ -399,8 +404,8 @@ class Entries(EntryMoves, EntryAdditions):
         absent = [key for key in asked if not self._catalog.has_entry_key(self.application, key)]
         known = [*self._catalog.entry_keys(self.application), *SEARCHED] if absent else []
         for key in absent:
-            hint = did_you_mean(key, known)
-            if hint:
+            hint = did_you_mean(key, [other for other in known if other != key])
+            if hint and key not in SEARCHED:
                 raise NotFoundError(f"No entry has the key {key!r} in its metadata.{hint}")
 
     def _check_domain(self, domain: str) -> None:

@@ -279,6 +279,6 @@ def _check_names(records: Sequence[EntryRecord]) -> None:
         other = seen.setdefault(record.name, record)
         if other is not record:
             raise AlreadyExistsError(
-                f"{record.domain}/{record.kind} version {record.version} has a file {record.name!r}. "
+                f"{record.domain}/{record.kind} version {record.version} would have two files {record.name!r}. "
                 "Give this one another name, or a version of its own."
             )

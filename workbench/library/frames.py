@@ -13,6 +13,8 @@ from workbench.library.frame_columns import NotKeptError, index_data, index_of, 
 if TYPE_CHECKING:
     import pandas
 
+    from workbench.models import KeyInfo
+
 KEY = "frame"  # of the dataset: how its other keys are a DataFrame
 _MOST_KEYS = 100
 _DEEPEST = 20
@@ -60,6 +62,15 @@ def is_frame_data(tree: Any) -> bool:
     about = tree.get(KEY) if isinstance(tree, Mapping) else None
     header = about.get(_HEADER) if isinstance(about, Mapping) else None
     return isinstance(header, str) and header.startswith(_BEGIN)
+
+
+def frame_text(keys: Mapping[str, KeyInfo]) -> str:
+    """Return what a DataFrame that was kept is, by the keys of its dataset: ``DataFrame of mean, part``; nothing for other data."""
+    about = keys.get(KEY)
+    if about is None or not {_HEADER, "labels", "index"} <= about.items.keys():
+        return ""
+    columns = ", ".join(key for key in keys if key != KEY)
+    return f"DataFrame of {columns if len(columns) <= 60 else columns[:59] + '…'}"
 
 
 def frame_of(tree: Mapping[str, Any]) -> pandas.DataFrame:

@@ -116,7 +116,9 @@ def _box(node: Node, x: int, y: int, is_asked: bool) -> str:
     color = ACCENT if is_run or is_asked else LINE
     dash = ";stroke-dasharray:4 3" if node.record is None else ""
     room = WIDTH - (HEIGHT // 2 if is_run else 12)
-    label = html.escape(fitted(node.label, room, 12, is_bold=True))
+    name = getattr(node.record, "node", "").rpartition(".")[2]
+    label = node.label if name in ("", node.label) else f"{name}: {node.label}"
+    label = html.escape(fitted(label, room, 12, is_bold=True))
     below = html.escape(fitted(node.detail or node.id, room, 11))
     title = html.escape(f"{node.kind} {node.id}\n{node.label}\n{node.detail}")
     return (

@@ -76,7 +76,7 @@ def _saved(name: str) -> Version | None:
 def _links() -> Any:
     """Return the links of the workspace that is open, and None where none is."""
     workspace = sys.modules.get("workbench.workspace")
-    opened = getattr(workspace, "_current", None)
+    opened = workspace.opened() if workspace is not None else None
     return opened.links if opened is not None else None
 
 

@@ -127,8 +127,13 @@ class EntryBrowser(widgets.VBox):  # type: ignore[misc]
     def next(self) -> None:
         """Show the next page."""
         if self.page is not None and self.page.has_more:
+            try:
+                page = self.page.next()
+            except WorkbenchError as error:  # the page that is shown stays
+                self._show(str(error), bad=True)
+                return
             self._before.append(self.page)
-            self.page = self.page.next()
+            self.page = page
             self._show()
 
     def back(self) -> None:

@@ -182,6 +182,8 @@ class EntryMagics(Magics):  # type: ignore[misc]
         entries = _entries(args.app)
         found = named_words(entries, args.words, trash=in_trash, **which)
         done = change_words(entries, found, restore=args.restore, purge=args.purge, force=args.force)
+        if not found:
+            return "No entry fulfils this; nothing was changed."
         return _page([] if args.purge else done)
 
     @magic_arguments()

@@ -12,10 +12,11 @@ from workbench.execution.events import RunEvent
 from workbench.execution.executor import Job
 from workbench.execution.kept_run import KeptRun
 from workbench.execution.log_file import LogFile
+from workbench.execution.perform import settle_error
 from workbench.execution.reuse import AUTO, NEVER, ONLY, digest_of, reused
 from workbench.models import RunRecord, RunStatus
 from workbench.pipelines.board import Board
-from workbench.pipelines.call import Call, perform_call
+from workbench.pipelines.call import PHASE, Call, perform_call
 from workbench.pipelines.call_records import CallRecords
 from workbench.pipelines.graph import Port, Step
 from workbench.pipelines.handover import forget, give, take_back, with_objects
@@ -177,6 +178,8 @@ class Calls:
                 live, call, self._values, services.environment.facts(), raise_errors=self._how.debug
             )
         except BaseException as error:
+            if not live.record.status.is_final:  # an interrupt came between its steps
+                settle_error(live, error, PHASE, {}, services.environment.facts())
             self._settle_kept(step, live.record, (), error)
             raise
         self._settle_kept(step, live.record, _told_apart(given, live.record), live.exception)

@@ -31,7 +31,7 @@ from workbench.pipelines.pipeline import Pipeline
 from workbench.pipelines.plan import Plan, make_plan
 from workbench.pipelines.saving import LATEST, Saver
 from workbench.pipelines.sent import pack_plan, receive, send, send_back, take_gains
-from workbench.pipelines.values import Values, is_plain
+from workbench.pipelines.values import Values, is_plain, own_copy
 from workbench.process_identity import is_gone, this_process
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ class Pipelines(SavedPipelines):
             debug=debug,
             tags=check_tags(tags),
         )
-        plan = make_plan(pipeline, inputs, parameters, self._algorithms, services.datasets)
+        given = inputs if wait else tuple(map(own_copy, inputs))
+        plan = make_plan(pipeline, given, parameters, self._algorithms, services.datasets)
         outlives = not wait and place.takes_pipelines and plan.watched is None
         if not how.is_here:
             _check_place(plan, place)

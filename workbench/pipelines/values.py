@@ -136,7 +136,8 @@ class Values:
             return Value((ref,), value, tuple(parents), run=run)
         ref = OutputRef(dataset=dataset.id, name=name, is_dict=is_dict, held=held)
         digest = digest_of(["datasets", [dataset.digest], is_dict])
-        return Value((ref,), value, (dataset.id,), digest, datasets=(dataset,), run=run)
+        mine = value if held else as_kept(value)
+        return Value((ref,), mine, (dataset.id,), digest, datasets=(dataset,), run=run)
 
     def digest_of(self, value: Any, key: str = "data") -> str:
         """Return the digest that a value has once it is kept, and keep nothing; empty for what can be kept neither way."""
@@ -268,6 +269,21 @@ class Values:
         found = with_frames(self._datasets.get(dataset))
         array = found.to_numpy() if is_frame(found) else None
         return None if array is None or array.dtype.hasobject else array
+
+
+def as_kept(value: Any) -> Any:
+    """Return what is held of a value that was kept: who has it may go on writing to it, as to a buffer that is filled again.
+
+    A small one is copied; a large one is read from its place, which maps it.
+    """
+    if _inexact(value):
+        return value
+    return copy.deepcopy(value) if _nbytes(value) <= COPIED else NOTHING
+
+
+def own_copy(value: Any) -> Any:
+    """Return arrays and DataFrames as they are now, for one that reads them while their owner goes on; anything else as it is."""
+    return value if _inexact(value) else copy.deepcopy(value)
 
 
 def is_plain(value: Any, *, longest: int = LONGEST_PLAIN) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from workbench.storage import forked
 
@@ -12,7 +15,21 @@ T = TypeVar("T")
 
 LOOK_S = 0.004  # between two looks, in which more may come
 LOOKS = 10  # before it waits to be called
+EXIT_S = 5.0  # how long the end of the interpreter waits
 IDLE_S = 5.0  # before it ends
+
+
+_filers: WeakSet[Filer[Any]] = WeakSet()
+
+
+def _finish_all() -> None:
+    """File what waits when the interpreter ends: a workspace that was not closed may be read where nothing can be filed."""
+    for filer in list(_filers):
+        with suppress(Exception):  # it is kept: the next one that looks files it
+            filer.finish(EXIT_S)
+
+
+atexit.register(_finish_all)
 
 
 class Filer(Generic[T]):
@@ -31,6 +48,7 @@ class Filer(Generic[T]):
         self._name = name
         self.begin_anew()
         forked.remember(self)
+        _filers.add(self)
 
     def begin_anew(self) -> None:
         """Begin with nothing to do: what waits before a fork is the parent's."""

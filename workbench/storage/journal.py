@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.process_identity import is_gone, this_process
@@ -26,6 +27,7 @@ LARGEST = 4 << 20  # bytes of a file: the next line begins another one
 MOST_IDLE = 1 << 18  # bytes of a file that need no keeping any more: whoever looks would read them all
 LOOKS = 3
 ATTACHED = "attached"  # the key that says how many bytes follow a record
+SILENT_S = 60.0
 UNSIGNED_S = 60.0  # a file without its first line is not being made any more
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
@@ -40,8 +42,11 @@ class _File:
         self.size = 0
         self.descriptor = os.open(self.path, _CREATE, mode & 0o666)
         pid, started, host, _ = this_process()
+        node = os.fstat(
+            self.descriptor
+        ).st_ino  # a copy of the file has another one, and nobody who writes it
         try:
-            self.write(json.dumps([pid, started, host]).encode() + b"\n")
+            self.write(json.dumps([pid, started, host, node]).encode() + b"\n")
         except BaseException:
             self.remove()
             raise
@@ -233,12 +238,12 @@ class Journal:
         with path.open("rb+") as file:
             first = file.readline()
             try:
-                pid, started, host = json.loads(first)
+                writer = json.loads(first)
             except ValueError:
                 if time.time() - path.stat().st_mtime > UNSIGNED_S:
                     path.unlink()
                 return
-            if not is_gone(pid, started, host):
+            if not _is_left(writer, os.fstat(file.fileno())):
                 return
             with suppress(ImportError):
                 import fcntl
@@ -289,6 +294,18 @@ def _records(path: Path) -> list[bytes]:
                     break
             found[said["id"]] = data[begin:end]
     return list(found.values())
+
+
+def _is_left(writer: list[Any], found: os.stat_result) -> bool:
+    """Tell whether nobody writes a file any more.
+
+    A writer of another machine, which may be a container that is there no more, is gone when it has not written for a minute: what is
+    kept is in its place after milliseconds.
+    """
+    pid, started, host, *node = writer
+    is_copy = bool(node) and node[0] != found.st_ino
+    is_silent = host != this_process()[2] and time.time() - found.st_mtime > SILENT_S
+    return is_copy or is_silent or is_gone(pid, started, host)
 
 
 def _id(record: bytes) -> str:
