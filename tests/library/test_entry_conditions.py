@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -134,3 +135,26 @@ def test_metadata_that_no_database_keeps_is_refused(
     ):
         with pytest.raises(InvalidInputError, match="no character of a text"):
             ws.entries.search(**asked)
+
+
+def test_pages_of_a_search_by_time_follow_one_another(ws: workbench.Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "run.h5"
+    file.write_bytes(b"x")
+    for number in range(5):
+        ws.entries.add("eos", file, metadata={"number": number}, check=False)
+    page = ws.entries.search("created >= '2026-01-01' and size < '1 kB'", limit=2)
+    assert [entry.metadata["number"] for entry in page.all()] == [4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("size > 10 kB", "size > '10 kB'"),
+        ("kind = 'models'", "Write =="),
+        ("name like 'run%'", "ws.entries.list"),
+        ("created > 'yesterday'", "no time. Write"),
+    ],
+)
+def test_a_slip_in_a_condition_is_told(ws: workbench.Workspace, text: str, told: str) -> None:
+    with pytest.raises(InvalidInputError, match=re.escape(told)):
+        ws.entries.search(text)
