@@ -96,6 +96,15 @@ def test_nothing_is_lost_between_many_threads() -> None:
     assert sorted(filed) == list(range(4000))
 
 
+def test_who_waits_does_not_wait_for_what_comes_later() -> None:
+    filer: Filer[int] = Filer(lambda things: filer.add([0]), "filer")  # there is always something
+    filer.add([1])
+    assert filer.finish(20)
+    assert filer._waiting
+    filer._file = lambda things: None
+    filer.close()
+
+
 def test_a_fork_has_nothing_to_do() -> None:
     go = threading.Event()
     filer: Filer[int] = Filer(lambda things: go.wait(20), "filer")

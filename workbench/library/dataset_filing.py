@@ -68,6 +68,7 @@ class DatasetFiling:
     def begin_anew(self) -> None:
         """Begin with nothing on its way: before a fork it is the parent's."""
         self._kept: dict[str, Kept] = {}
+        self._is_taken_up = False  # what had ended before
         self._taken_in: set[int] = set()  # lines of other processes that were brought to their places here
 
     # -- for who puts
@@ -119,6 +120,10 @@ class DatasetFiling:
         kept = self._kept.get(id)
         return None if kept is None else kept.record
 
+    def is_stuck(self, id: str) -> bool:
+        """Tell whether a dataset is still on its way, and could not be brought to its place."""
+        return bool(self._journal.find(id))
+
     def settle(self) -> None:
         """Bring what is on its way to its place, as far as that is possible now."""
         with suppress(StorageError):  # a workspace that can only be read, or is full, is shown as it is
@@ -139,9 +144,9 @@ class DatasetFiling:
             return
         self._filer.finish(FILED_S)
         others = self._journal.of_others()
-        if not others:
-            return
-        self._journal.take_up(self._file_lines)
+        if others or not self._is_taken_up:
+            self._is_taken_up = True
+            self._journal.take_up(self._file_lines)
         end = time.monotonic() + FILED_S
         waited = {hash(line) for line in others} - self._taken_in
         while waited and time.monotonic() < end:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from workbench.errors import InvalidInputError, NotFoundError, nearest
+from workbench.errors import InvalidInputError, NotFoundError, StorageError, nearest
 from workbench.library.dataset_filing import RECORDS, DatasetFiling
 from workbench.models import DatasetRecord
 from workbench.names import is_id
@@ -40,6 +40,8 @@ class DatasetRecords:
         ------
         NotFoundError
             With near names.
+        StorageError
+            If it is on its way to a place that cannot be written.
         InvalidInputError
             For what is no text.
         """
@@ -51,6 +53,11 @@ class DatasetRecords:
         found = (self._by_id(ref) if is_id(ref) else None) or self._catalog.newest_dataset(ref)
         if found is not None and ref in {found.id, found.name}:
             return found
+        if is_id(ref) and self._filing.is_stuck(ref):
+            raise StorageError(
+                f"Dataset {ref} is kept in the journal of the workspace and cannot be brought to its place: the disk is full, or the "
+                "workspace can only be read here. Make room, or open it once where it can be written."
+            )
         near = nearest(ref, self._catalog.dataset_names("", limit=1000))
         hint = f" Did you mean {' or '.join(map(repr, near[:2]))}?" if near else " See ws.datasets.list()."
         raise NotFoundError(f"There is no dataset {ref!r}.{hint}", near=near)

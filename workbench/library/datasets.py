@@ -449,14 +449,16 @@ class Datasets:
             "limit": limit or self._settings.page_size,
         }
 
+        is_filtered = any(given[key] for key in ("name", "tags", "schema", "run_id", "since", "until"))
+
         def page(cursor: str | None) -> Page[Dataset]:
             records, next_cursor = self._catalog.list_datasets(**given, after=cursor)
             return Page(
                 [Dataset(record, self) for record in records],
                 _row,
                 (lambda: page(next_cursor)) if next_cursor else None,
-                "datasets",
-                "Store one: ws.datasets.put({'image': array}).",
+                "datasets that fulfil this" if is_filtered else "datasets",
+                "" if is_filtered else "Store one: ws.datasets.put({'image': array}).",
             )
 
         return page(after)

@@ -54,6 +54,7 @@ class Filer(Generic[T]):
         """Begin with nothing to do: what waits before a fork is the parent's."""
         self._changed = threading.Condition()
         self._waiting: list[T] = []
+        self._added = self._filed = 0
         self._thread: threading.Thread | None = None
         self._is_hurried = self._is_closed = False
         self._looks = 0  # how often the thread will look without being called
@@ -62,12 +63,14 @@ class Filer(Generic[T]):
     def add(self, things: Iterable[T]) -> None:
         """File these things soon."""
         with self._changed:
+            before = len(self._waiting)
             self._waiting += things
+            self._added += len(self._waiting) - before
             if self._waiting:
                 self._start()
 
     def finish(self, timeout_s: float | None = None) -> bool:
-        """Wait until all is filed; tell whether there was anything.
+        """Wait until all that was added before is filed; tell whether there was anything.
 
         Raises
         ------
@@ -79,7 +82,8 @@ class Filer(Generic[T]):
         with self._changed:
             self._error, self._is_hurried = None, True
             self._start()
-            self._changed.wait_for(lambda: not self._waiting or self._error, timeout_s)
+            last = self._added
+            self._changed.wait_for(lambda: self._filed >= last or self._error, timeout_s)
             self._is_hurried = False
             if self._error is not None:
                 raise self._error
@@ -119,6 +123,7 @@ class Filer(Generic[T]):
                 return
             with self._changed:
                 del self._waiting[: len(things)]
+                self._filed += len(things)
                 self._changed.notify_all()
 
     def _await_things(self) -> bool:
