@@ -30,13 +30,15 @@ class RemoteLog:
         """Return all that was written so far."""
         return self._runs.read_log(self._id)
 
-    def new_lines(self, size: int) -> str:
-        """Return what was written since the last call, up to a size in bytes."""
-        if size <= self._seen:
-            return ""
+    def new_lines(self, size: int | None = None) -> str:
+        """Return what was written since the last call, up to a size in bytes, or to the end."""
         try:
             if self._path is None:
                 self._path = self._runs.log_path(self._id)
+            if size is None:
+                size = self._path.stat().st_size
+            if size <= self._seen:
+                return ""
             with self._path.open("rb") as file:
                 file.seek(self._seen)
                 data = file.read(size - self._seen)
@@ -136,6 +138,7 @@ class RemoteRun:
         if record.status is RunStatus.COMPLETED:
             self._fraction = 1.0
         if record.status.is_final:
+            self.take_log(None)  # what was told while the host was out of reach is told now
             try:
                 self._take_back()
             finally:
@@ -162,8 +165,8 @@ class RemoteRun:
         self._message = message or self._message
         self._emit("progress")
 
-    def take_log(self, size: int) -> None:
-        """Take note that the log has grown to so many bytes."""
+    def take_log(self, size: int | None) -> None:
+        """Take note that the log has grown to so many bytes; None: that all of it is there."""
         text = self.log.new_lines(size)
         if text:
             self._emit("log", text)
