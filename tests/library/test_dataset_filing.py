@@ -19,7 +19,13 @@ import numpy as np
 import pytest
 
 import workbench
-from workbench.errors import ConflictError, NotFoundError, StorageFullError
+from workbench.errors import (
+    ConflictError,
+    NotFoundError,
+    ReadOnlyError,
+    StorageError,
+    StorageFullError,
+)
 from workbench.library import Dataset
 from workbench.library.contents import Contents
 from workbench.storage import hdf5
@@ -213,6 +219,21 @@ def test_what_cannot_be_filed_is_not_deleted_by_half(url: Path, writer: Writer) 
         ws.datasets.delete(writer.ids[0])
     with workbench.open(url) as ws:
         assert len(ws.datasets.list()) == 2
+
+
+def test_who_only_reads_waits_once_for_what_cannot_be_brought_to_its_place(
+    url: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object) -> None:
+        raise ReadOnlyError("read-only")
+
+    monkeypatch.setattr(Contents, "put_file", refused)
+    with workbench.open(url) as ws:
+        assert len(ws.datasets.list()) == 0
+        monkeypatch.setattr("workbench.library.dataset_filing.FILED_S", 1000)
+        assert len(ws.datasets.list()) == 0
+        with pytest.raises(StorageError, match="kept in the journal"):
+            ws.datasets.get(writer.ids[0])
 
 
 def test_the_copy_of_a_folder_has_what_was_on_its_way(url: Path, writer: Writer) -> None:

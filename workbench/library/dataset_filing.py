@@ -69,7 +69,7 @@ class DatasetFiling:
         """Begin with nothing on its way: before a fork it is the parent's."""
         self._kept: dict[str, Kept] = {}
         self._is_taken_up = False  # what had ended before
-        self._taken_in: set[int] = set()  # lines of other processes that were brought to their places here
+        self._taken_in: set[int] = set()  # lines of other processes that were waited for
 
     # -- for who puts
 
@@ -153,8 +153,9 @@ class DatasetFiling:
             time.sleep(LOOK_S)
             others = self._journal.of_others()
             waited &= {hash(line) for line in others}
-        self._file_lines(line for line in others if hash(line) in waited)
+        # where it cannot be done, as in a place that can only be read, nobody waits a second time
         self._taken_in = (self._taken_in | waited) & {hash(line) for line in others}
+        self._file_lines(line for line in others if hash(line) in waited)
 
     def bring_here(self) -> None:
         """Bring all that any process has on its way to its place in this thread, for one that makes all others wait.
