@@ -59,8 +59,10 @@ class Peer:
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever tests before have left
     made = Peer()
     yield made
+    signal.signal(signal.SIGINT, before)
     made.line.close()
     assert made.lost.wait(PATIENCE_S)
     made.socket.close()

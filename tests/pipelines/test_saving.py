@@ -302,9 +302,10 @@ while True:
                     assert pipe.node(path).what.version == version
             loaded = predict().load()
             assert loaded.run(X).result().shape == (80,)
-            before = repr(train().versions())
+            before = [version.number for version in train().versions()]
             ws.reindex()
-            assert repr(train().versions()) == before
+            # one that was stored and not told when the process was killed may come to light
+            assert [version.number for version in train().versions()][-len(before) :] == before
             predict().load()
             pipe = train()
             pipe.run(X, Y, reuse="never").result()
