@@ -59,7 +59,9 @@ class Peer:
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever tests before have left
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where tests run in a background
     made = Peer()
     yield made
     signal.signal(signal.SIGINT, before)
