@@ -176,6 +176,7 @@ def test_a_dataset_shows_the_dataframe_that_it_is(tmp_path: Path, monkeypatch: p
     frame = pandas.DataFrame({"part": ["<top>", "bottom"], "mean": [0.5, 0.25]}, index=["first", "second"])
     with workbench.open(tmp_path / "ws") as ws:
         dataset = ws.datasets.put(frame_data(frame))
+        assert ws.datasets.list().rows()[0]["keys"] == "DataFrame of mean, part"
         shown = dataset._repr_mimebundle_()["text/html"]
         assert all(word in shown for word in ("<table", "first", "&lt;top&gt;", "0.25", "2 rows", dataset.id))
         assert "group of" not in shown

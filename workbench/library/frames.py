@@ -67,7 +67,7 @@ def is_frame_data(tree: Any) -> bool:
 def frame_text(keys: Mapping[str, KeyInfo]) -> str:
     """Return what a DataFrame that was kept is, by the keys of its dataset: ``DataFrame of mean, part``; nothing for other data."""
     about = keys.get(KEY)
-    if about is None or not {_HEADER, "labels", "index"} <= about.items.keys():
+    if about is None or not {_HEADER} <= about.items.keys() <= {_HEADER, "labels", "index"}:
         return ""
     columns = ", ".join(key for key in keys if key != KEY)
     return f"DataFrame of {columns if len(columns) <= 60 else columns[:59] + '…'}"
